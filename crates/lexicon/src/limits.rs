@@ -1,0 +1,29 @@
+//! The bounds that everything keeps; each shows its arithmetic.
+
+/// 13 months of 31 days: a certificate that outlives its yearly renewal by one month and no more.
+pub const CERTIFICATE_HOURS_MAX: i64 = 13 * 31 * 24;
+
+/// How far ahead of a party's own clock an act may be dated: common drift without time service, no more.
+pub const AHEAD_MINUTES_MAX: i64 = 5;
+
+/// A migration's deadline when nobody sets one, and the cap when the configuration sets none.
+pub const DEADLINE_DAYS_DEFAULT: i64 = 30;
+/// The longest deadline that a plan may name.
+pub const DEADLINE_DAYS_MAX: i64 = 90;
+
+/// How long a release may be used.
+pub const RELEASE_HOURS: i64 = 24;
+
+/// How long one attempt at a long step may run before another may begin.
+pub const LEASE_HOURS: i64 = 6;
+
+/// 64 MiB: a parcel is held in memory until the shelf has it, so that a cut upload is sent again without reading the
+/// source twice; four at once stay under the 256 MiB that an agent may use.
+pub const PARCEL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// 16 MiB: every act, manifest included, is smaller (a parcel's line in a manifest is about 250 bytes, so 16 MiB hold
+/// about 60,000 parcels).
+pub const ACT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A predicate that singles out fewer patients than this needs a written reason.
+pub const SINGLE_OUT_PATIENTS: u64 = 50;
