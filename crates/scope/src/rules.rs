@@ -1,0 +1,203 @@
+//! The rules that every scope keeps.
+
+use std::collections::BTreeSet;
+
+use lexicon::Result;
+
+use crate::predicate::check;
+use crate::sensitive::{Sensitive, sensitive};
+use crate::{Dialect, Kind, TableScope, Take, transform, trouble};
+
+/// Shorter than this, a reason says nothing.
+const REASON_CHARACTERS_MIN: usize = 10;
+
+pub(crate) fn check(tables: &[TableScope]) -> Result<()> {
+    let mut names = BTreeSet::new();
+    let mut targets = BTreeSet::new();
+    for table in tables {
+        quotable(&table.name)?;
+        quotable(&table.target)?;
+        if !names.insert(&table.name) {
+            return Err(trouble::twice(format!("table {}", table.name)));
+        }
+        if !targets.insert(&table.target) {
+            return Err(trouble::twice(format!("target table {}", table.target)));
+        }
+        columns(table)?;
+        secrecy(table)?;
+        table.take.iter().try_for_each(|take| transform::check(&table.name, take))?;
+        key(table)?;
+    }
+    check::check(tables)
+}
+
+fn quotable(name: &str) -> Result<()> {
+    Dialect::Sqlite.quote(name).map(drop)
+}
+
+fn columns(table: &TableScope) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for column in table.take.iter().map(|take| &take.column).chain(&table.leave) {
+        quotable(column)?;
+        if !names.insert(column) {
+            return Err(trouble::twice(format!("column {column} of table {}", table.name)));
+        }
+    }
+    let mut targets = BTreeSet::new();
+    for take in &table.take {
+        quotable(&take.target)?;
+        if !targets.insert(&take.target) {
+            return Err(trouble::twice(format!("column {} of target table {}", take.target, table.target)));
+        }
+    }
+    Ok(())
+}
+
+fn secrecy(table: &TableScope) -> Result<()> {
+    if table.take.is_empty() {
+        return Ok(());
+    }
+    let kept = sensitive(&table.name).or_else(|| sensitive(&table.target));
+    match kept {
+        Some(Sensitive::Credentials) => {
+            let first = table.take.first().map_or("", |take| &take.column);
+            return Err(trouble::credentials(&table.name, first));
+        }
+        Some(kept) if !given(table.reason.as_ref()) => {
+            return Err(trouble::reason_missing(&table.name, None, kept.words()));
+        }
+        Some(_) | None => {}
+    }
+    table.take.iter().try_for_each(|take| column_secrecy(&table.name, take))
+}
+
+fn column_secrecy(table: &str, take: &Take) -> Result<()> {
+    for name in [&take.column, &take.target] {
+        match sensitive(name) {
+            Some(Sensitive::Credentials) => return Err(trouble::credentials(table, &take.column)),
+            Some(kept) if !given(take.reason.as_ref()) => {
+                return Err(trouble::reason_missing(table, Some(&take.column), kept.words()));
+            }
+            Some(_) | None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a reason is written.
+pub(crate) fn given(reason: Option<&String>) -> bool {
+    reason.is_some_and(|reason| reason.trim().chars().count() >= REASON_CHARACTERS_MIN)
+}
+
+fn key(table: &TableScope) -> Result<()> {
+    if table.take.is_empty() {
+        return Ok(());
+    }
+    let mut names = BTreeSet::new();
+    for column in &table.key {
+        let kind = table.taken(column).map(|take| take.kind);
+        if kind.is_none_or(|kind| kind == Kind::Float64) {
+            return Err(trouble::key(&table.name, column));
+        }
+        if !names.insert(column) {
+            return Err(trouble::twice(format!("key column {column} of table {}", table.name)));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use lexicon::Code;
+
+    use crate::Scope;
+
+    fn refused(toml: &str) -> Code {
+        Scope::parse(toml).unwrap_err().code()
+    }
+
+    fn table(rest: &str) -> String {
+        format!("[[table]]\nname = \"patient\"\n{rest}")
+    }
+
+    #[test]
+    fn credentials_are_refused_even_with_a_reason() {
+        let toml =
+            table(r#"take = [{ column = "portal_password", type = "text", reason = "the laboratory insists on it" }]"#);
+        assert_eq!(refused(&toml), Code(302));
+        let toml =
+            table(r#"take = [{ column = "x1", as = "password", type = "text", reason = "nobody will see it" }]"#);
+        assert_eq!(refused(&toml), Code(302));
+    }
+
+    #[test]
+    fn a_free_comment_crosses_for_a_written_reason_only() {
+        assert_eq!(refused(&table(r#"take = [{ column = "comment_1", type = "text" }]"#)), Code(303));
+        assert_eq!(refused(&table(r#"take = [{ column = "comment_1", type = "text", reason = "ok" }]"#)), Code(303));
+        let toml = table(r#"take = [{ column = "comment_1", type = "text", reason = "holds the fasting state" }]"#);
+        Scope::parse(&toml).unwrap();
+    }
+
+    #[test]
+    fn a_billing_table_crosses_for_a_written_reason_only() {
+        let toml = "[[table]]\nname = \"bills\"\ntake = [{ column = \"id\", type = \"int64\" }]";
+        assert_eq!(refused(toml), Code(303));
+        Scope::parse(&format!("{toml}\nreason = \"open claims are collected by the new system\"")).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_named_twice() {
+        for rest in [
+            r#"take = [{ column = "a", type = "text" }, { column = "a", type = "text" }]"#,
+            r#"take = [{ column = "a", type = "text" }]
+leave = ["a"]"#,
+            r#"leave = ["a", "a"]"#,
+            r#"take = [{ column = "a", as = "x", type = "text" }, { column = "b", as = "x", type = "text" }]"#,
+            "[[table]]\nname = \"patient\"",
+            "target = \"t\"\n[[table]]\nname = \"other\"\ntarget = \"t\"",
+        ] {
+            assert_eq!(refused(&table(rest)), Code(304), "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_taken_is_refused() {
+        assert_eq!(
+            refused(&table("key = [\"id\"]\ntake = [{ column = \"a\", type = \"text\" }]\nleave = [\"id\"]")),
+            Code(308)
+        );
+    }
+
+    #[test]
+    fn an_unknown_type_is_refused() {
+        assert_eq!(refused(&table(r#"take = [{ column = "a", type = "varchar(20)" }]"#)), Code(301));
+    }
+
+    #[test]
+    fn a_predicate_about_an_unknown_column_or_of_another_type_is_refused() {
+        let take = r#"take = [{ column = "a", type = "int64" }, { column = "b", type = "bytes" }]"#;
+        for predicate in ["c = 1", "a = '1'", "a = 1.5", "a = 99999999999999999999", "b = 'x'", "a in (1, 'x')"] {
+            assert_eq!(refused(&table(&format!("{take}\nwhere = \"{predicate}\""))), Code(310), "{predicate}");
+        }
+        Scope::parse(&table(&format!("{take}\nwhere = \"a = 1 and b is null\""))).unwrap();
+    }
+
+    #[test]
+    fn an_exists_that_leads_nowhere_or_in_a_circle_is_refused() {
+        let pair = |first: &str, second: &str| {
+            format!(
+                "[[table]]\nname = \"a\"\ntake = [{{ column = \"k\", type = \"int64\" }}]\nwhere = \"exists in {first} (k = k)\"\n\
+                 [[table]]\nname = \"b\"\ntake = [{{ column = \"k\", type = \"{second}\" }}]\nwhere = \"exists in a (k = k)\"\n"
+            )
+        };
+        assert_eq!(refused(&pair("c", "int64")), Code(307));
+        assert_eq!(refused(&pair("a", "int64")), Code(307));
+        assert_eq!(refused(&pair("b", "int64")), Code(307));
+        assert_eq!(refused(&pair("b", "text")), Code(307));
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_quoted_is_refused() {
+        assert_eq!(refused("[[table]]\nname = \"a\\u0000b\""), Code(315));
+    }
+}
