@@ -1,0 +1,96 @@
+//! The derivation, in one place. `vectors/derivation.txt` holds known answers computed by another program.
+
+use std::fmt;
+
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+use lexicon::{Code, ConsignmentId, Digest, Fault, Result, Retry};
+use scope::FingerprintKeys;
+use zeroize::Zeroizing;
+
+use crate::parcel::ParcelName;
+use crate::share::Share;
+
+/// AES-256 and the two fingerprint keys take 32 bytes each.
+const KEY_BYTES: usize = 32;
+pub(crate) type Key = Zeroizing<[u8; KEY_BYTES]>;
+/// As long as the hash, so that every parcel has its own extraction (RFC 5869, 3.1).
+pub(crate) const SALT_BYTES: usize = 32;
+
+const CONSIGNMENT: &[u8] = b"lazaret/1/consignment";
+const PARCEL_TABLE: &[u8] = b"lazaret/1/parcel/table";
+const FINGERPRINT_ROW: &[u8] = b"lazaret/1/fingerprint/row";
+const FINGERPRINT_BUCKET: &[u8] = b"lazaret/1/fingerprint/bucket";
+
+/// K: what both shares make for one consignment. It lives in an agent's memory only and is wiped when dropped.
+pub struct ConsignmentKey(Key);
+
+impl ConsignmentKey {
+    /// K = HKDF-SHA-256(L ‖ W, salt = `open_act`, info = `lazaret/1/consignment`). `open_act` is SHA-256 of the
+    /// `OpenConsignment` act, so a rehearsal's key opens nothing of another round.
+    ///
+    /// # Errors
+    /// A fault that would be a defect of ours.
+    pub fn derive(laboratory: &Share, strongroom: &Share, open_act: Digest) -> Result<Self> {
+        let both = Zeroizing::new([laboratory.expose().as_slice(), strongroom.expose()].concat());
+        hkdf(&both, &open_act.0, CONSIGNMENT).map(Self)
+    }
+
+    /// The keys that two agents fingerprint the same rows with. No salt: both sides must come to the same keys.
+    ///
+    /// # Errors
+    /// A fault that would be a defect of ours.
+    pub fn fingerprint_keys(&self, consignment: ConsignmentId) -> Result<FingerprintKeys> {
+        let (row, bucket) = self.fingerprint_pair(consignment)?;
+        Ok(FingerprintKeys::new(*row, *bucket))
+    }
+
+    fn fingerprint_pair(&self, consignment: ConsignmentId) -> Result<(Key, Key)> {
+        let row = self.child(&[], &info(FINGERPRINT_ROW, &[&consignment.0]))?;
+        let bucket = self.child(&[], &info(FINGERPRINT_BUCKET, &[&consignment.0]))?;
+        Ok((row, bucket))
+    }
+
+    /// The key of one table parcel. Another salt, migration, consignment or parcel makes another key.
+    pub(crate) fn parcel_key(&self, salt: &[u8; SALT_BYTES], name: &ParcelName) -> Result<Key> {
+        self.child(salt, &info(PARCEL_TABLE, &[&name.migration.0, &name.consignment.0, &name.parcel.0]))
+    }
+
+    /// A second holder of the same key, for the time that one parcel is read.
+    pub(crate) fn lend(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    fn child(&self, salt: &[u8], info: &[u8]) -> Result<Key> {
+        hkdf(self.0.as_ref(), salt, info)
+    }
+}
+
+impl fmt::Debug for ConsignmentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConsignmentKey(..)")
+    }
+}
+
+fn hkdf(material: &[u8], salt: &[u8], info: &[u8]) -> Result<Key> {
+    let mut out = Key::default();
+    Salt::new(HKDF_SHA256, salt)
+        .extract(material)
+        .expand(&[info], HKDF_SHA256)
+        .and_then(|key| key.fill(out.as_mut()))
+        .map_err(|_| Fault::new(Code(501), Retry::Never, "a key could not be derived"))?;
+    Ok(out)
+}
+
+/// `purpose`, then each part behind its length in four bytes, the highest first: no two lists of parts read alike.
+pub(crate) fn info(purpose: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = purpose.to_vec();
+    for part in parts {
+        // A table's name is the longest part; 4 GiB of it do not occur, and a cut length would only make another key.
+        out.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! Sealing: the two shares, the keys that come of them, and parcels that nobody opens with one share.
+//!
+//! K = HKDF-SHA-256(laboratory share ‖ strongroom share, salt = SHA-256 of the `OpenConsignment` act). Every parcel has
+//! a key of its own, derived from K with a random salt that lies in the parcel; no wrapped key lies anywhere in it, so
+//! whoever destroys one share leaves nothing else to find.
+//!
+//! Only rows that went through the scope can be sealed:
+//!
+//! ```compile_fail
+//! fn smuggle(writer: &mut seal::ParcelWriter, raw: &arrow_array::RecordBatch) -> lexicon::Result<()> {
+//!     writer.write(raw)
+//! }
+//! ```
+//!
+//! ```
+//! fn seal(writer: &mut seal::ParcelWriter, admitted: &scope::ScopedBatch) -> lexicon::Result<()> {
+//!     writer.write(admitted)
+//! }
+//! ```
+
+mod keys;
+mod open;
+mod parcel;
+mod share;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use keys::ConsignmentKey;
+pub use open::{ParcelRows, open_header, open_parcel};
+pub use parcel::{ParcelName, Sealed};
+pub use share::Share;
+pub use write::{ParcelWriter, seal_fingerprints};

@@ -1,0 +1,144 @@
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use lexicon::limits::PARCEL_BYTES_MAX;
+use lexicon::{Code, Digest, Entropy, Fault, Result, Retry};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::encryption::encrypt::FileEncryptionProperties;
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use scope::{ScopedBatch, TableFingerprint};
+
+use crate::keys::{ConsignmentKey, SALT_BYTES};
+use crate::parcel::{ParcelName, Sealed};
+
+/// 16 MiB of encoded columns, as the writer estimates them: what a reader must hold at once, and a quarter of a parcel.
+const ROW_GROUP_BYTES: usize = 16 * 1024 * 1024;
+
+/// 32 MiB: a parcel that has reached this is ended. It leaves as much again for the next batch (at most 8 MiB), for an
+/// estimate that is too low, and for the footer, below [`PARCEL_BYTES_MAX`].
+const PARCEL_BYTES_ENOUGH: usize = 32 * 1024 * 1024;
+
+/// Seals the rows of one table into one parcel, in memory: what it holds grows up to about
+/// [`PARCEL_BYTES_MAX`], never with the table. Nothing in clear is written anywhere.
+pub struct ParcelWriter {
+    name: ParcelName,
+    salt: [u8; SALT_BYTES],
+    schema: SchemaRef,
+    writer: ArrowWriter<Vec<u8>>,
+    rows: u64,
+}
+
+impl ParcelWriter {
+    /// Begins the parcel `name` for rows of `schema`, under a key of its own. K itself never reaches Parquet.
+    ///
+    /// # Errors
+    /// A fault when no random bytes can be had, or when Parquet has no form for `schema`.
+    pub fn new(key: &ConsignmentKey, entropy: &dyn Entropy, name: ParcelName, schema: SchemaRef) -> Result<Self> {
+        let salt = entropy.bytes::<SALT_BYTES>()?;
+        let properties = properties(key, &name, &salt)?;
+        let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))
+            .map_err(|error| failed(&name, "begin", &error))?;
+        Ok(Self { name, salt, schema, writer, rows: 0 })
+    }
+
+    /// Seals the next rows.
+    ///
+    /// # Errors
+    /// A fault when the batch is of another schema, or when Parquet cannot write it.
+    pub fn write(&mut self, batch: &ScopedBatch) -> Result<()> {
+        self.write_rows(batch.batch())
+    }
+
+    /// How many bytes the parcel would have if it ended here, about: rows still in the writer count before compression.
+    pub fn sealed_bytes_estimate(&self) -> usize {
+        self.writer.bytes_written().saturating_add(self.writer.in_progress_size())
+    }
+
+    /// Whether the parcel should end here and another begin.
+    pub fn is_full(&self) -> bool {
+        self.sealed_bytes_estimate() >= PARCEL_BYTES_ENOUGH
+    }
+
+    /// Ends the parcel. A writer that is dropped instead leaves nothing.
+    ///
+    /// # Errors
+    /// A fault when Parquet cannot end the file, or when it is larger than a parcel may be.
+    pub fn finish(self) -> Result<Sealed> {
+        let Self { name, salt, writer, rows, .. } = self;
+        let bytes = Bytes::from(writer.into_inner().map_err(|error| failed(&name, "end", &error))?);
+        if bytes.len() > PARCEL_BYTES_MAX {
+            let message = format!(
+                "parcel {} of table {} has {} bytes; at most {PARCEL_BYTES_MAX} are allowed",
+                name.parcel,
+                name.table,
+                bytes.len()
+            );
+            return Err(Fault::new(Code(505), Retry::Never, message).into());
+        }
+        let digest = Digest::of(&bytes);
+        Ok(Sealed { bytes, rows, digest, salt })
+    }
+
+    pub(crate) fn write_rows(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.schema_ref().fields() != self.schema.fields() {
+            let message = format!("rows of another shape were to be sealed as table {}", self.name.table);
+            return Err(Fault::new(Code(506), Retry::Never, message).into());
+        }
+        self.writer.write(batch).map_err(|error| failed(&self.name, "take rows", &error))?;
+        self.rows = self.rows.saturating_add(u64::try_from(batch.num_rows()).unwrap_or(u64::MAX));
+        Ok(())
+    }
+}
+
+/// Seals the bucket sums of all tables of one consignment into one parcel, so that the loading agent can locate rows
+/// that differ and nobody else sees where they lie. At most about 170 KB for each table: 4,096 sums of 32 bytes and
+/// what names them.
+///
+/// # Errors
+/// As [`ParcelWriter`].
+pub fn seal_fingerprints(
+    key: &ConsignmentKey,
+    entropy: &dyn Entropy,
+    name: ParcelName,
+    sums: &[TableFingerprint],
+) -> Result<Sealed> {
+    let mut writer = ParcelWriter::new(key, entropy, name, TableFingerprint::schema())?;
+    for table in sums {
+        writer.write_rows(&table.to_batch()?)?;
+    }
+    writer.finish()
+}
+
+/// AES-256 under one key for footer and all columns; the footer, and with it the columns' names, encrypted.
+fn properties(key: &ConsignmentKey, name: &ParcelName, salt: &[u8; SALT_BYTES]) -> Result<WriterProperties> {
+    let file_key = key.parcel_key(salt, name)?;
+    let encryption = FileEncryptionProperties::builder(file_key.to_vec())
+        .with_footer_key_metadata(name.key_metadata(salt))
+        .with_aad_prefix(name.aad())
+        .with_aad_prefix_storage(false)
+        .build()
+        .map_err(|error| failed(name, "take its key", &error))?;
+    let level = ZstdLevel::try_new(1).map_err(|error| failed(name, "choose a compression", &error))?;
+    Ok(WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        // The writer leaves bloom filters in clear, in a file that is otherwise encrypted.
+        .set_bloom_filter_enabled(false)
+        // A parcel is read whole: minima, maxima and page places would serve nobody.
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_offset_index_disabled(true)
+        .with_file_encryption_properties(encryption)
+        .build())
+}
+
+/// Leaves out Parquet's words, which may quote a value.
+fn failed(name: &ParcelName, what: &str, error: &ParquetError) -> Fault {
+    let kind = if matches!(error, ParquetError::NYI(_)) { "it has no form for a type" } else { "Parquet refused" };
+    Fault::new(
+        Code(502),
+        Retry::Never,
+        format!("the writer of parcel {} (table {}) failed to {what}: {kind}", name.parcel, name.table),
+    )
+}
