@@ -1,0 +1,131 @@
+//! The key ring: one ring key per consignment, in one place that can be erased, never in a database.
+
+mod local;
+
+use std::fmt;
+
+use journal::Receipt;
+use lexicon::{Code, ConsignmentId, Digest, Refusal, Result, Timestamp};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+pub use local::LocalRing;
+
+/// 256 bits: a server secret that is shorter could be guessed by whoever holds a copy of the ring's folder.
+const SECRET_BYTES_MIN: usize = 32;
+
+/// The server's own secret: random bytes from outside the ring's folder (a credential file, a service credential).
+/// Forgotten with the value; never printed.
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Takes the bytes over.
+    ///
+    /// # Errors
+    /// A refusal when there are fewer than 32.
+    pub fn new(bytes: Vec<u8>) -> Result<Self> {
+        let bytes = Zeroizing::new(bytes);
+        if bytes.len() < SECRET_BYTES_MIN {
+            return Err(Refusal::new(
+                Code(703),
+                format!("the server secret has {} bytes; it needs at least {SECRET_BYTES_MIN}", bytes.len()),
+                "Make one of 32 random bytes and keep it outside the ring's folder and the data folder.",
+            )
+            .into());
+        }
+        Ok(Self(bytes))
+    }
+
+    pub(crate) fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(..)")
+    }
+}
+
+/// Where a consignment's ring key stands, in life order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum KeyState {
+    /// Never made here.
+    Absent,
+    /// It wraps and unwraps.
+    Alive,
+    /// Its destruction has begun and cannot be taken back; it serves nobody any more.
+    Destroying,
+    /// Gone, as far as this kind of ring can say; see [`KeyRing::level`].
+    Destroyed {
+        /// When the last step was on disk, by the server's clock.
+        at: Timestamp,
+    },
+}
+
+/// What the ring says about one destruction; stored beside the ring, so that asking twice gives the same answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RingEvidence {
+    /// Whose key it was.
+    pub consignment: ConsignmentId,
+    /// [`KeyRing::level`] of the ring that destroyed it.
+    pub level: String,
+    /// Whether there was a key to destroy; without one only the tombstone was set.
+    pub found: bool,
+    /// The number of the journal leaf that the caller showed.
+    pub receipt_index: u64,
+    /// The journal's root with that leaf.
+    pub receipt_root: Digest,
+    /// When the tombstone stood and the key stopped serving.
+    pub begun_at: Timestamp,
+    /// When the last step was on disk.
+    pub destroyed_at: Timestamp,
+    /// The number of the epoch that the ring lives in since; every earlier one is overwritten.
+    pub epoch: u64,
+    /// How many living keys were carried over into that epoch.
+    pub carried: u64,
+    /// How many key files could not be read and were therefore not carried over: lost keys.
+    pub unreadable: u64,
+}
+
+/// Holds one key per consignment and lends its use, never its bytes.
+///
+/// Calls block on a disk or a device: call them off the async threads.
+pub trait KeyRing: Send + Sync {
+    /// Makes the key. Making it again while it lives changes nothing, so that a crash before the caller's commit is
+    /// harmless.
+    ///
+    /// # Errors
+    /// A refusal once its destruction has begun; a fault of the place where keys live.
+    fn create(&self, id: ConsignmentId) -> Result<()>;
+
+    /// Wraps `plain`; `aad` must be given again to unwrap it.
+    ///
+    /// # Errors
+    /// A refusal when there is no living key; an alarm when its file does not open; a fault of the place.
+    fn encrypt(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>>;
+
+    /// Unwraps what [`KeyRing::encrypt`] made under the same id and `aad`.
+    ///
+    /// # Errors
+    /// A refusal when there is no living key; an alarm when `sealed` was altered or belongs elsewhere.
+    fn decrypt(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>>;
+
+    /// Destroys the key, for good. Doing it again gives the same evidence.
+    ///
+    /// # Errors
+    /// A fault when a step could not be made durable: the key serves nobody, call again. An alarm when the key of an
+    /// already destroyed consignment was found again; it has then been destroyed again.
+    fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence>;
+
+    /// Where the key stands.
+    ///
+    /// # Errors
+    /// An alarm when a destroyed key is back; a fault of the place.
+    fn attest(&self, id: ConsignmentId) -> Result<KeyState>;
+
+    /// What a destruction in this ring achieves, in the words of the certificate.
+    fn level(&self) -> &'static str;
+}

@@ -1,0 +1,414 @@
+mod cipher;
+mod epoch;
+mod keyfile;
+mod tombstone;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use journal::Receipt;
+use lexicon::{Alarm, Clock, Code, ConsignmentId, Entropy, Fault, Refusal, Result, Retry};
+use zeroize::Zeroizing;
+
+use self::cipher::Key;
+use self::epoch::Epoch;
+use self::tombstone::{Mark, Tombstone};
+use super::{KeyRing, KeyState, RingEvidence, Secret};
+use crate::disk::{self, Disk, UNFINISHED};
+
+/// The version of what [`LocalRing::encrypt`] makes.
+const SEALED_VERSION: u8 = 1;
+
+/// The key ring of a server without a hardware module: one file per consignment in a folder of its own.
+///
+/// A key file holds 32 random bytes, wrapped under HKDF(server secret, epoch). To destroy one key: set its tombstone,
+/// write over its file, unlink it, begin a new epoch, carry the living keys over, write over the old epoch, and write
+/// the evidence on the tombstone. Each step is durable before the next begins; one that was cut is finished when the
+/// ring is opened again. The cost grows with the number of living keys: two synced writes for each.
+///
+/// # What a destruction achieves
+/// * The ring itself can no longer use the key, and never makes another for that consignment.
+/// * What is left of the key file on the medium, or a copy of the file, opens nothing without **both** the server
+///   secret and the epoch of its time; that epoch is written over in the same destruction.
+/// * An old copy of the folder opens nothing that was wrapped by a key made after the copy was taken, not even beside a
+///   newer copy of that key's file; and an old key file put back into the folder is not taken.
+///
+/// # What it does not achieve
+/// * A copy of the **whole folder** taken while the key lived opens what that key wrapped, for whoever also has the
+///   server secret. The folder must therefore be in no backup and in no snapshot; the secret must lie elsewhere.
+/// * Writing over a file is a logical erase (NIST SP 800-88, Clear): a flash disk's spare blocks, a copy-on-write file
+///   system or a virtual disk's snapshots may keep the old bytes of key file **and** epoch.
+/// * It says nothing about what a recipient kept.
+pub struct LocalRing {
+    keys: PathBuf,
+    tombs: PathBuf,
+    epoch: PathBuf,
+    secret: Secret,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    disk: Disk,
+    returned: Vec<ConsignmentId>,
+    turn: Mutex<()>,
+    /// Locked while the ring is open: two processes would begin two epochs.
+    _held: File,
+}
+
+impl LocalRing {
+    /// Opens the ring in `folder`, making it when it is not there, and finishes every destruction that was cut.
+    ///
+    /// # Errors
+    /// A refusal when `folder` lies under `data_folder` or around it (what is backed up with the data is never
+    /// destroyed), when other people of the machine can enter it, when another process holds it, or when `secret` is
+    /// not the ring's; an alarm when its files are damaged; a fault of the disk.
+    pub fn open(
+        folder: &Path,
+        secret: Secret,
+        data_folder: &Path,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self> {
+        Self::open_on(Disk::default(), folder, secret, data_folder, clock, entropy)
+    }
+
+    fn open_on(
+        disk: Disk,
+        folder: &Path,
+        secret: Secret,
+        data_folder: &Path,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self> {
+        let folder = apart(folder, data_folder)?;
+        let (keys, tombs, epoch) = (folder.join("keys"), folder.join("tombs"), folder.join("epoch"));
+        disk::make_folder(&folder)?;
+        closed_to_others(&folder)?;
+        let held = hold(&folder.join("lock"))?;
+        disk::make_folder(&keys)?;
+        disk::make_folder(&tombs)?;
+        let mut ring = Self {
+            keys,
+            tombs,
+            epoch,
+            secret,
+            clock,
+            entropy,
+            disk,
+            returned: Vec::new(),
+            turn: Mutex::new(()),
+            _held: held,
+        };
+        ring.sweep_unfinished(&folder)?;
+        ring.settle()?;
+        Ok(ring)
+    }
+
+    /// Consignments whose key was destroyed and lay in the folder again when the ring was opened: somebody put a copy
+    /// back. They have been destroyed again; the caller raises the alarm.
+    pub fn returned(&self) -> &[ConsignmentId] {
+        &self.returned
+    }
+
+    /// Brings the folder from wherever a crash left it to a whole state.
+    fn settle(&mut self) -> Result<()> {
+        if !self.epoch.exists() {
+            if !listed(&self.keys, "key")?.is_empty() {
+                return Err(Alarm::new(Code(708), "the key ring has keys and no epoch; its keys are lost").into());
+            }
+            epoch::found(&self.disk, &self.epoch, self.entropy.as_ref(), &self.secret)?;
+        }
+        if epoch::read(&self.epoch, &self.secret)?.len() > 1 {
+            self.rotate()?;
+        }
+        for id in listed(&self.tombs, "tomb")? {
+            if let Mark::Legible(stone) = self.mark(id)? {
+                let back = stone.evidence.is_some() && self.key_path(id).exists();
+                if back {
+                    self.returned.push(id);
+                }
+                if back || stone.evidence.is_none() {
+                    self.finish(&stone)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what a crash left half written. Nobody was ever told of it.
+    fn sweep_unfinished(&self, folder: &Path) -> Result<()> {
+        for place in [folder, &self.keys, &self.tombs] {
+            for entry in entries(place)? {
+                if entry.extension() == Some(OsStr::new(UNFINISHED)) {
+                    keyfile::destroy(&self.disk, &entry, self.entropy.as_ref())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn key_path(&self, id: ConsignmentId) -> PathBuf {
+        self.keys.join(format!("{id}.key"))
+    }
+
+    fn tomb_path(&self, id: ConsignmentId) -> PathBuf {
+        self.tombs.join(format!("{id}.tomb"))
+    }
+
+    fn mark(&self, id: ConsignmentId) -> Result<Mark> {
+        tombstone::read(&self.tomb_path(id), id)
+    }
+
+    fn take_turn(&self) -> Result<MutexGuard<'_, ()>> {
+        self.turn.lock().map_err(|_| Fault::new(Code(701), Retry::Never, "the key ring stopped in a call").into())
+    }
+
+    /// The key that seals for one consignment, or why there is none.
+    fn living(&self, id: ConsignmentId) -> Result<Key> {
+        if !matches!(self.mark(id)?, Mark::Nothing) {
+            return Err(destroyed(id).into());
+        }
+        let path = self.key_path(id);
+        if !path.exists() {
+            return Err(Refusal::new(
+                Code(705),
+                format!("the key ring has no key for consignment {id}"),
+                "Abandon the consignment and open a new one: ring keys are not backed up, on purpose.",
+            )
+            .into());
+        }
+        let epochs = epoch::read(&self.epoch, &self.secret)?;
+        let key = keyfile::read(&path, id, &epochs)?.ok_or_else(|| {
+            Alarm::new(Code(708), format!("the ring key of consignment {id} does not open: damaged, or an old copy"))
+        })?;
+        cipher::derive(key.as_ref(), &id.0, &[b"lazaret/1/ring/seal"])
+    }
+
+    /// All steps after the tombstone. Each can be done again.
+    fn finish(&self, stone: &Tombstone) -> Result<RingEvidence> {
+        let id = stone.consignment;
+        let path = self.key_path(id);
+        if path.exists() {
+            keyfile::destroy(&self.disk, &path, self.entropy.as_ref())?;
+        }
+        let (epoch, carried, unreadable) = self.rotate()?;
+        let evidence = stone.evidence.clone().unwrap_or_else(|| RingEvidence {
+            consignment: id,
+            level: self.level().to_owned(),
+            found: stone.found,
+            receipt_index: stone.receipt_index,
+            receipt_root: stone.receipt_root,
+            begun_at: stone.begun_at,
+            destroyed_at: self.clock.now().max(stone.begun_at),
+            epoch,
+            carried,
+            unreadable,
+        });
+        Tombstone { evidence: Some(evidence.clone()), ..stone.clone() }.set(&self.disk, &self.tomb_path(id))?;
+        Ok(evidence)
+    }
+
+    /// Moves the ring into a new epoch, or finishes the move that was cut: its number, keys carried, keys lost.
+    fn rotate(&self) -> Result<(u64, u64, u64)> {
+        let entropy = self.entropy.as_ref();
+        let mut epochs = epoch::read(&self.epoch, &self.secret)?;
+        if let [only] = epochs.as_slice() {
+            let next = epoch::begin(&self.disk, &self.epoch, entropy, &self.secret, only.number)?;
+            epochs.push(next);
+        }
+        let [old, new] = epochs.as_slice() else {
+            return Err(Alarm::new(Code(708), "the key ring's epoch file holds more than two epochs").into());
+        };
+        let (carried, unreadable) = self.carry_all(old, new)?;
+        epoch::forget(&self.disk, &self.epoch, entropy, old.number)?;
+        Ok((new.number, carried, unreadable))
+    }
+
+    fn carry_all(&self, old: &Epoch, new: &Epoch) -> Result<(u64, u64)> {
+        let (mut carried, mut unreadable) = (0_u64, 0_u64);
+        for id in listed(&self.keys, "key")? {
+            // A key with a tombstone is dying: it stays behind in the old epoch.
+            if matches!(self.mark(id)?, Mark::Nothing) {
+                let entropy = self.entropy.as_ref();
+                let came = keyfile::carry(&self.disk, &self.key_path(id), entropy, id, (old, new))?;
+                let count = if came { &mut carried } else { &mut unreadable };
+                *count = count.saturating_add(1);
+            }
+        }
+        Ok((carried, unreadable))
+    }
+}
+
+impl KeyRing for LocalRing {
+    fn create(&self, id: ConsignmentId) -> Result<()> {
+        let _turn = self.take_turn()?;
+        if !matches!(self.mark(id)?, Mark::Nothing) {
+            return Err(destroyed(id).into());
+        }
+        let path = self.key_path(id);
+        if path.exists() {
+            return Ok(());
+        }
+        let epochs = epoch::read(&self.epoch, &self.secret)?;
+        let newest = epochs.last().ok_or_else(|| Alarm::new(Code(708), "the key ring has no epoch"))?;
+        keyfile::make(&self.disk, &path, self.entropy.as_ref(), id, newest)
+    }
+
+    fn encrypt(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+        let _turn = self.take_turn()?;
+        let key = self.living(id)?;
+        let mut sealed = vec![SEALED_VERSION];
+        sealed.append(&mut cipher::seal(self.entropy.as_ref(), &key, &bound(id, aad), plain)?);
+        Ok(sealed)
+    }
+
+    fn decrypt(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        let _turn = self.take_turn()?;
+        let key = self.living(id)?;
+        let body = sealed.strip_prefix(&[SEALED_VERSION]).unwrap_or_default();
+        cipher::open(&key, &bound(id, aad), body)?.ok_or_else(|| {
+            Alarm::new(
+                Code(706),
+                format!("what should be wrapped under the ring key of consignment {id} does not open"),
+            )
+            .into()
+        })
+    }
+
+    fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence> {
+        let _turn = self.take_turn()?;
+        let stone = match self.mark(id)? {
+            Mark::Legible(stone) => *stone,
+            Mark::Nothing | Mark::Illegible => {
+                let found = self.key_path(id).exists();
+                let stone = Tombstone::begin(id, seen, found, self.clock.now());
+                stone.set(&self.disk, &self.tomb_path(id))?;
+                stone
+            }
+        };
+        let Some(evidence) = stone.evidence.clone() else {
+            return self.finish(&stone);
+        };
+        if self.key_path(id).exists() {
+            self.finish(&stone)?;
+            return Err(returned(id).into());
+        }
+        Ok(evidence)
+    }
+
+    fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
+        let _turn = self.take_turn()?;
+        let key = self.key_path(id).exists();
+        match self.mark(id)? {
+            Mark::Nothing if key => Ok(KeyState::Alive),
+            Mark::Nothing => Ok(KeyState::Absent),
+            Mark::Illegible => Ok(KeyState::Destroying),
+            Mark::Legible(stone) => match stone.evidence {
+                None => Ok(KeyState::Destroying),
+                Some(_) if key => Err(returned(id).into()),
+                Some(evidence) => Ok(KeyState::Destroyed { at: evidence.destroyed_at }),
+            },
+        }
+    }
+
+    fn level(&self) -> &'static str {
+        "local file, logical erase (NIST SP 800-88 Clear); copies of the whole ring folder are not reached"
+    }
+}
+
+fn bound(id: ConsignmentId, aad: &[u8]) -> Vec<u8> {
+    [id.0.as_slice(), aad].concat()
+}
+
+fn destroyed(id: ConsignmentId) -> Refusal {
+    Refusal::new(
+        Code(707),
+        format!("the ring key of consignment {id} is destroyed or being destroyed; there is no other"),
+        "Open a new consignment.",
+    )
+}
+
+fn returned(id: ConsignmentId) -> Alarm {
+    Alarm::new(Code(709), format!("the destroyed ring key of consignment {id} was put back into the key ring"))
+}
+
+/// The ring's folder, resolved, when neither it nor the data folder lies within the other.
+fn apart(folder: &Path, data_folder: &Path) -> Result<PathBuf> {
+    let (ring, data) = (resolved(folder)?, resolved(data_folder)?);
+    if ring.starts_with(&data) || data.starts_with(&ring) {
+        return Err(Refusal::new(
+            Code(702),
+            "the key ring's folder and the data folder lie one within the other",
+            "Give the key ring a folder of its own that no backup of the data reaches.",
+        )
+        .into());
+    }
+    Ok(ring)
+}
+
+/// A path without links, as far as it exists.
+fn resolved(path: &Path) -> Result<PathBuf> {
+    let whole = std::path::absolute(path).map_err(|error| disk::fault("resolve a folder", &error))?;
+    for there in whole.ancestors() {
+        if let Ok(real) = there.canonicalize() {
+            let rest = whole.strip_prefix(there).unwrap_or(Path::new(""));
+            if rest.components().any(|part| matches!(part, Component::ParentDir)) {
+                break;
+            }
+            return Ok(real.join(rest));
+        }
+    }
+    Err(Refusal::new(
+        Code(702),
+        "the folder of the key ring or of the data cannot be resolved",
+        "Give a plain absolute path.",
+    )
+    .into())
+}
+
+fn closed_to_others(folder: &Path) -> Result<()> {
+    if disk::open_to_others(folder)? {
+        return Err(Refusal::new(
+            Code(710),
+            "other people of this machine can enter the key ring's folder",
+            "Take their permissions away (chmod 700) and ask who has read it.",
+        )
+        .into());
+    }
+    Ok(())
+}
+
+fn hold(path: &Path) -> Result<File> {
+    let file = disk::private(OpenOptions::new().write(true).create(true).truncate(false))
+        .open(path)
+        .map_err(|error| disk::fault("open the ring's lock", &error))?;
+    file.try_lock().map_err(|_| {
+        Refusal::new(
+            Code(711),
+            "another process holds the key ring",
+            "Stop the other server first; one ring, one server.",
+        )
+    })?;
+    Ok(file)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = fs::read_dir(folder)
+        .and_then(|list| list.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>())
+        .map_err(|error| disk::fault("list a folder", &error))?;
+    found.sort();
+    Ok(found)
+}
+
+/// The consignments that have a file with this ending, sorted. Other names are not ours and not touched.
+fn listed(folder: &Path, ending: &str) -> Result<Vec<ConsignmentId>> {
+    let ours = |path: PathBuf| {
+        let ending_fits = path.extension() == Some(OsStr::new(ending));
+        let name = path.file_stem().and_then(OsStr::to_str).filter(|_| ending_fits)?;
+        name.parse::<ConsignmentId>().ok()
+    };
+    Ok(entries(folder)?.into_iter().filter_map(ours).collect())
+}

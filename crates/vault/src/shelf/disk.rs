@@ -1,0 +1,177 @@
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path as FilePath, PathBuf};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt};
+use journal::Receipt;
+use lexicon::{Alarm, Code, ConsignmentId, Digest, Fault, Refusal, Result, Retry};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+
+use super::{Erased, ParcelAddress, Shelf};
+use crate::disk::{fault, make_folder, sync_folder};
+
+/// A shelf in a local folder: `consignment/attempt/parcel`, each parcel made durable before it is named.
+pub struct DiskShelf {
+    root: PathBuf,
+    store: LocalFileSystem,
+}
+
+impl DiskShelf {
+    /// Opens the shelf in `folder`, making it when it is not there.
+    ///
+    /// # Errors
+    /// A fault of the disk.
+    pub fn open(folder: &FilePath) -> Result<Self> {
+        make_folder(folder)?;
+        let root = folder.canonicalize().map_err(|error| fault("resolve the shelf's folder", &error))?;
+        let store = LocalFileSystem::new_with_prefix(&root).map_err(|error| trouble("open", &error))?;
+        Ok(Self { root, store: store.with_fsync(true).with_automatic_cleanup(false) })
+    }
+
+    async fn put_once(&self, address: ParcelAddress, bytes: Bytes) -> Result<()> {
+        let path = path_of(address);
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.store.put_opts(&path, bytes.clone().into(), options).await {
+            Ok(_) => Ok(()),
+            Err(Error::AlreadyExists { .. }) if Digest::of(&self.fetch(address).await?) == Digest::of(&bytes) => Ok(()),
+            Err(Error::AlreadyExists { .. }) => Err(Refusal::new(
+                Code(712),
+                format!("parcel {} is on the shelf already with other bytes; a parcel never changes", address.parcel),
+                "Seal again under a new parcel id.",
+            )
+            .into()),
+            Err(error) => Err(trouble("put", &error).into()),
+        }
+    }
+
+    async fn fetch(&self, address: ParcelAddress) -> Result<Bytes> {
+        let found = match self.store.get(&path_of(address)).await {
+            Ok(found) => found,
+            Err(Error::NotFound { .. }) => {
+                return Err(Refusal::new(
+                    Code(713),
+                    format!("parcel {} is not on the shelf", address.parcel),
+                    "Look whether its consignment is destroyed or its upload was cut.",
+                )
+                .into());
+            }
+            Err(error) => return Err(trouble("read", &error).into()),
+        };
+        found.bytes().await.map_err(|error| trouble("read", &error).into())
+    }
+
+    async fn listing(&self, consignment: ConsignmentId) -> Result<Vec<(ParcelAddress, u64)>> {
+        let under = Path::from(consignment.to_string());
+        let found = self.store.list(Some(&under)).try_collect::<Vec<_>>().await.map_err(|e| trouble("list", &e))?;
+        let mut parcels = Vec::with_capacity(found.len());
+        for object in found {
+            let address = address_of(&object.location).ok_or_else(|| {
+                Alarm::new(Code(714), format!("something on the shelf of consignment {consignment} is no parcel"))
+            })?;
+            parcels.push((address, object.size));
+        }
+        parcels.sort_unstable();
+        Ok(parcels)
+    }
+
+    async fn clear(&self, consignment: ConsignmentId) -> Result<Erased> {
+        let (root, folder) = (self.root.clone(), self.root.join(consignment.to_string()));
+        // Not by the object store's own delete: it hides cut uploads from its listing, and does not sync folders.
+        let erased = tokio::task::spawn_blocking(move || remove_all(&root, &folder))
+            .await
+            .map_err(|_| Fault::new(Code(715), Retry::Now, "the erasure of a shelf was cut short"))??;
+        let left = self.listing(consignment).await?;
+        if !left.is_empty() {
+            let message = format!("{} parcels of consignment {consignment} are left after erasing", left.len());
+            return Err(Fault::new(Code(715), Retry::Now, message).into());
+        }
+        Ok(erased)
+    }
+}
+
+impl Shelf for DiskShelf {
+    fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
+        self.put_once(address, bytes).boxed()
+    }
+
+    fn read(&self, address: ParcelAddress) -> BoxFuture<'_, Result<Bytes>> {
+        self.fetch(address).boxed()
+    }
+
+    fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
+        self.listing(consignment).boxed()
+    }
+
+    fn erase<'a>(&'a self, consignment: ConsignmentId, _seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
+        self.clear(consignment).boxed()
+    }
+}
+
+fn path_of(address: ParcelAddress) -> Path {
+    Path::from(format!("{}/{}/{}", address.consignment, address.attempt, address.parcel))
+}
+
+fn address_of(path: &Path) -> Option<ParcelAddress> {
+    let mut parts = path.as_ref().split('/');
+    let address = ParcelAddress {
+        consignment: parts.next()?.parse().ok()?,
+        attempt: parts.next()?.parse().ok()?,
+        parcel: parts.next()?.parse().ok()?,
+    };
+    parts.next().is_none().then_some(address).filter(|address| path_of(*address) == *path)
+}
+
+fn trouble(what: &str, error: &Error) -> Fault {
+    // Of what the object store says only the kind: its text holds paths.
+    let kind = if matches!(error, Error::PermissionDenied { .. }) { "permission denied" } else { "the disk failed" };
+    Fault::new(Code(715), Retry::Later, format!("the shelf failed to {what} a parcel: {kind}"))
+}
+
+/// Removes every file below `folder`, then the folders, inside out, and makes each removal durable.
+fn remove_all(root: &FilePath, folder: &FilePath) -> Result<Erased> {
+    let mut erased = Erased::default();
+    if remove_below(root, folder, &mut erased)? {
+        fs::remove_dir(folder).map_err(|error| fault("remove a shelf's folder", &error))?;
+        sync_folder(root)?;
+    }
+    Ok(erased)
+}
+
+/// False when there is no such folder.
+fn remove_below(root: &FilePath, folder: &FilePath, erased: &mut Erased) -> Result<bool> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(fault("list a shelf's folder", &error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|error| fault("list a shelf's folder", &error))?;
+        let path = entry.path();
+        // Of the link, not of what it points to: a link in the shelf is removed, never followed.
+        let found = fs::symlink_metadata(&path).map_err(|error| fault("look at a parcel", &error))?;
+        if found.is_dir() {
+            remove_below(root, &path, erased)?;
+            fs::remove_dir(&path).map_err(|error| fault("remove a shelf's folder", &error))?;
+        } else {
+            fs::remove_file(&path).map_err(|error| fault("remove a parcel", &error))?;
+            let finished = path.strip_prefix(root).ok().and_then(FilePath::to_str).and_then(named).is_some();
+            let count = if finished { &mut erased.objects } else { &mut erased.unfinished };
+            *count = count.saturating_add(1);
+            erased.bytes = erased.bytes.saturating_add(found.len());
+        }
+    }
+    sync_folder(folder)?;
+    Ok(true)
+}
+
+fn named(path: &str) -> Option<ParcelAddress> {
+    let path = path.replace(std::path::MAIN_SEPARATOR, "/");
+    address_of(&Path::parse(path).ok()?)
+}
+
+#[cfg(test)]
+mod tests;
