@@ -1,0 +1,190 @@
+use journal::{Receipt, Tree, leaf_hash};
+use lexicon::{Alarm, Code, ConsignmentId, Digest, MigrationId, Refusal, Result, canonical};
+use people::{Certificate, Envelope, Root};
+use procedure::Entry;
+use rusqlite::{OptionalExtension, Transaction, params};
+use wire::Leaf;
+
+use crate::{Registry, broken};
+
+/// What a leaf brings with it, in the same transaction.
+pub enum Recording<'a> {
+    /// An act became a fact.
+    Fact {
+        /// Of which migration.
+        migration: MigrationId,
+        /// Its number.
+        number: u64,
+        /// Act and fact.
+        entry: &'a Entry,
+        /// The stage's name after it.
+        stage: &'a str,
+        /// The digest of the migration after it.
+        state: Digest,
+        /// What else this fact makes.
+        fresh: Fresh<'a>,
+    },
+    /// A root was admitted.
+    Root(&'a Root),
+    /// A device presented its certificate.
+    Certificate(Digest, &'a Certificate, &'a Envelope),
+    /// A root took a certificate back.
+    Revocation(Digest, &'a Envelope),
+    /// Something of the server's own.
+    Note,
+}
+
+/// What a fact makes beside itself.
+#[derive(Default)]
+pub struct Fresh<'a> {
+    /// The wrapped strongroom share of a new consignment.
+    pub share: Option<(ConsignmentId, &'a [u8])>,
+    /// Documents that the act names.
+    pub documents: Vec<(Digest, &'a [u8])>,
+    /// A consignment whose rows are to be forgotten, with the document that holds its sealed laboratory share.
+    pub forget: Option<(ConsignmentId, Option<Digest>)>,
+}
+
+impl Registry {
+    /// Appends one leaf and everything that comes with it: all of it or nothing.
+    ///
+    /// # Errors
+    /// A fault when SQLite fails; a refusal when the key of a certificate is another person's.
+    pub fn record(&self, leaf: &Leaf, recording: &Recording<'_>) -> Result<Receipt> {
+        let body = canonical(leaf)?;
+        let mut inner = self.lock()?;
+        let mut tree = inner.tree.clone();
+        let hash = leaf_hash(&body);
+        let index = tree.append(hash);
+        let transaction = inner.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(broken)?;
+        let number = i64::try_from(index).unwrap_or(i64::MAX);
+        transaction
+            .execute("INSERT INTO leaf VALUES (?1, ?2, ?3)", params![number, hash.to_string(), body])
+            .map_err(broken)?;
+        rows(&transaction, number, leaf, recording)?;
+        let size = i64::try_from(tree.size()).unwrap_or(i64::MAX);
+        transaction.execute("UPDATE head SET size = ?1, root = ?2", params![size, tree.root().to_string()]).map_err(broken)?;
+        transaction.commit().map_err(broken)?;
+        let receipt = Receipt::of_committed(index, tree.root());
+        inner.tree = tree;
+        Ok(receipt)
+    }
+}
+
+impl Registry {
+    /// The receipt of a leaf that is stored.
+    ///
+    /// # Errors
+    /// An alarm when there is no such leaf.
+    pub fn receipt(&self, leaf: u64) -> Result<Receipt> {
+        let inner = self.lock()?;
+        if leaf >= inner.tree.size() {
+            return Err(Alarm::new(Code(756), format!("leaf {leaf} is not in the journal")).into());
+        }
+        Ok(Receipt::of_committed(leaf, inner.tree.root()))
+    }
+}
+
+fn rows(transaction: &Transaction<'_>, leaf: i64, body: &Leaf, recording: &Recording<'_>) -> Result<()> {
+    match recording {
+        Recording::Fact { migration, number, entry, stage, state, fresh } => {
+            let Leaf::Fact { nonce, .. } = body else { return Ok(()) };
+            let number = i64::try_from(*number).unwrap_or(i64::MAX);
+            let id = migration.to_string();
+            transaction
+                .execute(
+                    "INSERT INTO migration VALUES (?1, ?2, ?3, ?4) \
+                     ON CONFLICT (id) DO UPDATE SET facts = excluded.facts, stage = excluded.stage, state = excluded.state",
+                    params![id, number, stage, state.to_string()],
+                )
+                .map_err(broken)?;
+            let entry = String::from_utf8_lossy(&canonical(*entry)?).into_owned();
+            transaction
+                .execute("INSERT INTO fact VALUES (?1, ?2, ?3, ?4, ?5)", params![id, number, leaf, nonce.to_string(), entry])
+                .map_err(broken)?;
+            with(transaction, &id, fresh)
+        }
+        Recording::Root(root) => {
+            let body = String::from_utf8_lossy(&canonical(*root)?).into_owned();
+            transaction.execute("INSERT INTO root VALUES (?1, ?2)", params![root.id().to_string(), body]).map_err(broken)?;
+            Ok(())
+        }
+        Recording::Certificate(digest, certificate, envelope) => person(transaction, *digest, certificate, envelope),
+        Recording::Revocation(digest, envelope) => {
+            let body = String::from_utf8_lossy(&canonical(*envelope)?).into_owned();
+            transaction.execute("INSERT INTO revocation VALUES (?1, ?2)", params![digest.to_string(), body]).map_err(broken)?;
+            Ok(())
+        }
+        Recording::Note => Ok(()),
+    }
+}
+
+fn with(transaction: &Transaction<'_>, migration: &str, fresh: &Fresh<'_>) -> Result<()> {
+    if let Some((consignment, wrapped)) = fresh.share {
+        transaction
+            .execute("INSERT INTO strongroom VALUES (?1, ?2, ?3)", params![consignment.to_string(), migration, wrapped])
+            .map_err(broken)?;
+    }
+    for (digest, body) in &fresh.documents {
+        transaction
+            .execute("INSERT OR IGNORE INTO document VALUES (?1, ?2, ?3)", params![migration, digest.to_string(), body])
+            .map_err(broken)?;
+    }
+    if let Some((consignment, share)) = fresh.forget {
+        let id = consignment.to_string();
+        if let Some(share) = share {
+            transaction
+                .execute("DELETE FROM document WHERE migration = ?1 AND digest = ?2", params![migration, share.to_string()])
+                .map_err(broken)?;
+        }
+        transaction.execute("DELETE FROM strongroom WHERE consignment = ?1", params![id]).map_err(broken)?;
+        transaction.execute("DELETE FROM parcel WHERE consignment = ?1", params![id]).map_err(broken)?;
+    }
+    Ok(())
+}
+
+fn person(transaction: &Transaction<'_>, digest: Digest, certificate: &Certificate, envelope: &Envelope) -> Result<()> {
+    let (key, root, id) =
+        (certificate.device.key.to_string(), certificate.root.to_string(), certificate.person.id.to_string());
+    transaction.execute("INSERT OR IGNORE INTO device VALUES (?1, ?2, ?3)", params![key, root, id]).map_err(broken)?;
+    let body = String::from_utf8_lossy(&canonical(envelope)?).into_owned();
+    let made = transaction
+        .execute("INSERT INTO certificate VALUES (?1, ?2, ?3, ?4, ?5)", params![digest.to_string(), key, root, id, body]);
+    match made {
+        Ok(_) => Ok(()),
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => Err(Refusal::new(
+            Code(752),
+            "this device's key is already another person's, or its organisation is not admitted here",
+            "Each person makes a key of their own with `lazaret person enrol`; the server's operator admits organisations.",
+        )
+        .into()),
+        Err(error) => Err(broken(error)),
+    }
+}
+
+/// The tree over the stored leaves, which must agree with the stored head and with the leaves' own bytes.
+pub(crate) fn tree(connection: &rusqlite::Connection) -> Result<Tree> {
+    let wrong = |what: String| Alarm::new(Code(753), format!("the journal in the registry is damaged: {what}"));
+    let mut tree = Tree::new();
+    let mut statement = connection.prepare("SELECT number, hash, body FROM leaf ORDER BY number").map_err(broken)?;
+    let mut leaves = statement.query([]).map_err(broken)?;
+    while let Some(row) = leaves.next().map_err(broken)? {
+        let (number, hash, body): (i64, String, Vec<u8>) =
+            (row.get(0).map_err(broken)?, row.get(1).map_err(broken)?, row.get(2).map_err(broken)?);
+        let found = leaf_hash(&body);
+        let expected = i64::try_from(tree.size()).unwrap_or(i64::MAX);
+        if number != expected || hash != found.to_string() {
+            return Err(wrong(format!("leaf {expected} is changed, missing or out of order")).into());
+        }
+        tree.append(found);
+    }
+    let head: Option<(i64, String)> = connection
+        .query_row("SELECT size, root FROM head", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .map_err(broken)?;
+    let size = i64::try_from(tree.size()).unwrap_or(i64::MAX);
+    match head {
+        Some((stored, root)) if stored == size && root == tree.root().to_string() => Ok(tree),
+        _ => Err(wrong("its leaves do not give its head".to_owned()).into()),
+    }
+}
