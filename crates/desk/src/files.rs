@@ -1,0 +1,139 @@
+//! Files that only their owner reads, written whole or not at all.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lexicon::{Alarm, Code, Fault, Result, Retry, Trouble};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Makes a folder, and those above it, for its owner only.
+pub(crate) fn make_folder(folder: &Path) -> Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|error| failed("made", folder, &error))
+}
+
+/// Writes a file as a whole: after a crash there is the old one or the new one, never a part. Makes its folder.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    static DRAFTS: AtomicU64 = AtomicU64::new(0);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    make_folder(folder)?;
+    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let draft = folder.join(format!(".{}.{}.{number}", name_of(path), std::process::id()));
+    let written = write_new(&draft, bytes).and_then(|()| fs::rename(&draft, path)).and_then(|()| sync_folder(folder));
+    written.map_err(|error| {
+        drop(fs::remove_file(&draft));
+        failed("written", path, &error)
+    })
+}
+
+/// [`write`], of canonical JSON.
+pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    write(path, &lexicon::canonical(value)?)
+}
+
+/// The bytes of a file; none when there is no such file.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("read", path, &error)),
+    }
+}
+
+/// What a file of JSON says; none when there is no such file.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Some(bytes) = read(path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|_| damaged(path))
+}
+
+/// The names in a folder, in order; none when there is no such folder. Drafts of files are left out.
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
+    Ok(all_names(folder)?.into_iter().filter(|name| !name.starts_with('.')).collect())
+}
+
+/// [`names`] with the drafts that a crash may have left.
+pub(crate) fn all_names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed("read", folder, &error)),
+    };
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+    let mut names = names.collect::<io::Result<Vec<_>>>().map_err(|error| failed("read", folder, &error))?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Overwrites a file with zeros, has them written, and removes it; whether there was one. What a disk keeps of
+/// overwritten blocks by itself is beyond any program, so nothing is ever kept here that is not encrypted as well.
+pub(crate) fn erase(path: &Path) -> Result<bool> {
+    let overwritten = OpenOptions::new().write(true).open(path).and_then(|mut file| {
+        let mut left = file.metadata()?.len();
+        let zeros = [0; 4_096];
+        while left > 0 {
+            let piece = zeros.get(..usize::try_from(left).unwrap_or(usize::MAX)).unwrap_or(&zeros);
+            file.write_all(piece)?;
+            left = left.saturating_sub(u64::try_from(piece.len()).unwrap_or(left));
+        }
+        file.sync_all()
+    });
+    match overwritten {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed("overwritten", path, &error)),
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::remove_file(path).and_then(|()| sync_folder(folder)).map_err(|error| failed("removed", path, &error))?;
+    Ok(true)
+}
+
+/// Opens the file by which processes wait for each other, and waits.
+pub(crate) fn lock(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).and_then(|file| file.lock().map(|()| file)).map_err(|error| failed("locked", path, &error))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let open = || options.open(path);
+    let mut file = match open() {
+        // Left by a process of the same number that died here.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::remove_file(path).and_then(|()| open())?,
+        opened => opened?,
+    };
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// A rename is safe once its folder is on the disk. Windows has no such call, and writes it through by itself.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+pub(crate) fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or(OsStr::new("?")).to_string_lossy().into_owned()
+}
+
+pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> Trouble {
+    let message = format!("'{}' could not be {what} in this device's folder: {}", name_of(path), error.kind());
+    Fault::new(Code(1211), Retry::Later, message).into()
+}
+
+pub(crate) fn damaged(path: &Path) -> Trouble {
+    let message =
+        format!("'{}' in this device's folder is not what was written there: damaged, or changed", name_of(path));
+    Alarm::new(Code(1212), message).into()
+}

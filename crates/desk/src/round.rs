@@ -1,0 +1,185 @@
+//! What a device keeps of one consignment: the laboratory share, or an opening key and a parcel to probe with. Each is
+//! encrypted under the person's passphrase, and each can be destroyed for good.
+
+use std::path::PathBuf;
+
+use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result, Timestamp};
+use people::{OpeningKey, Passphrase};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{Home, files};
+
+const SHARE: &str = "laboratory.share";
+const OPENING_KEY: &str = "opening.key";
+const PROBE: &str = "probe.parcel";
+const PROBE_NAME: &str = "probe.json";
+const GONE: &str = "gone.json";
+
+/// One consignment of one migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Round {
+    /// Of which migration.
+    pub migration: MigrationId,
+    /// Which.
+    pub consignment: ConsignmentId,
+}
+
+/// That a round's secrets were destroyed here; stays for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gone {
+    /// How many keys and shares there were.
+    pub keys: u32,
+    /// When it was begun.
+    pub at: Timestamp,
+    /// Whether it was also finished; when not, opening the desk finishes it.
+    pub finished: bool,
+}
+
+impl Home {
+    /// Keeps the laboratory share, once.
+    ///
+    /// # Errors
+    /// A refusal when there is one already, which is never overwritten: parcels open with no other. A refusal when the
+    /// round was destroyed.
+    pub fn keep_share(&self, round: Round, share: &[u8], passphrase: &Passphrase) -> Result<()> {
+        let path = self.writable(round)?.join(SHARE);
+        if path.exists() {
+            let message = format!("consignment {} has its laboratory share already", round.consignment.short());
+            return Err(Refusal::new(Code(1215), message, "Go on with the share that is there.").into());
+        }
+        files::write(&path, &people::lock(share, passphrase)?)
+    }
+
+    /// The laboratory share, if it is here.
+    ///
+    /// # Errors
+    /// A refusal when the passphrase does not open it.
+    pub fn share(&self, round: Round, passphrase: &Passphrase) -> Result<Option<Zeroizing<Vec<u8>>>> {
+        let locked = files::read(&self.round(round).join(SHARE))?;
+        locked.map(|locked| people::unlock(&locked, passphrase)).transpose()
+    }
+
+    /// Keeps an opening key; one of an earlier offer is destroyed.
+    ///
+    /// # Errors
+    /// A refusal when the round was destroyed.
+    pub fn keep_opening_key(&self, round: Round, key: &OpeningKey, passphrase: &Passphrase) -> Result<()> {
+        let path = self.writable(round)?.join(OPENING_KEY);
+        let locked = people::lock(key.secret().as_bytes(), passphrase)?;
+        files::erase(&path)?;
+        files::write(&path, &locked)
+    }
+
+    /// The opening key, if it is here.
+    ///
+    /// # Errors
+    /// A refusal when the passphrase does not open it.
+    pub fn opening_key(&self, round: Round, passphrase: &Passphrase) -> Result<Option<OpeningKey>> {
+        let path = self.round(round).join(OPENING_KEY);
+        let Some(locked) = files::read(&path)? else { return Ok(None) };
+        let secret = people::unlock(&locked, passphrase)?;
+        let secret = std::str::from_utf8(&secret).map_err(|_| files::damaged(&path))?;
+        OpeningKey::from_secret(secret).map(Some)
+    }
+
+    /// Keeps one sealed parcel, with its name, to try the keys on after destruction.
+    ///
+    /// # Errors
+    /// A refusal when the round was destroyed.
+    pub fn keep_probe<T: Serialize>(&self, round: Round, name: &T, sealed: &[u8]) -> Result<()> {
+        let folder = self.writable(round)?;
+        files::write(&folder.join(PROBE), sealed)?;
+        files::write_json(&folder.join(PROBE_NAME), name)
+    }
+
+    /// The parcel to try the keys on, if it is here.
+    ///
+    /// # Errors
+    /// Fault 1211; alarm 1212.
+    pub fn probe<T: DeserializeOwned>(&self, round: Round) -> Result<Option<(T, Vec<u8>)>> {
+        let folder = self.round(round);
+        let Some(name) = files::read_json(&folder.join(PROBE_NAME))? else { return Ok(None) };
+        Ok(files::read(&folder.join(PROBE))?.map(|sealed| (name, sealed)))
+    }
+
+    /// The rounds of which something is or was kept.
+    ///
+    /// # Errors
+    /// Fault 1211.
+    pub fn rounds(&self) -> Result<Vec<Round>> {
+        let mut rounds = Vec::new();
+        for migration in self.migrations()? {
+            let names = files::names(&self.of(migration).join("consignments"))?;
+            let consignments = names.iter().filter_map(|name| name.parse().ok());
+            rounds.extend(consignments.map(|consignment| Round { migration, consignment }));
+        }
+        Ok(rounds)
+    }
+
+    /// Destroys the round's share, opening key and probe for good. Says first that it will, so that a crash between
+    /// leaves something to finish; done twice it is the same. The answer is of the first time.
+    ///
+    /// # Errors
+    /// Fault 1211; nothing is said to be finished then.
+    pub fn destroy(&self, round: Round, at: Timestamp) -> Result<Gone> {
+        let folder = self.round(round);
+        let gone = if let Some(gone) = self.gone(round)? {
+            gone
+        } else {
+            let keys = [SHARE, OPENING_KEY].into_iter().filter(|name| folder.join(name).exists()).count();
+            let gone = Gone { keys: u32::try_from(keys).unwrap_or(u32::MAX), at, finished: false };
+            files::write_json(&folder.join(GONE), &gone)?;
+            gone
+        };
+        // Everything but the stone, drafts of interrupted writings included.
+        for name in files::all_names(&folder)?.iter().filter(|name| *name != GONE) {
+            files::erase(&folder.join(name))?;
+        }
+        let finished = Gone { finished: true, ..gone };
+        if finished != gone {
+            files::write_json(&folder.join(GONE), &finished)?;
+        }
+        Ok(finished)
+    }
+
+    /// Whether the round's secrets were destroyed here.
+    ///
+    /// # Errors
+    /// Fault 1211; alarm 1212.
+    pub fn gone(&self, round: Round) -> Result<Option<Gone>> {
+        files::read_json(&self.round(round).join(GONE))
+    }
+
+    /// Finishes destructions that were cut, and destroys again what somebody put back; the latter are returned.
+    pub(crate) fn sweep(&self) -> Result<Vec<Round>> {
+        let mut returned = Vec::new();
+        for round in self.rounds()? {
+            let Some(gone) = self.gone(round)? else { continue };
+            let left = files::all_names(&self.round(round))?.len() > 1;
+            if left || !gone.finished {
+                self.destroy(round, gone.at)?;
+            }
+            if left && gone.finished {
+                returned.push(round);
+            }
+        }
+        Ok(returned)
+    }
+
+    fn round(&self, round: Round) -> PathBuf {
+        self.of(round.migration).join("consignments").join(round.consignment.to_string())
+    }
+
+    fn writable(&self, round: Round) -> Result<PathBuf> {
+        if self.gone(round)?.is_some() {
+            let message =
+                format!("the keys of consignment {} were destroyed on this device", round.consignment.short());
+            return Err(Refusal::new(Code(1219), message, "Open another consignment.").into());
+        }
+        Ok(self.round(round))
+    }
+}
