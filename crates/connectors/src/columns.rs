@@ -1,0 +1,211 @@
+//! Arrow columns that grow row by row, and batches cut from them at a bounded size.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder,
+    Time64MicrosecondBuilder, TimestampMicrosecondBuilder, UInt64Builder,
+};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, SchemaRef, TimeUnit};
+use lexicon::Result;
+
+use crate::trouble;
+
+/// A batch is cut at this many rows: enough that the cost of a batch vanishes beside its rows.
+const BATCH_ROWS_MAX: usize = 65_536;
+/// 8 MiB: with four batches in flight per table (decoded, admitted, sealed, written) a table stays near 32 MiB.
+const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Why a value cannot be carried as the kind that the scope declares. The words follow a count: "3 zero dates".
+pub(crate) type Odd = &'static str;
+
+pub(crate) const ODD_KIND: Odd = "values of another type than the scope declares";
+pub(crate) const ODD_INFINITE: Odd = "infinite values";
+pub(crate) const ODD_NAN: Odd = "values that are not a number";
+pub(crate) const ODD_PRECISION: Odd = "numbers with more digits than the scope declares";
+pub(crate) const ODD_RANGE: Odd = "values out of range";
+pub(crate) const ODD_SPELLING: Odd = "values that do not spell the declared type";
+pub(crate) const ODD_UTF8: Odd = "texts that are not valid in their character set";
+pub(crate) const ODD_ZERO_DATE: Odd = "zero dates (0000-00-00 or with a zero month or day)";
+
+/// What a database puts into a column that a load leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Otherwise {
+    Computed,
+    Default,
+    Null,
+    Numbered,
+}
+
+/// One growing column. Its variant is the one place that says how a kind is held while it is read.
+pub(crate) enum Cells {
+    Bool(BooleanBuilder),
+    Bytes(BinaryBuilder),
+    Date(Date32Builder),
+    Decimal(Decimal128Builder, u8, i8),
+    Float64(Float64Builder),
+    Int64(Int64Builder),
+    Text(StringBuilder),
+    Time(Time64MicrosecondBuilder),
+    Timestamp(TimestampMicrosecondBuilder),
+    TimestampTz(TimestampMicrosecondBuilder),
+    UInt64(UInt64Builder),
+}
+
+impl Cells {
+    /// An empty column of an Arrow type; none for a type that no scope declares.
+    fn of(data: &DataType) -> Option<Self> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "Arrow has many types, a scope's kinds are eleven")]
+        match data {
+            DataType::Boolean => Some(Self::Bool(BooleanBuilder::new())),
+            DataType::Binary => Some(Self::Bytes(BinaryBuilder::new())),
+            DataType::Date32 => Some(Self::Date(Date32Builder::new())),
+            DataType::Decimal128(precision, scale) => Some(Self::Decimal(
+                Decimal128Builder::new().with_precision_and_scale(*precision, *scale).ok()?,
+                *precision,
+                *scale,
+            )),
+            DataType::Float64 => Some(Self::Float64(Float64Builder::new())),
+            DataType::Int64 => Some(Self::Int64(Int64Builder::new())),
+            DataType::Utf8 => Some(Self::Text(StringBuilder::new())),
+            DataType::Time64(TimeUnit::Microsecond) => Some(Self::Time(Time64MicrosecondBuilder::new())),
+            DataType::Timestamp(TimeUnit::Microsecond, None) => {
+                Some(Self::Timestamp(TimestampMicrosecondBuilder::new()))
+            }
+            DataType::UInt64 => Some(Self::UInt64(UInt64Builder::new())),
+            DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) => {
+                Some(Self::TimestampTz(TimestampMicrosecondBuilder::new().with_timezone(Arc::clone(zone))))
+            }
+            _ => None,
+        }
+    }
+
+    /// Appends NULL.
+    pub(crate) fn null(&mut self) {
+        match self {
+            Self::Bool(cells) => cells.append_null(),
+            Self::Bytes(cells) => cells.append_null(),
+            Self::Date(cells) => cells.append_null(),
+            Self::Decimal(cells, ..) => cells.append_null(),
+            Self::Float64(cells) => cells.append_null(),
+            Self::Int64(cells) => cells.append_null(),
+            Self::Text(cells) => cells.append_null(),
+            Self::Time(cells) => cells.append_null(),
+            Self::Timestamp(cells) | Self::TimestampTz(cells) => cells.append_null(),
+            Self::UInt64(cells) => cells.append_null(),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Bool(cells) => Arc::new(cells.finish()),
+            Self::Bytes(cells) => Arc::new(cells.finish()),
+            Self::Date(cells) => Arc::new(cells.finish()),
+            Self::Decimal(cells, ..) => Arc::new(cells.finish()),
+            Self::Float64(cells) => Arc::new(cells.finish()),
+            Self::Int64(cells) => Arc::new(cells.finish()),
+            Self::Text(cells) => Arc::new(cells.finish()),
+            Self::Time(cells) => Arc::new(cells.finish()),
+            Self::Timestamp(cells) | Self::TimestampTz(cells) => Arc::new(cells.finish()),
+            Self::UInt64(cells) => Arc::new(cells.finish()),
+        }
+    }
+}
+
+/// Columns of one table that are cut into batches. A value that cannot be carried is counted instead of kept, and from
+/// then on nothing more comes out: the table is read to its end so that the refusal names every column with its whole
+/// count, then refused.
+pub(crate) struct Batcher {
+    table: String,
+    schema: SchemaRef,
+    cells: Vec<Cells>,
+    rows: usize,
+    bytes: usize,
+    odd: BTreeMap<(usize, Odd), u64>,
+}
+
+impl Batcher {
+    /// Empty columns of `schema`; errors name `table`.
+    pub(crate) fn new(table: &str, schema: SchemaRef) -> Result<Self> {
+        let cells = schema
+            .fields()
+            .iter()
+            .map(|field| Cells::of(field.data_type()).ok_or_else(|| trouble::shape(table, "an unknown kind")))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self { table: table.to_owned(), schema, cells, rows: 0, bytes: 0, odd: BTreeMap::new() })
+    }
+
+    /// The number of columns.
+    pub(crate) fn width(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Takes one value of `bytes` bytes: `put` appends exactly one cell or says why it cannot (and appends nothing).
+    #[inline]
+    pub(crate) fn cell(&mut self, index: usize, bytes: usize, put: impl FnOnce(&mut Cells) -> Result<(), Odd>) {
+        let Some(cells) = self.cells.get_mut(index) else { return };
+        // 8 bytes beside the value's own: an offset or a fixed-width cell.
+        self.bytes = self.bytes.saturating_add(bytes).saturating_add(8);
+        if let Err(odd) = put(cells) {
+            cells.null();
+            let count = self.odd.entry((index, odd)).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Ends a row; a full batch comes out.
+    pub(crate) fn end_row(&mut self) -> Result<Option<RecordBatch>> {
+        self.rows = self.rows.saturating_add(1);
+        if self.rows < BATCH_ROWS_MAX && self.bytes < BATCH_BYTES_MAX {
+            return Ok(None);
+        }
+        let batch = self.cut()?;
+        Ok(self.odd.is_empty().then_some(batch))
+    }
+
+    /// Ends the table: the last rows come out, or the refusal of all that could not be carried.
+    pub(crate) fn finish(&mut self) -> Result<Option<RecordBatch>> {
+        if !self.odd.is_empty() {
+            let findings: Vec<_> = self
+                .odd
+                .iter()
+                .map(|((index, odd), count)| {
+                    let name = self.schema.fields().get(*index).map_or("?", |field| field.name());
+                    (name.to_owned(), *odd, *count)
+                })
+                .collect();
+            return Err(trouble::odd_values(&self.table, &findings));
+        }
+        Ok(if self.rows == 0 { None } else { Some(self.cut()?) })
+    }
+
+    fn cut(&mut self) -> Result<RecordBatch> {
+        let columns: Vec<_> = self.cells.iter_mut().map(Cells::finish).collect();
+        let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(self.rows));
+        self.rows = 0;
+        self.bytes = 0;
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .map_err(|_| trouble::shape(&self.table, "columns of unequal length"))
+    }
+}
+
+/// How this room calls an Arrow type when it speaks to a person: as a scope file does.
+pub(crate) fn kind_name(data: &DataType) -> String {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "Arrow has many types, a scope's kinds are eleven")]
+    match data {
+        DataType::Boolean => "bool".to_owned(),
+        DataType::Binary => "bytes".to_owned(),
+        DataType::Date32 => "date".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
+        DataType::Float64 => "float64".to_owned(),
+        DataType::Int64 => "int64".to_owned(),
+        DataType::Utf8 => "text".to_owned(),
+        DataType::Time64(_) => "time".to_owned(),
+        DataType::Timestamp(_, None) => "timestamp".to_owned(),
+        DataType::Timestamp(_, Some(_)) => "timestamp with time zone".to_owned(),
+        DataType::UInt64 => "uint64".to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,289 @@
+//! A folder of files, one per table, each with a line of column names: what an old system gives when it can only dump
+//! everything. The predicate is evaluated here, on the way out.
+//!
+//! `TABLE.csv`, UTF-8 (or the character set that the scope names for a column), RFC 4180 quotes, separated by comma,
+//! semicolon, tab or bar, whichever cuts the first line into most names. An empty field is NULL; a quoted empty field
+//! is an empty text, and NULL where the kind is not text.
+
+mod records;
+mod values;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{Schema, SchemaRef};
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use lexicon::{Digest, Hasher, Result};
+use scope::{Kind, Lookups, Rows, Scope, ScopedBatch, SourceColumn, SourceTable, TableScope, Tally};
+use tokio::sync::{Mutex, mpsc};
+
+use self::records::Records;
+use crate::columns::Batcher;
+use crate::gate::{Gate, table_scope};
+use crate::{Snapshot, Source, trouble};
+
+const BATCHES_WAITING: usize = 2;
+/// 64 KiB: a file is read in pieces of this size.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// The files of one folder.
+#[derive(Clone)]
+pub(crate) struct Folder {
+    path: PathBuf,
+}
+
+/// One file and what it held when the moment began.
+#[derive(Clone, Debug)]
+struct Held {
+    path: PathBuf,
+    digest: Digest,
+}
+
+/// By table.
+type Files = BTreeMap<String, Held>;
+
+impl Folder {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Every `*.csv` of the folder with its digest. A table is looked for among these and nowhere else, so that no
+    /// table's name can lead out of the folder.
+    fn hold(&self) -> Result<Files> {
+        let unreadable = || trouble::unreachable("the folder of files", "it cannot be read");
+        let mut files = Files::new();
+        for entry in std::fs::read_dir(&self.path).map_err(|_| unreadable())? {
+            let path = entry.map_err(|_| unreadable())?.path();
+            let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+            if !is_csv || !path.is_file() {
+                continue;
+            }
+            let Some(name) = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned) else {
+                return Err(trouble::file("?", "its name is not UTF-8"));
+            };
+            let digest = digest(&name, &path)?;
+            files.insert(name, Held { path, digest });
+        }
+        Ok(files)
+    }
+}
+
+fn open(name: &str, path: &PathBuf) -> Result<BufReader<File>> {
+    let file = File::open(path).map_err(|_| trouble::unreachable(&format!("file `{name}`"), "it cannot be opened"))?;
+    Ok(BufReader::with_capacity(PIECE_BYTES, file))
+}
+
+fn digest(name: &str, path: &PathBuf) -> Result<Digest> {
+    let mut file = open(name, path)?;
+    let mut hasher = Hasher::default();
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let read =
+            file.read(&mut piece).map_err(|_| trouble::unreachable(&format!("file `{name}`"), "a read failed"))?;
+        match piece.get(..read) {
+            Some(bytes) if read > 0 => hasher.update(bytes),
+            _ => return Ok(hasher.finish()),
+        }
+    }
+}
+
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| trouble::gone("a thread that reads files"))?
+}
+
+impl Source for Folder {
+    fn identity(&self) -> String {
+        format!("csv:{}", self.path.display())
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Vec<SourceTable>>> {
+        let folder = self.clone();
+        on_thread(move || {
+            let described = |(name, held): (String, Held)| {
+                let mut records = Records::new(&name, open(&name, &held.path)?);
+                let columns = records.header()?.into_iter().map(|name| SourceColumn {
+                    name,
+                    declared: "text".to_owned(),
+                    kind: Some(Kind::Text),
+                    nullable: true,
+                });
+                let columns = columns.collect();
+                Ok(SourceTable { name, columns, primary_key: Vec::new(), references: Vec::new(), rows: None })
+            };
+            folder.hold()?.into_iter().map(described).collect()
+        })
+        .boxed()
+    }
+
+    fn begin(&self, _live: bool) -> BoxFuture<'_, Result<Box<dyn Snapshot>>> {
+        async {
+            let folder = self.clone();
+            let files = on_thread(move || folder.hold()).await?;
+            let all: Vec<_> = files.iter().map(|(name, held)| (name, held.digest)).collect();
+            let description = format!(
+                "{} files, digested before and after; SHA-256 over the list of names and digests: {}",
+                files.len(),
+                lexicon::digest_of(&all)?
+            );
+            let lookups = Mutex::new(None);
+            let gate = Gate::default();
+            let moment: Box<dyn Snapshot> =
+                Box::new(Moment { folder: self.clone(), files, description, lookups, gate });
+            Ok(moment)
+        }
+        .boxed()
+    }
+}
+
+/// The files as they were when it began.
+struct Moment {
+    folder: Folder,
+    files: Files,
+    description: String,
+    /// The keys that `exists in` asks for, of the scope with this digest.
+    lookups: Mutex<Option<(Digest, Arc<Lookups>)>>,
+    gate: Gate,
+}
+
+impl Moment {
+    /// Everything in one file that the scope takes or looks at, before admission.
+    async fn raw(&self, taken: &TableScope) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let name = taken.name.clone();
+        let path = self.files.get(&name).map(|held| held.path.clone());
+        let path = path.ok_or_else(|| trouble::no_table("the folder", &name))?;
+        let mut records = Records::new(&name, open(&name, &path)?);
+        let (header, records) = on_thread(move || Ok((records.header()?, records))).await?;
+        taken.check_columns(&header)?;
+        let schema = wanted(taken);
+        let places = schema
+            .fields()
+            .iter()
+            .map(|field| header.iter().position(|name| name == field.name()))
+            .map(|place| place.ok_or_else(|| trouble::no_column(&name, "named in the scope")))
+            .collect::<Result<Vec<_>>>()?;
+        let batcher = Batcher::new(&name, schema)?;
+        let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = send_rows(records, &places, batcher, &sender) {
+                // Nobody listens any more if this fails.
+                drop(sender.blocking_send(Err(error)));
+            }
+        });
+        Ok(stream::unfold(receiver, |mut from| async { from.recv().await.map(|batch| (batch, from)) }).boxed())
+    }
+
+    /// The keys that predicates of this scope reach through: one pass over each file that they name.
+    async fn lookups(&self, scope: &Scope) -> Result<Arc<Lookups>> {
+        let digest = scope.digest()?;
+        let mut kept = self.lookups.lock().await;
+        if let Some((of, lookups)) = kept.as_ref()
+            && *of == digest
+        {
+            return Ok(Arc::clone(lookups));
+        }
+        let mut lookups = Lookups::default();
+        for table in Lookups::order(scope) {
+            let mut batches = self.raw(table_scope(scope, table)?).await?;
+            while let Some(batch) = batches.try_next().await? {
+                lookups.collect(scope, table, &batch)?;
+            }
+        }
+        let lookups = Arc::new(lookups);
+        *kept = Some((digest, Arc::clone(&lookups)));
+        Ok(lookups)
+    }
+
+    async fn admitted<'a>(
+        &'a self,
+        scope: &'a Scope,
+        table: &'a str,
+        gate: &'a Gate,
+    ) -> Result<BoxStream<'a, Result<ScopedBatch>>> {
+        let lookups = self.lookups(scope).await?;
+        let raw = self.raw(table_scope(scope, table)?).await?;
+        Ok(raw.map(move |batch| gate.admit(scope, table, &batch?, Rows::Filter(&lookups))).boxed())
+    }
+}
+
+/// The columns taken, then those that only the predicate looks at.
+fn wanted(taken: &TableScope) -> SchemaRef {
+    let mut fields: Vec<_> = taken.source_schema().fields().iter().cloned().collect();
+    for field in taken.filter_schema().fields() {
+        if !fields.iter().any(|known| known.name() == field.name()) {
+            fields.push(Arc::clone(field));
+        }
+    }
+    Arc::new(Schema::new(fields))
+}
+
+fn send_rows(
+    mut records: Records<BufReader<File>>,
+    places: &[usize],
+    mut batcher: Batcher,
+    sender: &mpsc::Sender<Result<RecordBatch>>,
+) -> Result<()> {
+    while records.advance()? {
+        for (index, place) in places.iter().enumerate() {
+            let field = records.field(*place);
+            batcher.cell(index, field.bytes.len(), |cells| values::put(cells, field));
+        }
+        if let Some(batch) = batcher.end_row()?
+            && sender.blocking_send(Ok(batch)).is_err()
+        {
+            return Ok(());
+        }
+    }
+    if let Some(batch) = batcher.finish()? {
+        drop(sender.blocking_send(Ok(batch)));
+    }
+    Ok(())
+}
+
+impl Snapshot for Moment {
+    fn description(&self) -> String {
+        self.description.clone()
+    }
+
+    /// Reads the whole file: nothing else knows.
+    fn count<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxFuture<'a, Result<(u64, u64)>> {
+        async move {
+            // A tally of its own: counting is not reading.
+            let gate = Gate::default();
+            let mut rows = self.admitted(scope, table, &gate).await?;
+            while rows.try_next().await?.is_some() {}
+            drop(rows);
+            let tally = gate.tally();
+            Ok(tally.tables.get(table).map_or((0, 0), |table| (table.rows_in, table.rows_admitted)))
+        }
+        .boxed()
+    }
+
+    fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>> {
+        self.admitted(scope, table, &self.gate).try_flatten_stream().boxed()
+    }
+
+    fn tally(&self) -> Tally {
+        self.gate.tally()
+    }
+
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        on_thread(move || {
+            let now = self.folder.hold()?;
+            for (name, held) in &self.files {
+                match now.get(name) {
+                    Some(found) if found.digest == held.digest => {}
+                    Some(_) => return Err(trouble::moved(&format!("file `{name}` changed while it was read"))),
+                    None => return Err(trouble::moved(&format!("file `{name}` went away while it was read"))),
+                }
+            }
+            Ok(())
+        })
+        .boxed()
+    }
+}

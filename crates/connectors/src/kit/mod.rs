@@ -1,0 +1,87 @@
+//! The stories that every connector must pass, told once and run against each system.
+//!
+//! A system that needs a server is told where by `LAZARET_TEST_POSTGRES` or `LAZARET_TEST_MARIADB`; without, each of
+//! its stories says that it was skipped. Every story has a database of its own.
+
+mod csv;
+mod lab;
+mod mariadb;
+mod postgres;
+mod sinks;
+mod sources;
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+pub(crate) use lab::{Lab, System};
+
+/// A story: what must hold on any system.
+type Story = for<'a> fn(&'a Lab) -> BoxFuture<'a, ()>;
+
+/// Runs a story on a fresh database, and drops that whatever the story's end.
+pub(crate) fn tell(system: System, name: &str, story: Story) {
+    let Some(address) = system.address() else {
+        println!("skipped: {name} ({} is not set)", system.variable());
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let lab = Lab::open(system, &address).await;
+        let ended = AssertUnwindSafe(story(&lab)).catch_unwind().await;
+        lab.close().await;
+        if let Err(panic) = ended {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+/// One module per system, one test per story in it.
+macro_rules! kit {
+    ($($module:ident::$story:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[test] fn $story() {
+                super::tell(super::System::Sqlite, stringify!($story), |lab| Box::pin(super::$module::$story(lab)));
+            })*
+        }
+        mod on_postgres {
+            $(#[test] fn $story() {
+                super::tell(super::System::Postgres, stringify!($story), |lab| Box::pin(super::$module::$story(lab)));
+            })*
+        }
+        mod on_mariadb {
+            $(#[test] fn $story() {
+                super::tell(super::System::MariaDb, stringify!($story), |lab| Box::pin(super::$module::$story(lab)));
+            })*
+        }
+    };
+}
+
+kit!(
+    sources::a_hostile_name_stays_a_name,
+    sources::a_null_is_not_an_empty_text,
+    sources::a_snapshot_shows_one_moment_while_rows_are_written,
+    sources::a_stream_is_cut_into_bounded_batches,
+    sources::a_table_without_a_key_keeps_its_equal_rows,
+    sources::a_table_that_is_not_there_is_refused_by_name,
+    sources::a_value_beyond_the_declared_kind_is_refused_by_column_and_count,
+    sources::a_reader_that_stops_early_leaves_the_snapshot_usable,
+    sources::an_empty_table_is_read_as_no_rows,
+    sources::an_unknown_column_stops_the_read_by_its_name,
+    sources::every_kind_arrives_as_it_left,
+    sources::only_rows_in_scope_leave_the_source,
+    sources::the_description_holds_keys_and_references,
+    sources::unicode_and_blanks_at_the_end_survive,
+    sinks::a_broken_constraint_is_refused_by_count_and_quotes_nothing,
+    sinks::a_column_that_must_be_filled_is_refused_before_any_row,
+    sinks::a_lossy_type_is_refused_before_any_row,
+    sinks::a_row_may_point_to_a_row_that_arrives_with_it,
+    sinks::a_second_load_finds_the_marker_and_inserts_nothing,
+    sinks::a_stream_that_fails_leaves_nothing_behind,
+    sinks::a_table_changed_after_its_load_is_refused,
+    sinks::a_target_with_rows_is_refused_with_their_number,
+    sinks::a_target_without_a_marker_table_is_refused,
+    sinks::a_value_too_long_for_its_column_is_refused_by_count,
+    sinks::tables_are_loaded_after_those_they_point_to,
+);

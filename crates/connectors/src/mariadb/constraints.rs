@@ -1,0 +1,194 @@
+//! The constraints of a target table as counting queries over the staging table: the server's own message about a
+//! broken one quotes the value.
+
+use std::collections::BTreeMap;
+
+use lexicon::Result;
+use scope::Dialect;
+use sqlx::mysql::MySqlConnection;
+
+use super::catalog::{self, Column, Table};
+use super::sink::{STAGING, STAGING_AGAIN, Wanted};
+use super::texts;
+use crate::columns::Otherwise;
+
+/// One constraint, and a query that counts the rows of the staging table that would break it.
+#[derive(Debug)]
+pub(super) struct Test {
+    pub(super) name: String,
+    pub(super) sql: String,
+}
+
+fn quote(name: &str) -> Result<String> {
+    Dialect::MariaDb.quote(name)
+}
+
+/// What the staged values must keep before they can be looked at in the target's own types.
+pub(super) fn of_values(table: &Wanted<'_>) -> Result<Vec<Test>> {
+    let mut tests = Vec::new();
+    for (column, landing) in table.columns.iter().zip(&table.landings) {
+        let quoted = quote(&column.name)?;
+        if !column.nullable {
+            tests.push(Test {
+                name: format!("not null `{}`", column.name),
+                sql: format!("SELECT COUNT(*) FROM {STAGING} WHERE {quoted} IS NULL"),
+            });
+        }
+        for (condition, name) in &landing.too_much {
+            let condition = condition.replace("{}", &quoted);
+            tests.push(Test {
+                name: format!("`{}`: {name}", column.name),
+                sql: format!("SELECT COUNT(*) FROM {STAGING} WHERE {condition}"),
+            });
+        }
+    }
+    Ok(tests)
+}
+
+/// A staged column as the target compares it: texts in the column's own character set and collation.
+fn typed(column: &Column, quoted: &str) -> String {
+    match (&column.charset, &column.collation) {
+        (Some(charset), Some(collation)) => format!("CONVERT({quoted} USING {charset}) COLLATE {collation}"),
+        _ => quoted.to_owned(),
+    }
+}
+
+/// The same by name, of the staging table under the name `lazaret_row`; none if the scope does not fill it.
+fn typed_of(table: &Wanted<'_>, name: &str) -> Result<Option<String>> {
+    let column = table.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
+    column.map(|column| Ok(typed(column, &format!("lazaret_row.{}", quote(&column.name)?)))).transpose()
+}
+
+/// The tests of checks, keys and foreign keys.
+pub(super) async fn of_rows(session: &mut MySqlConnection, table: &Wanted<'_>, found: &Table) -> Result<Vec<Test>> {
+    let mut tests = unique(session, table, found).await?;
+    tests.extend(checks(session, table, found).await?);
+    for key in catalog::foreign_keys(session, &table.target).await? {
+        tests.extend(foreign_key(table, &key)?);
+    }
+    Ok(tests)
+}
+
+const UNIQUE: &str = "SELECT INDEX_NAME, COLUMN_NAME, CAST(SUB_PART AS CHAR) FROM information_schema.STATISTICS \
+     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND NON_UNIQUE = 0 ORDER BY INDEX_NAME, SEQ_IN_INDEX";
+
+async fn unique(session: &mut MySqlConnection, table: &Wanted<'_>, found: &Table) -> Result<Vec<Test>> {
+    // No parts at all: a key that new rows cannot break (numbered by the server, or null), or one over an expression.
+    let mut keys: BTreeMap<String, Option<Vec<String>>> = BTreeMap::new();
+    for row in texts(session, "listing unique keys", UNIQUE, &[&table.target]).await? {
+        let mut row = row.into_iter();
+        let mut next = || row.next().flatten();
+        let (name, column, prefix) = (next().unwrap_or_default(), next(), next());
+        let parts = keys.entry(name).or_insert_with(|| Some(Vec::new()));
+        let typed = column.as_deref().map(|column| typed_of(table, column)).transpose()?.flatten();
+        match (typed, prefix.and_then(|prefix| prefix.parse::<u32>().ok())) {
+            (Some(typed), None) => {
+                if let Some(parts) = parts {
+                    parts.push(typed);
+                }
+            }
+            (Some(typed), Some(prefix)) => {
+                if let Some(parts) = parts {
+                    parts.push(format!("LEFT({typed}, {prefix})"));
+                }
+            }
+            // A column that the scope does not fill: constant if its default is, so that the others alone decide.
+            (None, _) => {
+                let column = column.and_then(|name| found.columns.iter().find(|column| column.name == name));
+                let constant = column.is_some_and(|column| {
+                    column.otherwise == Otherwise::Default
+                        && column.default.as_ref().is_some_and(|default| !default.contains('('))
+                });
+                if !constant {
+                    *parts = None;
+                }
+            }
+        }
+    }
+    let test = |(name, parts): (String, Option<Vec<String>>)| {
+        let parts = parts.filter(|parts| !parts.is_empty())?;
+        let given: Vec<_> = parts.iter().map(|part| format!("{part} IS NOT NULL")).collect();
+        let (given, group) = (given.join(" AND "), parts.join(", "));
+        Some(Test {
+            name: format!("unique {name}"),
+            sql: format!(
+                "SELECT COALESCE(SUM(same - 1), 0) FROM (SELECT COUNT(*) AS same FROM {STAGING} AS lazaret_row \
+                 WHERE {given} \
+                 GROUP BY {group} HAVING COUNT(*) > 1) AS lazaret_same"
+            ),
+        })
+    };
+    Ok(keys.into_iter().filter_map(test).collect())
+}
+
+const CHECKS_MARIADB: &str = "SELECT CONSTRAINT_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS \
+     WHERE CONSTRAINT_SCHEMA = DATABASE() AND TABLE_NAME = ?";
+const CHECKS_MYSQL: &str = "SELECT c.CONSTRAINT_NAME, c.CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS c \
+     JOIN information_schema.TABLE_CONSTRAINTS t ON t.CONSTRAINT_SCHEMA = c.CONSTRAINT_SCHEMA \
+     AND t.CONSTRAINT_NAME = c.CONSTRAINT_NAME \
+     WHERE c.CONSTRAINT_SCHEMA = DATABASE() AND t.TABLE_NAME = ? AND t.ENFORCED = 'YES'";
+const HAS: &str = "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'information_schema' \
+     AND ((TABLE_NAME = 'CHECK_CONSTRAINTS' AND COLUMN_NAME IN ('TABLE_NAME', 'CHECK_CLAUSE')))";
+
+async fn checks(session: &mut MySqlConnection, table: &Wanted<'_>, found: &Table) -> Result<Vec<Test>> {
+    let doing = "listing checks";
+    // Servers before MySQL 8 and MariaDB 10.2 have no checks; MariaDB alone says whose a check is.
+    let sql = match texts(session, doing, HAS, &[]).await?.len() {
+        0 => return Ok(Vec::new()),
+        1 => CHECKS_MYSQL,
+        _ => CHECKS_MARIADB,
+    };
+    let mut columns = Vec::new();
+    for column in &found.columns {
+        let quoted = quote(&column.name)?;
+        let value = match typed_of(table, &column.name)? {
+            Some(typed) => typed,
+            // What the server fills in is its own affair; a check over a null holds.
+            None => "NULL".to_owned(),
+        };
+        columns.push(format!("{value} AS {quoted}"));
+    }
+    let (rows, name) = (columns.join(", "), quote(&table.target)?);
+    let mut tests = Vec::new();
+    for row in texts(session, doing, sql, &[&table.target]).await? {
+        let mut row = row.into_iter().map(Option::unwrap_or_default);
+        let (check, clause) = (row.next().unwrap_or_default(), row.next().unwrap_or_default());
+        tests.push(Test {
+            name: format!("check {check}"),
+            sql: format!(
+                "SELECT COUNT(*) FROM (SELECT {rows} FROM {STAGING} AS lazaret_row) AS {name} WHERE NOT ({clause})"
+            ),
+        });
+    }
+    Ok(tests)
+}
+
+fn foreign_key(table: &Wanted<'_>, key: &catalog::ForeignKey) -> Result<Option<Test>> {
+    let (mut given, mut equal, mut equal_staged) = (Vec::new(), Vec::new(), Vec::new());
+    let own = key.reference.table.eq_ignore_ascii_case(&table.target);
+    for (column, other) in key.reference.columns.iter().zip(&key.reference.other_columns) {
+        // A column that the scope does not fill stays null, and a null points nowhere.
+        let Some(typed) = typed_of(table, column)? else { return Ok(None) };
+        let other = quote(other)?;
+        given.push(format!("{typed} IS NOT NULL"));
+        equal.push(format!("lazaret_there.{other} = {typed}"));
+        equal_staged.push(format!("lazaret_staged.{other} = {typed}"));
+    }
+    let there = format!("{}.{}", quote(&key.schema)?, quote(&key.reference.table)?);
+    let mut orphan = format!("NOT EXISTS (SELECT 1 FROM {there} AS lazaret_there WHERE {})", equal.join(" AND "));
+    if own {
+        // Rows may point to rows that arrive with them; a temporary table cannot be named twice in one query.
+        let staged = equal_staged.join(" AND ");
+        orphan = format!("{orphan} AND NOT EXISTS (SELECT 1 FROM {STAGING_AGAIN} AS lazaret_staged WHERE {staged})");
+    }
+    Ok(Some(Test {
+        name: format!("foreign key {}", key.name),
+        sql: format!("SELECT COUNT(*) FROM {STAGING} AS lazaret_row WHERE {} AND {orphan}", given.join(" AND ")),
+    }))
+}
+
+/// Whether a table points to itself, so that its rows are needed a second time.
+pub(super) async fn points_to_itself(session: &mut MySqlConnection, target: &str) -> Result<bool> {
+    let keys = catalog::foreign_keys(session, target).await?;
+    Ok(keys.iter().any(|key| key.reference.table.eq_ignore_ascii_case(target)))
+}

@@ -1,0 +1,141 @@
+//! `MariaDB` and `MySQL`, by prepared statements (the binary protocol) both ways.
+
+mod catalog;
+mod constraints;
+mod decode;
+mod encode;
+mod sink;
+mod source;
+mod types;
+
+use lexicon::{Result, Trouble};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions, Decode, MySql, Row, ValueRef};
+
+use crate::address::{Line, Server};
+use crate::trouble;
+
+const SYSTEM: &str = "MariaDB";
+
+/// One database, as a source or a target.
+#[derive(Clone)]
+pub(crate) struct Database {
+    server: Server,
+}
+
+/// What a session is for: reading takes everything as it stands, writing lets the server change nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Reading,
+    Writing,
+}
+
+impl Database {
+    pub(crate) fn new(server: Server) -> Self {
+        Self { server }
+    }
+
+    /// A new session in UTC and utf8mb4, with an SQL mode of our own: an account's or a server's mode can change what
+    /// quotes mean, pad texts, or cut values silently.
+    async fn connect(&self, purpose: Purpose) -> Result<MySqlConnection> {
+        let mut options = MySqlConnectOptions::new()
+            .host(&self.server.host)
+            .port(self.server.port)
+            .username(&self.server.user)
+            .database(&self.server.database)
+            .charset("utf8mb4")
+            .timezone(Some("+00:00".to_owned()))
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .disable_statement_logging();
+        if let Some(credential) = &self.server.credential {
+            options = options.password(credential.expose());
+        }
+        options = match &self.server.line {
+            Line::Clear => options.ssl_mode(MySqlSslMode::Disabled),
+            Line::Tls { authority } => {
+                let options = options.ssl_mode(MySqlSslMode::VerifyIdentity);
+                authority.iter().fold(options, MySqlConnectOptions::ssl_ca)
+            }
+        };
+        let mut session = options.connect().await.map_err(|error| match number(&error) {
+            Some(number) => trouble::unreachable(&self.server.identity(), &format!("database code {number}")),
+            None => trouble::unreachable(&self.server.identity(), "no connection"),
+        })?;
+        let mode = match purpose {
+            Purpose::Reading => "SET SESSION sql_mode = '', net_write_timeout = 3600, wait_timeout = 86400",
+            Purpose::Writing => {
+                "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO,\
+                 NO_ENGINE_SUBSTITUTION', net_read_timeout = 3600, wait_timeout = 86400"
+            }
+        };
+        run(&mut session, "setting up a session", mode).await?;
+        Ok(session)
+    }
+}
+
+fn number(error: &sqlx::Error) -> Option<u16> {
+    error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number)
+}
+
+/// The server's error number alone: its message quotes values ("Duplicate entry ...").
+fn failed(doing: &str, error: &sqlx::Error) -> Trouble {
+    match number(error) {
+        // Access denied: to a database, to a table, to a column, for want of a global privilege.
+        Some(1044 | 1045 | 1142 | 1143 | 1227) => trouble::not_granted(SYSTEM, doing),
+        // A lock that was not given, a deadlock, too many connections, a shutdown.
+        Some(1205 | 1213 | 1040 | 1053) => trouble::unreachable(SYSTEM, &format!("it is busy while {doing}")),
+        Some(number) => trouble::statement(SYSTEM, doing, &number.to_string()),
+        None => trouble::unreachable(SYSTEM, &format!("the connection ended while {doing}")),
+    }
+}
+
+/// Runs a statement without parameters and without rows, by the text protocol: some statements cannot be prepared.
+async fn run(session: &mut MySqlConnection, doing: &str, sql: &str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(session)
+        .await
+        .map(|_| ())
+        .map_err(|error| failed(doing, &error))
+}
+
+/// One count.
+async fn count(session: &mut MySqlConnection, doing: &str, sql: &str) -> Result<u64> {
+    let sql = format!("SELECT CAST(({sql}) AS CHAR)");
+    let rows = texts(session, doing, &sql, &[]).await?;
+    let only = rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
+    only.and_then(|text| text.parse().ok()).ok_or_else(|| trouble::statement(SYSTEM, doing, "no count"))
+}
+
+/// Every row of a small query, each column as text. Catalog columns change their types between servers; the queries
+/// cast what is not text.
+async fn texts(
+    session: &mut MySqlConnection,
+    doing: &str,
+    sql: &str,
+    parameters: &[&str],
+) -> Result<Vec<Vec<Option<String>>>> {
+    let query = parameters.iter().fold(sqlx::query(AssertSqlSafe(sql.to_owned())), |query, text| query.bind(*text));
+    let rows = query.fetch_all(session).await.map_err(|error| failed(doing, &error))?;
+    let text = |row: &MySqlRow, index| -> Result<Option<String>> {
+        let bytes = raw(row, index).map_err(|error| failed(doing, &error))?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+    };
+    rows.iter().map(|row| (0..row.columns().len()).map(|index| text(row, index)).collect()).collect()
+}
+
+/// The bytes of one value as the protocol sent them; none for NULL. The driver calls a zero date NULL, its bytes do
+/// not.
+fn raw(row: &MySqlRow, index: usize) -> Result<Option<&[u8]>, sqlx::Error> {
+    let value = row.try_get_raw(index)?;
+    // For every type but dates the driver's word is enough; asking for the bytes of a NULL is an error we know.
+    if value.is_null() && !is_dated(&value) {
+        return Ok(None);
+    }
+    Ok(<&[u8] as Decode<MySql>>::decode(value).ok())
+}
+
+fn is_dated(value: &sqlx::mysql::MySqlValueRef<'_>) -> bool {
+    use sqlx::TypeInfo;
+    matches!(value.type_info().name(), "DATE" | "DATETIME" | "TIMESTAMP")
+}

@@ -1,0 +1,323 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use lexicon::Result;
+use scope::{Dialect, Scope, SourceTable, TableScope};
+use sqlx::AssertSqlSafe;
+use sqlx::mysql::MySqlConnection;
+use tokio::sync::Mutex;
+
+use super::catalog::{self, Column, Table};
+use super::constraints::{self, Test};
+use super::encode::Value;
+use super::source::{Rows, found};
+use super::types::{self, Landing};
+use super::{Database, Purpose, SYSTEM, count, failed, run, texts};
+use crate::columns::{Odd, Otherwise, kind_name};
+use crate::gate::{same_shape, table_scope};
+use crate::order::{Node, order};
+use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
+
+/// The session's own table, gone with it.
+pub(super) const STAGING: &str = "lazaret_staging";
+/// Its rows a second time, for keys that point to their own table.
+pub(super) const STAGING_AGAIN: &str = "lazaret_staging_again";
+/// A prepared statement has at most 65,535 parameters.
+const PARAMETERS_MAX: usize = 65_535;
+/// Rows of one INSERT: beyond this, measured loads gained nothing.
+const ROWS_MAX: usize = 2_000;
+/// 1 MiB: under the smallest default of `max_allowed_packet` in use (4 MiB) unless one single row is larger.
+const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
+
+impl Sink for Database {
+    fn identity(&self) -> String {
+        self.server.identity()
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Vec<SourceTable>>> {
+        async { catalog::describe_all(&mut self.connect(Purpose::Reading).await?).await }.boxed()
+    }
+
+    fn prepare<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Prepared>> {
+        async move { prepare(&mut self.connect(Purpose::Reading).await?, scope).await }.boxed()
+    }
+
+    fn load<'a>(
+        &'a self,
+        scope: &'a Scope,
+        table: &'a str,
+        mark: Mark,
+        batches: BoxStream<'a, Result<RecordBatch>>,
+    ) -> BoxFuture<'a, Result<Loaded>> {
+        async move {
+            let taken = table_scope(scope, table)?;
+            // Dropped on the way out, the session takes an unfinished transaction and the staging table with it.
+            load(&mut self.connect(Purpose::Writing).await?, taken, mark, batches).await
+        }
+        .boxed()
+    }
+
+    fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
+        async move {
+            let taken = table_scope(scope, table)?;
+            let mut session = self.connect(Purpose::Reading).await?;
+            let found = found(&mut session, "the target", &taken.target).await?;
+            let from = Dialect::MariaDb.quote(&taken.target)?;
+            let rows = Rows { table: &taken.target, schema: taken.target_schema(), from: &from, condition: None };
+            let session = std::sync::Arc::new(Mutex::new(session)).lock_owned().await;
+            rows.stream(session, &found.columns)
+        }
+        .try_flatten_stream()
+        .boxed()
+    }
+}
+
+/// What the scope wants of one target table, matched with what is there.
+pub(super) struct Wanted<'a> {
+    pub(super) target: String,
+    pub(super) schema: SchemaRef,
+    pub(super) columns: Vec<&'a Column>,
+    pub(super) landings: Vec<Landing>,
+}
+
+impl<'a> Wanted<'a> {
+    /// Every wanted column is there and keeps its kind; every other one can stay empty.
+    fn new(taken: &TableScope, found: &'a Table) -> Result<Self> {
+        let target = &taken.target;
+        if found.is_view {
+            return Err(trouble::untestable(target, "another form than an ordinary table (a view)"));
+        }
+        if !found.keeps_versions() {
+            return Err(trouble::untestable(target, &format!("the engine {}, without transactions", found.engine)));
+        }
+        let schema = taken.target_schema();
+        let (mut columns, mut landings) = (Vec::new(), Vec::new());
+        for field in schema.fields() {
+            let column = found
+                .columns
+                .iter()
+                .find(|column| column.name == *field.name())
+                .ok_or_else(|| trouble::no_column(target, field.name()))?;
+            let lossy = |declared: &str| trouble::lossy(target, &column.name, declared, &kind_name(field.data_type()));
+            if column.otherwise == Otherwise::Computed {
+                return Err(lossy("a computed column"));
+            }
+            landings.push(types::land(column, field.data_type()).ok_or_else(|| lossy(&column.declared))?);
+            columns.push(column);
+        }
+        let filled: BTreeSet<_> = columns.iter().map(|column| &column.name).collect();
+        let mut left = found.columns.iter().filter(|column| !filled.contains(&column.name));
+        let must_be_filled = |column: &&Column| !column.nullable && column.otherwise == Otherwise::Null;
+        if let Some(column) = left.find(must_be_filled) {
+            return Err(trouble::unfilled(target, &column.name));
+        }
+        Ok(Self { target: target.clone(), schema, columns, landings })
+    }
+
+    fn quoted_names(&self) -> Result<Vec<String>> {
+        self.columns.iter().map(|column| Dialect::MariaDb.quote(&column.name)).collect()
+    }
+}
+
+async fn prepare(session: &mut MySqlConnection, scope: &Scope) -> Result<Prepared> {
+    let marker = catalog::table(session, MARKER_TABLE).await?;
+    let versioned = marker.as_ref().is_some_and(Table::keeps_versions);
+    let marker = marker.map(|table| table.columns).unwrap_or_default();
+    let has = |name: &str| marker.iter().any(|column| column.name == name);
+    if !versioned || !["consignment", "target_table", "attempt", "row_count"].into_iter().all(has) {
+        return Err(trouble::no_marker("the target"));
+    }
+    let by_target: BTreeMap<_, _> = scope.tables().iter().map(|table| (&table.target, &table.name)).collect();
+    let (mut nodes, mut counts, mut described, mut remarks) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
+    for taken in scope.tables() {
+        let target = &taken.target;
+        let found = found(session, "the target", target).await?;
+        let wanted = Wanted::new(taken, &found)?;
+        constraints::of_rows(session, &wanted, &found).await?;
+        counts.insert(taken.name.clone(), rows_in(session, target).await?);
+        let triggers = texts(session, "listing triggers", TRIGGERS, &[target]).await?.len();
+        if triggers > 0 {
+            remarks.push(format!("target table `{target}` has {triggers} triggers, which run while it is loaded"));
+        }
+        let table = catalog::describe(session, target, &found).await?;
+        let after = table.references.iter().filter_map(|reference| by_target.get(&reference.table));
+        nodes.push(Node { name: taken.name.clone(), after: after.map(|name| (*name).clone()).collect() });
+        described.push(table);
+    }
+    Ok(Prepared { order: order(nodes)?, schema: schema_digest(&described)?, counts, notes: remarks })
+}
+
+const TRIGGERS: &str = "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = DATABASE() \
+     AND EVENT_OBJECT_TABLE = ? AND EVENT_MANIPULATION = 'INSERT'";
+
+async fn rows_in(session: &mut MySqlConnection, target: &str) -> Result<u64> {
+    let from = Dialect::MariaDb.quote(target)?;
+    count(session, "counting rows", &format!("SELECT COUNT(*) FROM {from}")).await
+}
+
+async fn load(
+    session: &mut MySqlConnection,
+    taken: &TableScope,
+    mark: Mark,
+    batches: BoxStream<'_, Result<RecordBatch>>,
+) -> Result<Loaded> {
+    let found = found(session, "the target", &taken.target).await?;
+    let wanted = Wanted::new(taken, &found)?;
+    let target = &wanted.target;
+    let there = rows_in(session, target).await?;
+    if let Some(marked) = marked(session, target, mark).await? {
+        return if marked == there {
+            Ok(Loaded { rows: there, already: true })
+        } else {
+            Err(trouble::marker_differs(target, there, marked))
+        };
+    }
+    if there > 0 {
+        return Err(trouble::not_empty(target, there));
+    }
+    let rows = stage(session, &wanted, batches).await?;
+    test(session, target, constraints::of_values(&wanted)?).await?;
+    if constraints::points_to_itself(session, target).await? {
+        // InnoDB looks at each row alone, so that a row would have to come after the one it points to. Every key of
+        // this table is counted below, over all rows.
+        run(session, "staging rows", "SET SESSION foreign_key_checks = 0").await?;
+        let sql = format!("CREATE TEMPORARY TABLE {STAGING_AGAIN} ENGINE=InnoDB SELECT * FROM {STAGING}");
+        run(session, "staging rows", &sql).await?;
+    }
+    let tests = constraints::of_rows(session, &wanted, &found).await?;
+    test(session, target, tests).await?;
+    run(session, "beginning", "START TRANSACTION").await?;
+    let (quoted, names) = (Dialect::MariaDb.quote(target)?, wanted.quoted_names()?.join(", "));
+    run(session, "loading", &format!("INSERT INTO {quoted} ({names}) SELECT {names} FROM {STAGING}")).await?;
+    let inserted = rows_in(session, target).await?;
+    if inserted != rows {
+        return Err(trouble::marker_differs(target, inserted, rows));
+    }
+    let sql = format!("INSERT INTO {MARKER_TABLE} (consignment, target_table, attempt, row_count) VALUES (?, ?, ?, ?)");
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(mark.consignment.to_string())
+        .bind(target.as_str())
+        .bind(mark.attempt)
+        .bind(rows)
+        .execute(&mut *session)
+        .await
+        .map_err(|error| failed("writing the marker", &error))?;
+    run(session, "committing", "COMMIT").await?;
+    Ok(Loaded { rows, already: false })
+}
+
+async fn marked(session: &mut MySqlConnection, target: &str, mark: Mark) -> Result<Option<u64>> {
+    let doing = "reading the marker";
+    let sql = format!("SELECT CAST(row_count AS CHAR) FROM {MARKER_TABLE} WHERE consignment = ? AND target_table = ?");
+    let rows = texts(session, doing, &sql, &[&mark.consignment.to_string(), target]).await?;
+    match rows.into_iter().flatten().flatten().next() {
+        None => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| trouble::statement(SYSTEM, doing, "no count")),
+    }
+}
+
+/// Sends every batch into the session's own table, many rows to a statement.
+async fn stage(
+    session: &mut MySqlConnection,
+    wanted: &Wanted<'_>,
+    mut batches: BoxStream<'_, Result<RecordBatch>>,
+) -> Result<u64> {
+    let doing = "staging rows";
+    let columns: Vec<_> = wanted
+        .quoted_names()?
+        .into_iter()
+        .zip(&wanted.landings)
+        .map(|(name, landing)| format!("{name} {} NULL", landing.staging))
+        .collect();
+    let sql = format!("CREATE TEMPORARY TABLE {STAGING} ({}) ENGINE=InnoDB", columns.join(", "));
+    run(session, doing, &sql).await?;
+    run(session, doing, "START TRANSACTION").await?;
+    let width = wanted.columns.len();
+    let rows_max = PARAMETERS_MAX.checked_div(width).unwrap_or(1).clamp(1, ROWS_MAX);
+    let mut staging = Staging { rows: 0, odd: BTreeMap::new(), row: placeholders(width), rows_max };
+    while let Some(batch) = batches.try_next().await? {
+        same_shape(&wanted.target, &wanted.schema, &batch)?;
+        staging.insert(session, &batch).await?;
+    }
+    if !staging.odd.is_empty() {
+        let findings: Vec<_> = staging.odd.into_iter().map(|((name, odd), count)| (name, odd, count)).collect();
+        return Err(trouble::odd_values(&wanted.target, &findings));
+    }
+    run(session, doing, "COMMIT").await?;
+    Ok(staging.rows)
+}
+
+fn placeholders(columns: usize) -> String {
+    format!("({})", vec!["?"; columns].join(", "))
+}
+
+/// Rows on their way into the staging table, and what could not be sent.
+struct Staging {
+    rows: u64,
+    odd: BTreeMap<(String, Odd), u64>,
+    /// `(?, ?, ?)`, as wide as the table.
+    row: String,
+    /// Rows of a full statement.
+    rows_max: usize,
+}
+
+impl Staging {
+    async fn insert(&mut self, session: &mut MySqlConnection, batch: &RecordBatch) -> Result<()> {
+        let (mut values, mut bytes, mut rows) = (Vec::new(), 0_usize, 0_usize);
+        for row in 0..batch.num_rows() {
+            self.rows = self.rows.saturating_add(1);
+            let Some(cells) = self.cells(batch, row) else { continue };
+            let size = cells.iter().map(Value::size).fold(0, usize::saturating_add);
+            let full = rows >= self.rows_max || bytes.saturating_add(size) > STATEMENT_BYTES_MAX;
+            if full && rows > 0 {
+                self.send(session, std::mem::take(&mut values), rows).await?;
+                (bytes, rows) = (0, 0);
+            }
+            bytes = bytes.saturating_add(size);
+            rows = rows.saturating_add(1);
+            values.extend(cells);
+        }
+        if rows > 0 { self.send(session, values, rows).await } else { Ok(()) }
+    }
+
+    /// One row, or none if a value cannot be sent, which is counted.
+    fn cells<'a>(&mut self, batch: &'a RecordBatch, row: usize) -> Option<Vec<Value<'a>>> {
+        let mut cells = Vec::with_capacity(batch.num_columns());
+        for (index, column) in batch.columns().iter().enumerate() {
+            match Value::of(column, row) {
+                Ok(value) => cells.push(value),
+                Err(odd) => {
+                    let name = batch.schema_ref().fields().get(index).map_or("?", |field| field.name());
+                    let count = self.odd.entry((name.to_owned(), odd)).or_default();
+                    *count = count.saturating_add(1);
+                    return None;
+                }
+            }
+        }
+        Some(cells)
+    }
+
+    async fn send(&self, session: &mut MySqlConnection, values: Vec<Value<'_>>, rows: usize) -> Result<()> {
+        let sql = format!("INSERT INTO {STAGING} VALUES {}", vec![self.row.as_str(); rows].join(", "));
+        // The full statement comes again and again; a shorter one hardly ever does.
+        let query = sqlx::query(AssertSqlSafe(sql)).persistent(rows == self.rows_max);
+        let query = values.into_iter().fold(query, |query, value| value.bind(query));
+        query.execute(session).await.map(|_| ()).map_err(|error| failed("staging rows", &error))
+    }
+}
+
+/// Counts; refuses with every broken constraint at once.
+async fn test(session: &mut MySqlConnection, target: &str, tests: Vec<Test>) -> Result<()> {
+    let mut broken = Vec::new();
+    for test in tests {
+        match count(session, "testing constraints", &test.sql).await? {
+            0 => {}
+            rows => broken.push((test.name, rows)),
+        }
+    }
+    if broken.is_empty() { Ok(()) } else { Err(trouble::broken_constraints(target, &broken)) }
+}

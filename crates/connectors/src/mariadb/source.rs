@@ -1,0 +1,207 @@
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use lexicon::Result;
+use scope::{Dialect, Scope, ScopedBatch, SourceTable, TableScope, Tally};
+use sqlx::AssertSqlSafe;
+use sqlx::mysql::MySqlConnection;
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+
+use super::catalog::{self, Column, Table};
+use super::types::Wire;
+use super::{Database, Purpose, count, decode, failed, raw, run, texts, types};
+use crate::address::Line;
+use crate::columns::{Batcher, kind_name};
+use crate::gate::{Gate, table_scope};
+use crate::{Snapshot, Source, trouble};
+
+const BATCHES_WAITING: usize = 2;
+
+impl Source for Database {
+    fn identity(&self) -> String {
+        self.server.identity()
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Vec<SourceTable>>> {
+        async { catalog::describe_all(&mut self.connect(Purpose::Reading).await?).await }.boxed()
+    }
+
+    fn begin(&self, live: bool) -> BoxFuture<'_, Result<Box<dyn Snapshot>>> {
+        async move {
+            let doing = "fixing one moment";
+            let mut session = self.connect(Purpose::Reading).await?;
+            run(&mut session, doing, "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
+            run(&mut session, doing, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY").await?;
+            let version = texts(&mut session, doing, "SELECT VERSION()", &[]).await?;
+            let version = version.into_iter().flatten().flatten().next().unwrap_or_default();
+            let family = if version.contains("MariaDB") { "MariaDB" } else { "MySQL" };
+            let how = match self.server.line {
+                Line::Clear => "in clear",
+                Line::Tls { .. } => "over TLS",
+            };
+            let number = version.split('-').next().unwrap_or_default();
+            let moment: Box<dyn Snapshot> = Box::new(Moment {
+                description: format!(
+                    "{family} {number}: one consistent snapshot of its InnoDB tables, on one connection, read {how}"
+                ),
+                live,
+                session: Arc::new(Mutex::new(session)),
+                gate: Gate::default(),
+            });
+            Ok(moment)
+        }
+        .boxed()
+    }
+}
+
+/// One consistent snapshot on one connection: this server cannot share one among several.
+struct Moment {
+    description: String,
+    live: bool,
+    session: Arc<Mutex<MySqlConnection>>,
+    gate: Gate,
+}
+
+impl Moment {
+    async fn raw(&self, scope: &Scope, table: &str) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let taken = table_scope(scope, table)?;
+        let mut session = Arc::clone(&self.session).lock_owned().await;
+        let found = found(&mut session, "the source", table).await?;
+        if self.live && !found.is_view && !found.keeps_versions() {
+            let engine = &found.engine;
+            return Err(trouble::moved(&format!("table `{table}` is kept by {engine}, which has no snapshots")));
+        }
+        taken.check_columns(&visible(&mut session, taken, &found).await?)?;
+        let select = taken.select_sql(scope, Dialect::MariaDb)?;
+        let rows = Rows { table, schema: taken.source_schema(), from: &select.from, condition: select.condition };
+        rows.stream(session, &found.columns)
+    }
+}
+
+impl Snapshot for Moment {
+    fn description(&self) -> String {
+        self.description.clone()
+    }
+
+    fn count<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxFuture<'a, Result<(u64, u64)>> {
+        async move {
+            let doing = "counting rows";
+            let select = table_scope(scope, table)?.select_sql(scope, Dialect::MariaDb)?;
+            let from = &select.from;
+            let mut session = self.session.lock().await;
+            let all = count(&mut session, doing, &format!("SELECT COUNT(*) FROM {from}")).await?;
+            let taken = match select.condition {
+                None => all,
+                Some(condition) => {
+                    count(&mut session, doing, &format!("SELECT COUNT(*) FROM {from} WHERE {condition}")).await?
+                }
+            };
+            Ok((all, taken))
+        }
+        .boxed()
+    }
+
+    fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>> {
+        self.gate.stream(scope, table, self.raw(scope, table).try_flatten_stream())
+    }
+
+    fn tally(&self) -> Tally {
+        self.gate.tally()
+    }
+
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        async move { run(&mut *self.session.lock().await, "ending the moment", "COMMIT").await }.boxed()
+    }
+}
+
+/// The table's columns. An account that was granted columns one by one sees no others, and those that the scope leaves
+/// are taken to be there: what this account cannot see it cannot read either.
+async fn visible(session: &mut MySqlConnection, taken: &TableScope, found: &Table) -> Result<Vec<String>> {
+    let mut names: Vec<_> = found.columns.iter().map(|column| column.name.clone()).collect();
+    let hidden: Vec<_> = taken.leave.iter().filter(|left| !names.contains(left)).cloned().collect();
+    if !hidden.is_empty() && !texts(session, "listing rights", COLUMN_RIGHTS, &[&taken.name]).await?.is_empty() {
+        names.extend(hidden);
+    }
+    Ok(names)
+}
+
+const COLUMN_RIGHTS: &str = "SELECT COLUMN_NAME FROM information_schema.COLUMN_PRIVILEGES \
+     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND PRIVILEGE_TYPE = 'SELECT' LIMIT 1";
+
+/// The table of that name, or a refusal that says on which side it is missing.
+pub(super) async fn found(session: &mut MySqlConnection, side: &str, table: &str) -> Result<Table> {
+    catalog::table(session, table).await?.ok_or_else(|| trouble::no_table(side, table))
+}
+
+/// Rows of one table as Arrow batches.
+pub(super) struct Rows<'a> {
+    pub(super) table: &'a str,
+    pub(super) schema: SchemaRef,
+    pub(super) from: &'a str,
+    pub(super) condition: Option<String>,
+}
+
+impl Rows<'_> {
+    /// Starts the query; its batches come out of a bounded channel, so that decoding and what follows run beside each
+    /// other. A receiver that is dropped ends it.
+    pub(super) fn stream(
+        self,
+        mut session: OwnedMutexGuard<MySqlConnection>,
+        found: &[Column],
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let (mut expressions, mut wires) = (Vec::new(), Vec::new());
+        for field in self.schema.fields() {
+            let column = found
+                .iter()
+                .find(|column| column.name == *field.name())
+                .ok_or_else(|| trouble::no_column(self.table, field.name()))?;
+            let quoted = Dialect::MariaDb.quote(&column.name)?;
+            let (expression, wire) = types::read(column, &quoted, field.data_type()).ok_or_else(|| {
+                trouble::lossy(self.table, &column.name, &column.declared, &kind_name(field.data_type()))
+            })?;
+            expressions.push(expression);
+            wires.push(wire);
+        }
+        let condition = self.condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
+        let sql = format!("SELECT {} FROM {}{condition}", expressions.join(", "), self.from);
+        let mut batcher = Batcher::new(self.table, self.schema)?;
+        let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
+        tokio::spawn(async move {
+            if let Err(error) = send_rows(&mut session, sql, &wires, &mut batcher, &sender).await {
+                // Nobody listens any more if this fails.
+                drop(sender.send(Err(error)).await);
+            }
+        });
+        Ok(stream::unfold(receiver, |mut from| async { from.recv().await.map(|batch| (batch, from)) }).boxed())
+    }
+}
+
+async fn send_rows(
+    session: &mut MySqlConnection,
+    sql: String,
+    wires: &[Wire],
+    batcher: &mut Batcher,
+    sender: &mpsc::Sender<Result<RecordBatch>>,
+) -> Result<()> {
+    let fail = |error: &sqlx::Error| failed("reading rows", error);
+    let mut rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch(session);
+    while let Some(row) = rows.try_next().await.map_err(|error| fail(&error))? {
+        for (index, wire) in wires.iter().enumerate() {
+            let value = raw(&row, index).map_err(|error| fail(&error))?;
+            batcher.cell(index, value.map_or(0, <[u8]>::len), |cells| decode::put(cells, *wire, value));
+        }
+        if let Some(batch) = batcher.end_row()?
+            && sender.send(Ok(batch)).await.is_err()
+        {
+            return Ok(());
+        }
+    }
+    if let Some(batch) = batcher.finish()? {
+        drop(sender.send(Ok(batch)).await);
+    }
+    Ok(())
+}

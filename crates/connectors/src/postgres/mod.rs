@@ -1,0 +1,119 @@
+//! `PostgreSQL`, by binary COPY both ways.
+
+mod catalog;
+mod constraints;
+mod decode;
+mod encode;
+mod sink;
+mod source;
+mod types;
+
+use std::path::Path;
+
+use lexicon::{Result, Trouble};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::address::{Line, Server};
+use crate::trouble;
+
+const SYSTEM: &str = "PostgreSQL";
+
+/// What a session must not take from the server's or the account's settings: how values are spelled where they are
+/// read as text, timeouts that would end a long moment or wait without end for a lock, and messages of triggers, which
+/// may quote a row.
+const SETTINGS: &str = "-c datestyle=ISO,YMD -c intervalstyle=postgres -c timezone=UTC -c bytea_output=hex \
+     -c extra_float_digits=1 -c xmlbinary=base64 -c standard_conforming_strings=on \
+     -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=60000 \
+     -c client_min_messages=error";
+
+/// One database, as a source or a target.
+#[derive(Clone)]
+pub(crate) struct Database {
+    server: Server,
+}
+
+impl Database {
+    pub(crate) fn new(server: Server) -> Self {
+        Self { server }
+    }
+
+    /// A new session. It ends when the client is dropped.
+    async fn connect(&self) -> Result<Client> {
+        let mut config = Config::new();
+        config
+            .host(&self.server.host)
+            .port(self.server.port)
+            .user(&self.server.user)
+            .dbname(&self.server.database)
+            .application_name("lazaret")
+            .options(SETTINGS);
+        if let Some(credential) = &self.server.credential {
+            config.password(credential.expose());
+        }
+        let unreachable = |error: &tokio_postgres::Error| match error.code() {
+            Some(state) => trouble::unreachable(&self.server.identity(), &format!("database code {}", state.code())),
+            None => trouble::unreachable(&self.server.identity(), "no connection"),
+        };
+        match &self.server.line {
+            Line::Clear => {
+                config.ssl_mode(SslMode::Disable);
+                let (client, connection) = config.connect(NoTls).await.map_err(|error| unreachable(&error))?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+            Line::Tls { authority } => {
+                config.ssl_mode(SslMode::Require);
+                let tls = tls(authority.as_deref())?;
+                let (client, connection) = config.connect(tls).await.map_err(|error| unreachable(&error))?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+        }
+    }
+}
+
+/// TLS whose certificate is verified, against one authority's file or against the machine's own roots.
+fn tls(authority: Option<&Path>) -> Result<MakeRustlsConnect> {
+    let Some(file) = authority else {
+        return MakeRustlsConnect::with_native_certs()
+            .map(|(tls, _)| tls)
+            .map_err(|_| trouble::address("this machine's own certificate authorities cannot be read"));
+    };
+    let unreadable = || trouble::address("the certificate authority's file cannot be read");
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|_| unreadable())? {
+        roots.add(certificate.map_err(|_| unreadable())?).map_err(|_| unreadable())?;
+    }
+    Ok(MakeRustlsConnect::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// The SQLSTATE alone: message, DETAIL and CONTEXT quote rows.
+fn failed(doing: &str, error: &tokio_postgres::Error) -> Trouble {
+    match error.code() {
+        Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => trouble::not_granted(SYSTEM, doing),
+        // A lock that was not given, a deadlock, a conflict, too many connections, a shutdown.
+        Some(state) if matches!(state.code(), "55P03" | "40P01" | "40001" | "53300" | "57P01" | "57P02" | "57P03") => {
+            trouble::unreachable(SYSTEM, &format!("it is busy while {doing}"))
+        }
+        Some(state) => trouble::statement(SYSTEM, doing, state.code()),
+        None => trouble::unreachable(SYSTEM, &format!("the connection ended while {doing}")),
+    }
+}
+
+/// Runs statements without parameters and without rows.
+async fn run(client: &Client, doing: &str, sql: &str) -> Result<()> {
+    client.batch_execute(sql).await.map_err(|error| failed(doing, &error))
+}
+
+/// One count.
+async fn count(client: &Client, doing: &str, sql: &str) -> Result<u64> {
+    let row = client.query_one(sql, &[]).await.map_err(|error| failed(doing, &error))?;
+    let rows: i64 = row.try_get(0).map_err(|error| failed(doing, &error))?;
+    u64::try_from(rows).map_err(|_| trouble::statement(SYSTEM, doing, "negative count"))
+}

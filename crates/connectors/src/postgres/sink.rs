@@ -1,0 +1,284 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use bytes::BytesMut;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, SinkExt, StreamExt, TryFutureExt, TryStreamExt};
+use lexicon::Result;
+use scope::{Dialect, Scope, SourceTable, TableScope};
+use tokio_postgres::Client;
+
+use super::catalog::{self, Column, Table};
+use super::constraints::{self, Test};
+use super::encode::Encoder;
+use super::source::{Rows, found};
+use super::types::{self, Landing};
+use super::{Database, count, failed, run};
+use crate::columns::{Otherwise, kind_name};
+use crate::gate::{same_shape, table_scope};
+use crate::order::{Node, order};
+use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
+
+/// The session's own table, gone with its transaction.
+pub(super) const STAGING: &str = "pg_temp.lazaret_staging";
+/// 256 KiB of COPY bytes go out at once: past the size where a send's own cost matters.
+const PIECE_BYTES: usize = 256 * 1024;
+
+impl Sink for Database {
+    fn identity(&self) -> String {
+        self.server.identity()
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Vec<SourceTable>>> {
+        async { catalog::describe_all(&self.connect().await?).await }.boxed()
+    }
+
+    fn prepare<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Prepared>> {
+        async move { prepare(&self.connect().await?, scope).await }.boxed()
+    }
+
+    fn load<'a>(
+        &'a self,
+        scope: &'a Scope,
+        table: &'a str,
+        mark: Mark,
+        batches: BoxStream<'a, Result<RecordBatch>>,
+    ) -> BoxFuture<'a, Result<Loaded>> {
+        async move {
+            let taken = table_scope(scope, table)?;
+            // Dropped on the way out, the session takes an unfinished transaction with it.
+            load(&self.connect().await?, taken, mark, batches).await
+        }
+        .boxed()
+    }
+
+    fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
+        async move {
+            let taken = table_scope(scope, table)?;
+            let client = self.connect().await?;
+            let found = found(&client, "the target", &taken.target).await?;
+            let from = Dialect::Postgres.quote(&taken.target)?;
+            let rows = Rows { table: &taken.target, schema: taken.target_schema(), from: &from, condition: None };
+            rows.stream(client, &found.columns).await
+        }
+        .try_flatten_stream()
+        .boxed()
+    }
+}
+
+/// What the scope wants of one target table, matched with what is there.
+pub(super) struct Wanted<'a> {
+    pub(super) target: String,
+    pub(super) schema: SchemaRef,
+    pub(super) columns: Vec<&'a Column>,
+    pub(super) landings: Vec<Landing>,
+}
+
+impl<'a> Wanted<'a> {
+    /// Every wanted column is there and keeps its kind; every other one can stay empty.
+    fn new(taken: &TableScope, found: &'a Table) -> Result<Self> {
+        let target = &taken.target;
+        if found.form != "r" || found.is_partition {
+            return Err(trouble::untestable(target, "another form than an ordinary table (a view or a partition)"));
+        }
+        let schema = taken.target_schema();
+        let (mut columns, mut landings) = (Vec::new(), Vec::new());
+        for field in schema.fields() {
+            let column = found
+                .columns
+                .iter()
+                .find(|column| column.name == *field.name())
+                .ok_or_else(|| trouble::no_column(target, field.name()))?;
+            if column.is_tested_domain {
+                return Err(trouble::untestable(target, &format!("a domain with constraints in `{}`", column.name)));
+            }
+            let lossy = |declared: &str| trouble::lossy(target, &column.name, declared, &kind_name(field.data_type()));
+            if column.otherwise == Otherwise::Computed {
+                return Err(lossy("a computed column"));
+            }
+            landings.push(types::land(column, field.data_type()).ok_or_else(|| lossy(&column.declared))?);
+            columns.push(column);
+        }
+        let filled: BTreeSet<_> = columns.iter().map(|column| &column.name).collect();
+        let mut left = found.columns.iter().filter(|column| !filled.contains(&column.name));
+        if let Some(column) = left.find(|column| !constraints::can_stay_empty(column)) {
+            return Err(trouble::unfilled(target, &column.name));
+        }
+        Ok(Self { target: target.clone(), schema, columns, landings })
+    }
+}
+
+async fn prepare(client: &Client, scope: &Scope) -> Result<Prepared> {
+    let marker = catalog::table(client, MARKER_TABLE).await?.map(|table| table.columns).unwrap_or_default();
+    let has = |name: &str| marker.iter().any(|column| column.name == name);
+    if !["consignment", "target_table", "attempt", "row_count"].into_iter().all(has) {
+        return Err(trouble::no_marker("the target"));
+    }
+    let by_target: BTreeMap<_, _> = scope.tables().iter().map(|table| (&table.target, &table.name)).collect();
+    let (mut nodes, mut counts, mut described, mut remarks) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
+    for taken in scope.tables() {
+        let found = found(client, "the target", &taken.target).await?;
+        let wanted = Wanted::new(taken, &found)?;
+        constraints::of_rows(client, &wanted, &found).await?;
+        counts.insert(taken.name.clone(), rows_in(client, &taken.target).await?);
+        remarks.extend(notes_on(client, taken, &found).await?);
+        let table = catalog::describe(client, &taken.target, &found).await?;
+        let after = table.references.iter().filter_map(|reference| by_target.get(&reference.table));
+        nodes.push(Node { name: taken.name.clone(), after: after.map(|name| (*name).clone()).collect() });
+        described.push(table);
+    }
+    Ok(Prepared { order: order(nodes)?, schema: schema_digest(&described)?, counts, notes: remarks })
+}
+
+async fn notes_on(client: &Client, taken: &TableScope, found: &Table) -> Result<Vec<String>> {
+    let target = &taken.target;
+    let sql = format!(
+        "SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgrelid = {} AND NOT tgisinternal AND tgenabled <> 'D'",
+        found.oid
+    );
+    let triggers = count(client, "listing triggers", &sql).await?;
+    let mut notes = Vec::new();
+    if triggers > 0 {
+        notes.push(format!("target table `{target}` has {triggers} triggers, which may run while it is loaded"));
+    }
+    for column in found.columns.iter().filter(|column| column.otherwise == Otherwise::Numbered) {
+        if taken.take.iter().any(|take| take.target == column.name) {
+            let name = &column.name;
+            notes.push(format!("target table `{target}`: the load does not move the sequence of column `{name}`"));
+        }
+    }
+    Ok(notes)
+}
+
+async fn rows_in(client: &Client, target: &str) -> Result<u64> {
+    let from = Dialect::Postgres.quote(target)?;
+    count(client, "counting rows", &format!("SELECT count(*) FROM {from}")).await
+}
+
+async fn load(
+    client: &Client,
+    taken: &TableScope,
+    mark: Mark,
+    batches: BoxStream<'_, Result<RecordBatch>>,
+) -> Result<Loaded> {
+    let found = found(client, "the target", &taken.target).await?;
+    let wanted = Wanted::new(taken, &found)?;
+    let target = &wanted.target;
+    let quoted = Dialect::Postgres.quote(target)?;
+    run(client, "beginning", "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    lock(client, &found, &quoted).await?;
+    let there = rows_in(client, target).await?;
+    if let Some(marked) = marked(client, target, mark).await? {
+        return if marked == there {
+            Ok(Loaded { rows: there, already: true })
+        } else {
+            Err(trouble::marker_differs(target, there, marked))
+        };
+    }
+    if there > 0 {
+        return Err(trouble::not_empty(target, there));
+    }
+    let rows = stage(client, &wanted, batches).await?;
+    test(client, target, constraints::of_values(&wanted)?).await?;
+    test(client, target, constraints::of_rows(client, &wanted, &found).await?).await?;
+    let names = quoted_names(&wanted)?;
+    let typed: Vec<_> =
+        names.iter().zip(&wanted.columns).map(|(name, column)| format!("{name}::{}", column.declared)).collect();
+    // The key's own values go in even where the target would number rows itself.
+    let sql = format!(
+        "INSERT INTO {quoted} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {STAGING}",
+        names.join(", "),
+        typed.join(", ")
+    );
+    run(client, "loading", &sql).await?;
+    let inserted = rows_in(client, target).await?;
+    if inserted != rows {
+        return Err(trouble::marker_differs(target, inserted, rows));
+    }
+    write_marker(client, target, mark, rows).await?;
+    run(client, "committing", "COMMIT").await?;
+    Ok(Loaded { rows, already: false })
+}
+
+/// Keeps other writers out between the counts and the commit, where the account may ask for that.
+async fn lock(client: &Client, found: &Table, quoted: &str) -> Result<()> {
+    let may = client
+        .query_one("SELECT pg_catalog.has_table_privilege($1::oid, 'UPDATE, DELETE, TRUNCATE')", &[&found.oid])
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(|error| failed("locking the table", &error))?;
+    let mode = if may { "SHARE ROW EXCLUSIVE" } else { "ROW EXCLUSIVE" };
+    run(client, "locking the table", &format!("LOCK TABLE {quoted} IN {mode} MODE")).await
+}
+
+async fn marked(client: &Client, target: &str, mark: Mark) -> Result<Option<u64>> {
+    let fail = |error: &tokio_postgres::Error| failed("reading the marker", error);
+    let sql = format!("SELECT row_count::int8 FROM {MARKER_TABLE} WHERE consignment = $1 AND target_table = $2");
+    let row = client.query_opt(&sql, &[&mark.consignment.to_string(), &target]).await.map_err(|error| fail(&error))?;
+    let rows: Option<i64> = row.map(|row| row.try_get(0)).transpose().map_err(|error| fail(&error))?;
+    Ok(rows.and_then(|rows| u64::try_from(rows).ok()))
+}
+
+async fn write_marker(client: &Client, target: &str, mark: Mark, rows: u64) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO {MARKER_TABLE} (consignment, target_table, attempt, row_count) VALUES ($1, $2, $3::int8, $4::int8)"
+    );
+    let rows = i64::try_from(rows).map_err(|_| trouble::shape(target, "too many rows"))?;
+    client
+        .execute(&sql, &[&mark.consignment.to_string(), &target, &i64::from(mark.attempt), &rows])
+        .await
+        .map_err(|error| failed("writing the marker", &error))?;
+    Ok(())
+}
+
+fn quoted_names(wanted: &Wanted<'_>) -> Result<Vec<String>> {
+    wanted.columns.iter().map(|column| Dialect::Postgres.quote(&column.name)).collect()
+}
+
+/// Sends every batch into the session's own table.
+async fn stage(client: &Client, wanted: &Wanted<'_>, mut batches: BoxStream<'_, Result<RecordBatch>>) -> Result<u64> {
+    let doing = "staging rows";
+    let columns: Vec<_> = quoted_names(wanted)?
+        .into_iter()
+        .zip(&wanted.landings)
+        .map(|(name, landing)| format!("{name} {}", landing.staging))
+        .collect();
+    let sql = format!("CREATE TEMPORARY TABLE lazaret_staging ({}) ON COMMIT DROP", columns.join(", "));
+    run(client, doing, &sql).await?;
+    let copy = client
+        .copy_in::<_, bytes::Bytes>(&format!("COPY {STAGING} FROM STDIN (FORMAT binary)"))
+        .await
+        .map_err(|error| failed(doing, &error))?;
+    let mut copy = std::pin::pin!(copy);
+    let json = wanted.landings.iter().map(|landing| landing.json).collect();
+    let mut encoder = Encoder::new(&wanted.target, json);
+    let mut out = BytesMut::new();
+    Encoder::begin(&mut out);
+    while let Some(batch) = batches.try_next().await? {
+        same_shape(&wanted.target, &wanted.schema, &batch)?;
+        encoder.write(&batch, &mut out)?;
+        while out.len() >= PIECE_BYTES {
+            let piece = out.split_to(PIECE_BYTES).freeze();
+            copy.feed(piece).await.map_err(|error| failed(doing, &error))?;
+        }
+    }
+    encoder.verdict()?;
+    Encoder::end(&mut out);
+    copy.feed(out.freeze()).await.map_err(|error| failed(doing, &error))?;
+    copy.finish().await.map_err(|error| failed(doing, &error))?;
+    Ok(encoder.rows())
+}
+
+/// Counts; refuses with every broken constraint at once.
+async fn test(client: &Client, target: &str, tests: Vec<Test>) -> Result<()> {
+    let mut broken = Vec::new();
+    for test in tests {
+        match count(client, "testing constraints", &test.sql).await? {
+            0 => {}
+            rows => broken.push((test.name, rows)),
+        }
+    }
+    if broken.is_empty() { Ok(()) } else { Err(trouble::broken_constraints(target, &broken)) }
+}

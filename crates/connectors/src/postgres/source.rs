@@ -1,0 +1,206 @@
+use std::collections::VecDeque;
+use std::pin::Pin;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, Stream};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use lexicon::Result;
+use scope::{Dialect, Scope, ScopedBatch, SourceTable, Tally};
+use tokio_postgres::{Client, CopyOutStream};
+
+use super::catalog::{self, Column, Table};
+use super::decode::Decoder;
+use super::{Database, SYSTEM, count, failed, run, types};
+use crate::address::Line;
+use crate::columns::kind_name;
+use crate::gate::{Gate, table_scope};
+use crate::{Snapshot, Source, trouble};
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+impl Source for Database {
+    fn identity(&self) -> String {
+        self.server.identity()
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Vec<SourceTable>>> {
+        async { catalog::describe_all(&self.connect().await?).await }.boxed()
+    }
+
+    fn begin(&self, _live: bool) -> BoxFuture<'_, Result<Box<dyn Snapshot>>> {
+        async {
+            let doing = "fixing one moment";
+            let client = self.connect().await?;
+            run(&client, doing, BEGIN).await?;
+            let row = client
+                .query_one("SELECT pg_catalog.pg_export_snapshot(), pg_catalog.current_setting('server_version')", &[])
+                .await
+                .map_err(|error| failed(doing, &error))?;
+            let read = || -> Result<(String, String), tokio_postgres::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
+            let (snapshot, version) = read().map_err(|error| failed(doing, &error))?;
+            // The name goes into a statement as it is.
+            if !snapshot.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+                return Err(trouble::statement(SYSTEM, doing, "unexpected snapshot name"));
+            }
+            let how = match self.server.line {
+                Line::Clear => "in clear",
+                Line::Tls { .. } => "over TLS",
+            };
+            let version = version.split(' ').next().unwrap_or_default();
+            let moment: Box<dyn Snapshot> = Box::new(Moment {
+                description: format!("PostgreSQL {version}: one exported snapshot, {snapshot}, read {how}"),
+                snapshot,
+                database: self.clone(),
+                keeper: client,
+                gate: Gate::default(),
+            });
+            Ok(moment)
+        }
+        .boxed()
+    }
+}
+
+/// One exported snapshot; it lives as long as the transaction of the session that exported it.
+struct Moment {
+    description: String,
+    snapshot: String,
+    database: Database,
+    keeper: Client,
+    gate: Gate,
+}
+
+impl Moment {
+    /// A new session that sees the same moment.
+    async fn join(&self) -> Result<Client> {
+        let client = self.database.connect().await?;
+        let sql = format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{}'", self.snapshot);
+        run(&client, "joining the moment", &sql).await?;
+        Ok(client)
+    }
+
+    async fn raw(&self, scope: &Scope, table: &str) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let taken = table_scope(scope, table)?;
+        let client = self.join().await?;
+        let found = found(&client, "the source", table).await?;
+        taken.check_columns(&found.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>())?;
+        let select = taken.select_sql(scope, Dialect::Postgres)?;
+        let source = Rows { table, schema: taken.source_schema(), from: &select.from, condition: select.condition };
+        source.stream(client, &found.columns).await
+    }
+}
+
+impl Snapshot for Moment {
+    fn description(&self) -> String {
+        self.description.clone()
+    }
+
+    fn count<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxFuture<'a, Result<(u64, u64)>> {
+        async move {
+            let doing = "counting rows";
+            let select = table_scope(scope, table)?.select_sql(scope, Dialect::Postgres)?;
+            let from = &select.from;
+            let all = count(&self.keeper, doing, &format!("SELECT count(*) FROM {from}")).await?;
+            let taken = match select.condition {
+                None => all,
+                Some(condition) => {
+                    count(&self.keeper, doing, &format!("SELECT count(*) FROM {from} WHERE {condition}")).await?
+                }
+            };
+            Ok((all, taken))
+        }
+        .boxed()
+    }
+
+    fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>> {
+        self.gate.stream(scope, table, self.raw(scope, table).try_flatten_stream())
+    }
+
+    fn tally(&self) -> Tally {
+        self.gate.tally()
+    }
+
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        async move { run(&self.keeper, "ending the moment", "COMMIT").await }.boxed()
+    }
+}
+
+/// The table of that name, or a refusal that says on which side it is missing.
+pub(super) async fn found(client: &Client, side: &str, table: &str) -> Result<Table> {
+    catalog::table(client, table).await?.ok_or_else(|| trouble::no_table(side, table))
+}
+
+/// Rows of one table as Arrow batches.
+pub(super) struct Rows<'a> {
+    pub(super) table: &'a str,
+    pub(super) schema: SchemaRef,
+    pub(super) from: &'a str,
+    pub(super) condition: Option<String>,
+}
+
+impl Rows<'_> {
+    /// Starts the COPY. The stream owns the session.
+    pub(super) async fn stream(
+        self,
+        client: Client,
+        found: &[Column],
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let (mut expressions, mut wires) = (Vec::new(), Vec::new());
+        for field in self.schema.fields() {
+            let column = found
+                .iter()
+                .find(|column| column.name == *field.name())
+                .ok_or_else(|| trouble::no_column(self.table, field.name()))?;
+            let quoted = Dialect::Postgres.quote(&column.name)?;
+            let (expression, wire) = types::read(column, &quoted, field.data_type()).ok_or_else(|| {
+                trouble::lossy(self.table, &column.name, &column.declared, &kind_name(field.data_type()))
+            })?;
+            expressions.push(expression);
+            wires.push(wire);
+        }
+        let condition = self.condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
+        let select = format!("SELECT {} FROM {}{condition}", expressions.join(", "), self.from);
+        let copy = client
+            .copy_out(&format!("COPY ({select}) TO STDOUT (FORMAT binary)"))
+            .await
+            .map_err(|error| failed("reading rows", &error))?;
+        let decoder = Decoder::new(self.table, self.schema, wires)?;
+        Ok(batches(client, Box::pin(copy), decoder).boxed())
+    }
+}
+
+/// What the stream holds between two batches. The client keeps the session open.
+struct Reading {
+    _client: Client,
+    copy: Pin<Box<CopyOutStream>>,
+    decoder: Decoder,
+    ready: VecDeque<RecordBatch>,
+    ended: bool,
+}
+
+fn batches(
+    client: Client,
+    copy: Pin<Box<CopyOutStream>>,
+    decoder: Decoder,
+) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
+    let reading = Reading { _client: client, copy, decoder, ready: VecDeque::new(), ended: false };
+    stream::try_unfold(reading, |mut reading| async move {
+        loop {
+            if let Some(batch) = reading.ready.pop_front() {
+                return Ok(Some((batch, reading)));
+            }
+            if reading.ended {
+                return Ok(None);
+            }
+            if let Some(piece) = reading.copy.try_next().await.map_err(|error| failed("reading rows", &error))? {
+                let mut full = Vec::new();
+                reading.decoder.feed(&piece, &mut full)?;
+                reading.ready.extend(full);
+            } else {
+                reading.ended = true;
+                reading.ready.extend(reading.decoder.finish()?);
+            }
+        }
+    })
+}

@@ -1,0 +1,349 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use lexicon::Result;
+use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params_from_iter};
+use scope::{Dialect, Scope, SourceTable, TableScope};
+use tokio::sync::mpsc;
+
+use super::{
+    Column, Database, affinity, cells, code, columns, count_rows, describe_all, describe_table, failed, natural,
+};
+use super::{references, source};
+use crate::columns::{Odd, Otherwise, kind_name};
+use crate::gate::{same_shape, table_scope};
+use crate::order::{Node, order};
+use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
+
+const BATCHES_WAITING: usize = 2;
+
+impl Sink for Database {
+    fn identity(&self) -> String {
+        self.identity_text()
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Vec<SourceTable>>> {
+        self.on_thread(false, |connection| describe_all(connection)).boxed()
+    }
+
+    fn prepare<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Prepared>> {
+        async move {
+            let wanted: Vec<_> = scope.tables().iter().map(Wanted::of).collect();
+            self.on_thread(false, move |connection| prepare(connection, &wanted)).await
+        }
+        .boxed()
+    }
+
+    fn load<'a>(
+        &'a self,
+        scope: &'a Scope,
+        table: &'a str,
+        mark: Mark,
+        mut batches: BoxStream<'a, Result<RecordBatch>>,
+    ) -> BoxFuture<'a, Result<Loaded>> {
+        async move {
+            let wanted = Wanted::of(table_scope(scope, table)?);
+            let (sender, receiver) = mpsc::channel::<RecordBatch>(BATCHES_WAITING);
+            let (end, ended) = tokio::sync::oneshot::channel();
+            let database = self.clone();
+            let writer = tokio::task::spawn_blocking(move || {
+                load(&mut database.open(true)?, &wanted, mark, receiver, || ended.blocking_recv().is_ok())
+            });
+            let fed = feed(&mut batches, &sender).await;
+            drop(sender);
+            // Only a stream that came to its end commits: a writer that hears nothing rolls back.
+            if fed.is_ok() {
+                let _unheard = end.send(());
+            } else {
+                drop(end);
+            }
+            let loaded = writer.await.map_err(|_| trouble::gone("a thread that works on SQLite"))?;
+            fed.and(loaded)
+        }
+        .boxed()
+    }
+
+    fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
+        async move {
+            let wanted = Wanted::of(table_scope(scope, table)?);
+            let connection = self.clone();
+            let connection = tokio::task::spawn_blocking(move || connection.open(false))
+                .await
+                .map_err(|_| trouble::gone("a thread that works on SQLite"))??;
+            let sql = format!("SELECT {} FROM {}", wanted.quoted_columns()?, quote(&wanted.target)?);
+            Ok(source::rows(Arc::new(Mutex::new(connection)), sql, wanted.target, wanted.schema))
+        }
+        .try_flatten_stream()
+        .boxed()
+    }
+}
+
+/// Hands the stream to the writer. A writer that has ended early (the table is loaded already, or refused) closes the
+/// channel, and its own answer counts.
+async fn feed(batches: &mut BoxStream<'_, Result<RecordBatch>>, sender: &mpsc::Sender<RecordBatch>) -> Result<()> {
+    while !sender.is_closed() {
+        let Some(batch) = batches.try_next().await? else { break };
+        if sender.send(batch).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn quote(name: &str) -> Result<String> {
+    Dialect::Sqlite.quote(name)
+}
+
+/// What the scope wants of one target table.
+struct Wanted {
+    name: String,
+    target: String,
+    schema: SchemaRef,
+}
+
+impl Wanted {
+    fn of(table: &TableScope) -> Self {
+        Self { name: table.name.clone(), target: table.target.clone(), schema: table.target_schema() }
+    }
+
+    fn quoted_columns(&self) -> Result<String> {
+        let names = self.schema.fields().iter().map(|field| quote(field.name())).collect::<Result<Vec<_>>>()?;
+        Ok(names.join(", "))
+    }
+}
+
+fn prepare(connection: &Connection, wanted: &[Wanted]) -> Result<Prepared> {
+    let marker: BTreeSet<_> = columns(connection, MARKER_TABLE)?.into_iter().map(|column| column.name).collect();
+    if !["consignment", "target_table", "attempt", "row_count"].iter().all(|name| marker.contains(*name)) {
+        return Err(trouble::no_marker("the target"));
+    }
+    let by_target: BTreeMap<_, _> = wanted.iter().map(|table| (table.target.to_lowercase(), &table.name)).collect();
+    let (mut nodes, mut counts, mut described, mut remarks) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
+    for table in wanted {
+        let found = columns(connection, &table.target)?;
+        if found.is_empty() {
+            return Err(trouble::no_table("the target", &table.target));
+        }
+        check(connection, table, &found)?;
+        counts.insert(table.name.clone(), count_rows(connection, &table.target)?);
+        described.push(describe_table(connection, &table.target, false)?);
+        let after = references(connection, &table.target)?
+            .into_iter()
+            .filter_map(|reference| by_target.get(&reference.table.to_lowercase()).map(|name| (*name).clone()))
+            .collect();
+        nodes.push(Node { name: table.name.clone(), after });
+        let triggers: u64 = connection
+            .query_row(
+                "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE",
+                [&table.target],
+                |row| natural(row, 0),
+            )
+            .map_err(|error| failed("listing triggers", &error))?;
+        if triggers > 0 {
+            remarks
+                .push(format!("target table `{}` has {triggers} triggers, which run while it is loaded", table.target));
+        }
+    }
+    Ok(Prepared { order: order(nodes)?, schema: schema_digest(&described)?, counts, notes: remarks })
+}
+
+/// Every wanted column is there and keeps its kind; every other one can stay empty.
+fn check(connection: &Connection, table: &Wanted, found: &[Column]) -> Result<()> {
+    let strict: bool = connection
+        .query_row(
+            "SELECT strict FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
+            [&table.target],
+            |row| row.get(0),
+        )
+        .map_err(|error| failed("listing tables", &error))?;
+    for field in table.schema.fields() {
+        let column = found
+            .iter()
+            .find(|column| column.name.eq_ignore_ascii_case(field.name()))
+            .ok_or_else(|| trouble::no_column(&table.target, field.name()))?;
+        let kept = cells::keeps(affinity(&column.declared), strict, &column.declared, field.data_type());
+        let computed = column.otherwise == Otherwise::Computed;
+        if !kept || computed {
+            let declared = if computed { "a computed column" } else { &column.declared };
+            return Err(trouble::lossy(&table.target, field.name(), declared, &kind_name(field.data_type())));
+        }
+    }
+    let filled = |name: &str| table.schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
+    let stays_empty =
+        |column: &&Column| !column.not_null || column.otherwise != Otherwise::Null || filled(&column.name);
+    match found.iter().find(|column| !stays_empty(column)) {
+        Some(column) => Err(trouble::unfilled(&table.target, &column.name)),
+        None => Ok(()),
+    }
+}
+
+fn load(
+    connection: &mut Connection,
+    table: &Wanted,
+    mark: Mark,
+    mut batches: mpsc::Receiver<RecordBatch>,
+    stream_ended: impl FnOnce() -> bool,
+) -> Result<Loaded> {
+    let doing = "loading";
+    // Foreign keys are counted over the whole table before the commit instead of row by row; triggers that the new
+    // system relies on still run. Journal and temporary pages never leave the target's own folder.
+    connection
+        .execute_batch("PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;")
+        .map_err(|error| failed(doing, &error))?;
+    let transaction = connection
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .map_err(|error| failed(doing, &error))?;
+    let there = count_rows(&transaction, &table.target)?;
+    if let Some(marked) = marked(&transaction, table, mark)? {
+        return if marked == there {
+            Ok(Loaded { rows: there, already: true })
+        } else {
+            Err(trouble::marker_differs(&table.target, there, marked))
+        };
+    }
+    if there > 0 {
+        return Err(trouble::not_empty(&table.target, there));
+    }
+    let mut broken = Broken::default();
+    let rows = insert_all(&transaction, table, &mut batches, &mut broken)?;
+    if !stream_ended() {
+        return Err(trouble::gone("the stream of rows"));
+    }
+    broken.foreign_keys(&transaction, table)?;
+    broken.verdict(table)?;
+    let inserted = count_rows(&transaction, &table.target)?;
+    if inserted != rows {
+        return Err(trouble::marker_differs(&table.target, inserted, rows));
+    }
+    let marked = i64::try_from(rows).map_err(|_| trouble::shape(&table.target, "too many rows"))?;
+    transaction
+        .execute(
+            &format!(
+                "INSERT INTO {MARKER_TABLE} (consignment, target_table, attempt, row_count) VALUES (?1, ?2, ?3, ?4)"
+            ),
+            (mark.consignment.to_string(), &table.target, mark.attempt, marked),
+        )
+        .map_err(|error| failed("writing the marker", &error))?;
+    transaction.commit().map_err(|error| failed("committing", &error))?;
+    Ok(Loaded { rows, already: false })
+}
+
+fn marked(connection: &Connection, table: &Wanted, mark: Mark) -> Result<Option<u64>> {
+    connection
+        .query_row(
+            &format!("SELECT row_count FROM {MARKER_TABLE} WHERE consignment = ?1 AND target_table = ?2"),
+            (mark.consignment.to_string(), &table.target),
+            |row| natural(row, 0),
+        )
+        .optional()
+        .map_err(|error| failed("reading the marker", &error))
+}
+
+/// Inserts every row that can be; counts the others. Rows are tested where they go: `SQLite` undoes a refused row
+/// alone, keeps the transaction, and has no log, so that a staging copy would only write everything twice.
+fn insert_all(
+    transaction: &Transaction<'_>,
+    table: &Wanted,
+    batches: &mut mpsc::Receiver<RecordBatch>,
+    broken: &mut Broken,
+) -> Result<u64> {
+    let marks = vec!["?"; table.schema.fields().len()].join(", ");
+    let sql = format!("INSERT INTO {} ({}) VALUES ({marks})", quote(&table.target)?, table.quoted_columns()?);
+    let mut statement = transaction.prepare(&sql).map_err(|error| failed("loading", &error))?;
+    let mut rows: u64 = 0;
+    while let Some(batch) = batches.blocking_recv() {
+        same_shape(&table.target, &table.schema, &batch)?;
+        for row in 0..batch.num_rows() {
+            insert(&mut statement, &batch, row, broken)?;
+            rows = rows.saturating_add(1);
+        }
+    }
+    Ok(rows)
+}
+
+fn insert(statement: &mut Statement<'_>, batch: &RecordBatch, row: usize, broken: &mut Broken) -> Result<()> {
+    let mut values = Vec::with_capacity(batch.num_columns());
+    for (index, column) in batch.columns().iter().enumerate() {
+        match cells::bind(column, row) {
+            Ok(value) => values.push(value),
+            Err(odd) => {
+                let name = batch.schema_ref().fields().get(index).map_or("?", |field| field.name()).to_owned();
+                broken.odd(name, odd);
+                return Ok(());
+            }
+        }
+    }
+    match statement.execute(params_from_iter(values)) {
+        Ok(_) => Ok(()),
+        Err(error) => broken.constraint(&error),
+    }
+}
+
+/// What rows would break, by name and count.
+#[derive(Default)]
+struct Broken {
+    constraints: BTreeMap<String, u64>,
+    odd: BTreeMap<(String, Odd), u64>,
+}
+
+impl Broken {
+    fn odd(&mut self, column: String, odd: Odd) {
+        let count = self.odd.entry((column, odd)).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Counts a refused row under its constraint; anything but a refused row is a failure.
+    fn constraint(&mut self, error: &rusqlite::Error) -> Result<()> {
+        use rusqlite::ffi;
+        let Some(inner) = error.sqlite_error().filter(|inner| inner.code == rusqlite::ErrorCode::ConstraintViolation)
+        else {
+            return Err(failed("loading", error));
+        };
+        // SQLite's words for these name table, columns or the constraint, all of them schema; for the others (a
+        // trigger's RAISE above all) they may hold anything.
+        let said = if let rusqlite::Error::SqliteFailure(_, Some(message)) = error {
+            message.split_once("failed: ").map(|(_, name)| name)
+        } else {
+            None
+        };
+        let name = match (inner.extended_code, said) {
+            (ffi::SQLITE_CONSTRAINT_CHECK, Some(said)) => format!("check {said}"),
+            (ffi::SQLITE_CONSTRAINT_NOTNULL, Some(said)) => format!("not null {said}"),
+            (ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_UNIQUE, Some(said)) => format!("unique {said}"),
+            (ffi::SQLITE_CONSTRAINT_TRIGGER, _) => "a trigger".to_owned(),
+            _ => format!("database code {}", code(error)),
+        };
+        let count = self.constraints.entry(name).or_default();
+        *count = count.saturating_add(1);
+        Ok(())
+    }
+
+    fn foreign_keys(&mut self, connection: &Connection, table: &Wanted) -> Result<()> {
+        let doing = "checking foreign keys";
+        let mut statement = connection
+            .prepare(r#"SELECT "parent", count(*) FROM pragma_foreign_key_check(?1) GROUP BY 1"#)
+            .map_err(|error| failed(doing, &error))?;
+        let found: rusqlite::Result<Vec<(String, u64)>> =
+            statement.query_map([&table.target], |row| Ok((row.get(0)?, natural(row, 1)?))).and_then(Iterator::collect);
+        for (parent, rows) in found.map_err(|error| failed(doing, &error))? {
+            self.constraints.insert(format!("foreign key to `{parent}`"), rows);
+        }
+        Ok(())
+    }
+
+    fn verdict(self, table: &Wanted) -> Result<()> {
+        if !self.odd.is_empty() {
+            let findings: Vec<_> = self.odd.into_iter().map(|((column, odd), count)| (column, odd, count)).collect();
+            return Err(trouble::odd_values(&table.target, &findings));
+        }
+        if !self.constraints.is_empty() {
+            return Err(trouble::broken_constraints(&table.target, &self.constraints.into_iter().collect::<Vec<_>>()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, Stream};
+use futures::{FutureExt, StreamExt, TryFutureExt};
+use lexicon::Result;
+use rusqlite::Connection;
+use scope::{Dialect, Scope, ScopedBatch, SelectSql, SourceTable, Tally};
+use tokio::sync::mpsc;
+
+use super::{Database, cells, columns, count, describe_all, failed};
+use crate::columns::Batcher;
+use crate::gate::{Gate, table_scope};
+use crate::{Snapshot, Source, trouble};
+
+/// Two batches wait between the thread that reads and the one that seals: enough to keep both busy.
+const BATCHES_WAITING: usize = 2;
+
+impl Source for Database {
+    fn identity(&self) -> String {
+        self.identity_text()
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Vec<SourceTable>>> {
+        self.on_thread(false, |connection| describe_all(connection)).boxed()
+    }
+
+    fn begin(&self, _live: bool) -> BoxFuture<'_, Result<Box<dyn Snapshot>>> {
+        async {
+            let database = self.clone();
+            let begun = tokio::task::spawn_blocking(move || {
+                let connection = database.open(false)?;
+                // BEGIN alone waits for the first read; the read makes the moment.
+                connection
+                    .execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;")
+                    .map_err(|error| failed("fixing one moment", &error))?;
+                let journal: String = connection
+                    .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+                    .map_err(|error| failed("fixing one moment", &error))?;
+                Ok::<_, lexicon::Trouble>((connection, journal))
+            });
+            let (connection, journal) = begun.await.map_err(|_| trouble::gone("a thread that works on SQLite"))??;
+            let waiting = if journal == "wal" { "writers go on beside it" } else { "writers wait until it ends" };
+            let moment: Box<dyn Snapshot> = Box::new(Moment {
+                description: format!(
+                    "SQLite {}: one read transaction (journal mode {journal}: {waiting})",
+                    rusqlite::version()
+                ),
+                connection: Arc::new(Mutex::new(connection)),
+                gate: Gate::default(),
+            });
+            Ok(moment)
+        }
+        .boxed()
+    }
+}
+
+/// One read transaction on one connection.
+struct Moment {
+    description: String,
+    connection: Arc<Mutex<Connection>>,
+    gate: Gate,
+}
+
+impl Moment {
+    async fn on_connection<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let connection = Arc::clone(&self.connection);
+        tokio::task::spawn_blocking(move || work(&connection.lock().unwrap_or_else(PoisonError::into_inner)))
+            .await
+            .map_err(|_| trouble::gone("a thread that works on SQLite"))?
+    }
+
+    /// `SQLite` keeps any value in any column; a row whose compared values are of another type is in no scope.
+    async fn refuse_misfits(&self, table: &str, select: &SelectSql) -> Result<()> {
+        let Some(misfit) = &select.misfit else { return Ok(()) };
+        let sql = format!("SELECT count(*) FROM {} WHERE {misfit}", select.from);
+        match self.on_connection(move |connection| count(connection, &sql)).await? {
+            0 => Ok(()),
+            rows => Err(trouble::misfits(table, rows)),
+        }
+    }
+
+    async fn raw(&self, scope: &Scope, table: &str) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let taken = table_scope(scope, table)?;
+        let name = table.to_owned();
+        let found = self.on_connection(move |connection| columns(connection, &name)).await?;
+        if found.is_empty() {
+            return Err(trouble::no_table("the source", table));
+        }
+        taken.check_columns(&found.into_iter().map(|column| column.name).collect::<Vec<_>>())?;
+        let select = taken.select_sql(scope, Dialect::Sqlite)?;
+        self.refuse_misfits(table, &select).await?;
+        let condition = select.condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
+        let sql = format!("SELECT {} FROM {}{condition}", select.columns.join(", "), select.from);
+        Ok(rows(Arc::clone(&self.connection), sql, table.to_owned(), taken.source_schema()).boxed())
+    }
+}
+
+impl Snapshot for Moment {
+    fn description(&self) -> String {
+        self.description.clone()
+    }
+
+    fn count<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxFuture<'a, Result<(u64, u64)>> {
+        async move {
+            let select = table_scope(scope, table)?.select_sql(scope, Dialect::Sqlite)?;
+            self.on_connection(move |connection| {
+                let all = count(connection, &format!("SELECT count(*) FROM {}", select.from))?;
+                let taken = match select.condition {
+                    None => all,
+                    Some(condition) => {
+                        count(connection, &format!("SELECT count(*) FROM {} WHERE {condition}", select.from))?
+                    }
+                };
+                Ok((all, taken))
+            })
+            .await
+        }
+        .boxed()
+    }
+
+    fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>> {
+        self.gate.stream(scope, table, self.raw(scope, table).try_flatten_stream())
+    }
+
+    fn tally(&self) -> Tally {
+        self.gate.tally()
+    }
+
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        async move {
+            self.on_connection(|connection| {
+                connection.execute_batch("COMMIT").map_err(|error| failed("ending the moment", &error))
+            })
+            .await
+        }
+        .boxed()
+    }
+}
+
+/// Runs a query on its own thread; its batches come out of a bounded channel. A receiver that is dropped ends it.
+pub(super) fn rows(
+    connection: Arc<Mutex<Connection>>,
+    sql: String,
+    table: String,
+    schema: SchemaRef,
+) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
+    let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
+    tokio::task::spawn_blocking(move || {
+        let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = read_rows(&connection, &sql, &table, schema, |batch| sender.blocking_send(Ok(batch)).is_ok());
+        if let Err(error) = sent {
+            // Nobody listens any more if this fails.
+            drop(sender.blocking_send(Err(error)));
+        }
+    });
+    stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|batch| (batch, receiver)) })
+}
+
+fn read_rows(
+    connection: &Connection,
+    sql: &str,
+    table: &str,
+    schema: SchemaRef,
+    mut send: impl FnMut(RecordBatch) -> bool,
+) -> Result<()> {
+    let doing = "reading rows";
+    let mut batcher = Batcher::new(table, schema)?;
+    let mut statement = connection.prepare(sql).map_err(|error| failed(doing, &error))?;
+    let mut rows = statement.query([]).map_err(|error| failed(doing, &error))?;
+    while let Some(row) = rows.next().map_err(|error| failed(doing, &error))? {
+        for index in 0..batcher.width() {
+            let value = row.get_ref(index).map_err(|error| failed(doing, &error))?;
+            batcher.cell(index, cells::size(value), |to| cells::put(to, value));
+        }
+        if let Some(batch) = batcher.end_row()?
+            && !send(batch)
+        {
+            return Ok(());
+        }
+    }
+    if let Some(batch) = batcher.finish()? {
+        send(batch);
+    }
+    Ok(())
+}

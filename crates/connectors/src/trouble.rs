@@ -1,0 +1,185 @@
+//! The sentences of this room's errors. No function here takes a value of a row, so none can show one.
+
+use lexicon::{Code, Fault, Refusal, Retry, Trouble};
+
+/// The address of a system cannot be read.
+pub(crate) fn address(why: &str) -> Trouble {
+    Refusal::new(
+        Code(401),
+        format!("the address of the system cannot be used: {why}"),
+        "Write sqlite:/path/file.db, postgres://user@host:port/database, mariadb://user@host:port/database or \
+         csv:/folder.",
+    )
+    .into()
+}
+
+/// The system cannot be reached, or stopped answering. `why` is this room's or the driver's own words about the
+/// connection, never a server's message about a row.
+pub(crate) fn unreachable(system: &str, why: &str) -> Trouble {
+    Fault::new(Code(402), Retry::Later, format!("{system} does not answer: {why}")).into()
+}
+
+/// The database said no to one of our own statements. `state` is the SQLSTATE or the driver's number: a database's
+/// message, detail and context may quote a row, its number cannot.
+pub(crate) fn statement(system: &str, doing: &str, state: &str) -> Trouble {
+    Fault::new(Code(403), Retry::Never, format!("{system} failed while {doing} (database code {state})")).into()
+}
+
+/// The account may not do what is needed.
+pub(crate) fn not_granted(system: &str, doing: &str) -> Trouble {
+    Refusal::new(
+        Code(404),
+        format!("{system} does not allow this account to go on while {doing}"),
+        "Run the GRANT statements of `lazaret scope draft` for this account, or use another one.",
+    )
+    .into()
+}
+
+/// A table of the scope is not there.
+pub(crate) fn no_table(system: &str, table: &str) -> Trouble {
+    Refusal::new(
+        Code(405),
+        format!("{system} has no table `{table}`"),
+        "Correct the table's name in the scope, or create the table in the target.",
+    )
+    .into()
+}
+
+/// A column of the scope is not there.
+pub(crate) fn no_column(table: &str, column: &str) -> Trouble {
+    Refusal::new(
+        Code(406),
+        format!("table `{table}` has no column `{column}`"),
+        "Correct the column's name in the scope, or add the column to the target.",
+    )
+    .into()
+}
+
+/// A column cannot hold, or be read as, the kind that the scope declares without losing something.
+pub(crate) fn lossy(table: &str, column: &str, declared: &str, kind: &str) -> Trouble {
+    Refusal::new(
+        Code(407),
+        format!("table `{table}`, column `{column}`: `{declared}` and {kind} do not hold the same values"),
+        "Change the column's type in the scope or in the target so that nothing is lost.",
+    )
+    .into()
+}
+
+/// Values that the declared kind cannot hold, by table, column, reason and count.
+pub(crate) fn odd_values(table: &str, findings: &[(String, &'static str, u64)]) -> Trouble {
+    let lines: Vec<_> =
+        findings.iter().map(|(column, reason, count)| format!("column `{column}`: {count} {reason}")).collect();
+    Refusal::new(
+        Code(408),
+        format!("table `{table}` holds values that its scope cannot carry: {}", lines.join("; ")),
+        "Change the column's type in the scope, name the values with null_if, or correct them in the source.",
+    )
+    .into()
+}
+
+/// The target table already holds rows that no marker of this consignment accounts for.
+pub(crate) fn not_empty(table: &str, rows: u64) -> Trouble {
+    Refusal::new(
+        Code(409),
+        format!("target table `{table}` already holds {rows} rows that this consignment did not bring"),
+        "Load into an empty table, or empty this one by hand if its rows are from a rehearsal.",
+    )
+    .into()
+}
+
+/// The marker speaks of another number of rows than the table holds.
+pub(crate) fn marker_differs(table: &str, rows: u64, marked: u64) -> Trouble {
+    Refusal::new(
+        Code(410),
+        format!("target table `{table}` holds {rows} rows, but this consignment's marker says {marked}"),
+        "Somebody changed the table after the load: find out who, then empty it and its marker and load again.",
+    )
+    .into()
+}
+
+/// Constraints of the target that rows would break, by name and count. Nothing was loaded.
+pub(crate) fn broken_constraints(table: &str, findings: &[(String, u64)]) -> Trouble {
+    let lines: Vec<_> = findings.iter().map(|(name, count)| format!("{name}: {count} rows")).collect();
+    Refusal::new(
+        Code(411),
+        format!("nothing was loaded into target table `{table}`: rows break its constraints ({})", lines.join("; ")),
+        "Correct the rows in the source or the constraint in the target, then load again.",
+    )
+    .into()
+}
+
+/// A constraint or type that this room cannot test beforehand.
+pub(crate) fn untestable(table: &str, what: &str) -> Trouble {
+    Refusal::new(
+        Code(412),
+        format!("target table `{table}` has {what}, which cannot be tested before loading"),
+        "Drop it for the time of the load; the new system's maker knows how.",
+    )
+    .into()
+}
+
+/// The target has no marker table.
+pub(crate) fn no_marker(system: &str) -> Trouble {
+    Refusal::new(
+        Code(413),
+        format!("{system} has no usable marker table `lazaret_load`"),
+        "Run the DDL that `lazaret scope draft` printed for the target.",
+    )
+    .into()
+}
+
+/// The source moved while it was read, or cannot show one moment.
+pub(crate) fn moved(what: &str) -> Trouble {
+    Refusal::new(
+        Code(414),
+        format!("the source does not show one moment: {what}"),
+        "Stop writing to the source (a frozen plan) and extract again.",
+    )
+    .into()
+}
+
+/// A file is not what it should be.
+pub(crate) fn file(name: &str, why: &str) -> Trouble {
+    Refusal::new(Code(415), format!("file `{name}`: {why}"), "Export the file again.").into()
+}
+
+/// The batch handed to a sink is not of the table's shape; a defect of ours.
+pub(crate) fn shape(table: &str, why: &str) -> Trouble {
+    Fault::new(Code(416), Retry::Never, format!("table `{table}`: a batch has another shape than its scope: {why}"))
+        .into()
+}
+
+/// The other side of a channel or a thread is gone; a defect of ours or a shutdown.
+pub(crate) fn gone(what: &str) -> Trouble {
+    Fault::new(Code(417), Retry::Later, format!("{what} ended before its work was done")).into()
+}
+
+/// Foreign keys that run in a circle give no order to load in.
+pub(crate) fn circle(tables: &[String]) -> Trouble {
+    Refusal::new(
+        Code(418),
+        format!("the foreign keys of the target run in a circle through: {}", tables.join(", ")),
+        "Drop one of these foreign keys for the time of the load.",
+    )
+    .into()
+}
+
+/// A target column that must be filled and that the scope does not fill.
+pub(crate) fn unfilled(table: &str, column: &str) -> Trouble {
+    Refusal::new(
+        Code(419),
+        format!("target table `{table}` needs a value in column `{column}`, which the scope does not fill"),
+        "Take the column in the scope, or give it a default in the target.",
+    )
+    .into()
+}
+
+/// Rows whose values in the columns that the predicate compares are of another type: they are in no scope.
+pub(crate) fn misfits(table: &str, rows: u64) -> Trouble {
+    Refusal::new(
+        Code(420),
+        format!("table `{table}` has {rows} rows with values of another type in the columns that `where` compares"),
+        "Correct these rows in the source, or compare other columns: nothing says whether they are in scope.",
+    )
+    .into()
+}
