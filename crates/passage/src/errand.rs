@@ -1,0 +1,237 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use desk::{Desk, Round};
+use lexicon::{Alarm, Code, ConsignmentId, Digest, MigrationId, ParcelId, Refusal, Result, Retry, Trouble, hours_after, limits};
+use people::{OpeningKey, Passphrase};
+use procedure::{Act, Consignment, Kind, Ledger, Plan, Step};
+use scope::{Report, Scope};
+use seal::{ConsignmentKey, ParcelName, Share};
+
+use crate::{Progress, Seen};
+
+/// How often a call to a server that is away is made again, with twice the wait each time: 1 s, 2 s, … 256 s, some
+/// eight and a half minutes in all, longer than a restart and shorter than a lease.
+const TRIES: u32 = 9;
+
+/// Whose hands, for which consignment, with what.
+pub struct Errand<'a> {
+    /// This person's device.
+    pub desk: &'a Desk,
+    /// Opens the shares and keys kept on it.
+    pub passphrase: &'a Passphrase,
+    /// The migration.
+    pub migration: MigrationId,
+    /// The consignment.
+    pub consignment: ConsignmentId,
+    /// Who is told.
+    pub progress: &'a dyn Progress,
+}
+
+/// What will cross, from the signed bytes: shown before the first row.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Preview {
+    /// What has to be typed, or given to `--yes`: the plan's digest.
+    pub plan: Digest,
+    /// From where.
+    pub source: String,
+    /// To where.
+    pub target: String,
+    /// Which kind of consignment.
+    pub kind: Kind,
+    /// What.
+    pub tables: Vec<PreviewTable>,
+    /// Who receives it, by the instruction.
+    pub recipients: Vec<String>,
+    /// Whether the laboratory share is held by the controller's own device.
+    pub share_held_by: String,
+}
+
+/// One table of a preview.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PreviewTable {
+    /// In the old system.
+    pub name: String,
+    /// In the new one.
+    pub target: String,
+    /// Rows that the approved report counted in scope.
+    pub rows: u64,
+    /// Columns that leave.
+    pub taken: Vec<String>,
+    /// Columns that stay.
+    pub left: Vec<String>,
+}
+
+/// Plan, scope and report as they were signed.
+pub(crate) struct Papers {
+    pub plan: Plan,
+    pub plan_digest: Digest,
+    pub scope: Arc<Scope>,
+    pub report: Report,
+}
+
+pub(crate) async fn papers(desk: &Desk, migration: MigrationId, ledger: &Ledger) -> Result<Papers> {
+    let (plan_digest, plan, _) = ledger.migration().plan.clone().ok_or_else(|| {
+        Refusal::new(Code(601), "there is no plan yet", "Propose one with `lazaret migration propose`.")
+    })?;
+    let text = String::from_utf8(desk.document(migration, plan.scope).await?).map_err(|_| unreadable("scope"))?;
+    let scope = Scope::parse(&text)?;
+    scope.ready()?;
+    let envelope: people::Envelope = serde_json::from_slice(&desk.document(migration, plan.report).await?).map_err(|_| unreadable("scope report"))?;
+    let (_, roster) = desk.people().await?;
+    let (_, report): (_, Report) = roster.open(&envelope, people::PayloadType::Statement, desk.now()?)?;
+    if report.scope != scope.digest()? {
+        return Err(Refusal::new(Code(602), "the scope report is of another scope than the plan's", "Check the scope again and propose the plan anew.").into());
+    }
+    Ok(Papers { plan, plan_digest, scope: Arc::new(scope), report })
+}
+
+fn unreadable(what: &str) -> Refusal {
+    Refusal::new(Code(603), format!("the plan's {what} does not parse"), "Propose the plan again with a document of this version.")
+}
+
+/// What a consignment of this kind would take, from the signed bytes.
+///
+/// # Errors
+/// A refusal when there is no plan or no such consignment.
+pub async fn preview(desk: &Desk, migration: MigrationId, consignment: ConsignmentId) -> Result<Preview> {
+    let ledger = desk.follow(migration).await?;
+    let papers = papers(desk, migration, &ledger).await?;
+    let consignment = known(&ledger, consignment)?;
+    let rows = |name: &str| papers.report.tables.iter().find(|table| table.name == name).map_or(0, |table| table.rows_in_scope);
+    let own = papers.plan.side(&desk.me().root) == Some(procedure::Side::Controller);
+    Ok(Preview {
+        plan: papers.plan_digest,
+        source: papers.plan.source.identity.clone(),
+        target: consignment.target.clone(),
+        kind: consignment.kind,
+        tables: papers
+            .scope
+            .tables()
+            .iter()
+            .map(|table| PreviewTable {
+                name: table.name.clone(),
+                target: table.target.clone(),
+                rows: rows(&table.name),
+                taken: table.take.iter().map(|take| take.column.clone()).collect(),
+                left: table.leave.clone(),
+            })
+            .collect(),
+        recipients: papers.plan.instruction.recipients.clone(),
+        share_held_by: if own { "the laboratory" } else { "the vendor: the laboratory share was held by the vendor" }.to_owned(),
+    })
+}
+
+pub(crate) fn known(ledger: &Ledger, id: ConsignmentId) -> Result<&Consignment> {
+    ledger.migration().consignment(id).ok_or_else(|| {
+        Refusal::new(Code(604), "there is no such consignment in this migration", "List them with `lazaret migration show`.").into()
+    })
+}
+
+impl Errand<'_> {
+    pub(crate) fn round(&self) -> Round {
+        Round { migration: self.migration, consignment: self.consignment }
+    }
+
+    pub(crate) fn name(&self, attempt: u32, parcel: ParcelId, table: &str, sequence: u32) -> ParcelName {
+        let (migration, consignment) = (self.migration, self.consignment);
+        ParcelName { migration, consignment, attempt, parcel, table: table.to_owned(), sequence }
+    }
+
+    /// Makes a step a fact and comes back with the strongroom share, opened with a key that exists in this call only.
+    pub(crate) async fn begin(&self, step: Step) -> Result<(u32, Ledger, Share)> {
+        let key = OpeningKey::draw();
+        self.give_up_interrupted().await?;
+        let mut attempt = 0;
+        let now = self.desk.now()?;
+        let mut build = |migration: &procedure::Migration| {
+            let consignment = migration.consignment(self.consignment).ok_or_else(|| {
+                Refusal::new(Code(604), "there is no such consignment in this migration", "List them with `lazaret migration show`.")
+            })?;
+            attempt = consignment.next_attempt();
+            // One minute less than the most allowed: the server's clock may be behind.
+            let lease = hours_after(now, limits::LEASE_HOURS).checked_sub(jiff_minute()).unwrap_or(now).min(consignment.deadline);
+            Ok(Act::Begin { consignment: self.consignment, step, attempt, lease, key: key.recipient() })
+        };
+        let (submitted, ledger) = self.desk.act(self.migration, &mut build, &[]).await?;
+        let sealed = submitted.share.and_then(|text| STANDARD.decode(text).ok());
+        let sealed = sealed.ok_or_else(|| Alarm::new(Code(605), "the server recorded a begin and gave no strongroom share"))?;
+        let share = Share::take(&key.open(&sealed)?)?;
+        if share.digest() != known(&ledger, self.consignment)?.strongroom_share {
+            return Err(Alarm::new(Code(606), "the server gave another strongroom share than the one it committed to").into());
+        }
+        Ok((attempt, ledger, share))
+    }
+
+    /// An attempt of this very device that still counts as running was cut: say so before beginning again.
+    async fn give_up_interrupted(&self) -> Result<()> {
+        let ledger = self.desk.follow(self.migration).await?;
+        let device = self.desk.me().device.key;
+        let running = known(&ledger, self.consignment)?.last_attempt().filter(|attempt| attempt.running && attempt.device == device);
+        if let Some(attempt) = running {
+            self.failed(attempt.step, attempt.number, Code(607)).await?;
+        }
+        Ok(())
+    }
+
+    /// Says that an attempt gave up.
+    pub(crate) async fn failed(&self, step: Step, attempt: u32, code: Code) -> Result<()> {
+        let mut build = |_: &procedure::Migration| {
+            Ok(Act::Failed { consignment: self.consignment, step, attempt, code: code.0 })
+        };
+        self.desk.act(self.migration, &mut build, &[]).await.map(|_| ())
+    }
+
+    /// Runs the body of a step; when it fails, says so in the journal and gives the first trouble back.
+    pub(crate) async fn within<T>(&self, step: Step, attempt: u32, body: impl Future<Output = Result<T>>) -> Result<T> {
+        match body.await {
+            Ok(value) => Ok(value),
+            Err(trouble) => {
+                let said = self.failed(step, attempt, trouble.code()).await;
+                if let Err(also) = said {
+                    self.progress.seen(Seen::Waiting { why: format!("the failure could not be journalled: {also}") });
+                }
+                Err(trouble)
+            }
+        }
+    }
+
+    pub(crate) fn key(laboratory: &Share, strongroom: &Share, consignment: &Consignment) -> Result<Arc<ConsignmentKey>> {
+        Ok(Arc::new(ConsignmentKey::derive(laboratory, strongroom, consignment.opened)?))
+    }
+
+    pub(crate) async fn put(&self, attempt: u32, parcel: ParcelId, bytes: Bytes, digest: Digest) -> Result<()> {
+        let client = self.desk.client();
+        let line = self
+            .patiently(|| client.put_parcel(self.desk.keeper(), self.migration, self.consignment, (attempt, parcel), bytes.clone()))
+            .await?;
+        if line.digest != digest {
+            return Err(Alarm::new(Code(608), format!("the server stored other bytes for parcel {parcel} than were sent")).into());
+        }
+        Ok(())
+    }
+
+    /// Makes a call again while the environment says that trying makes sense. The parcel in hand is kept meanwhile, so
+    /// that a cut upload costs no second reading of the source.
+    pub(crate) async fn patiently<T, F: Future<Output = Result<T>>>(&self, call: impl Fn() -> F) -> Result<T> {
+        let mut wait = Duration::from_secs(1);
+        for _ in 1..TRIES {
+            match call().await {
+                Err(Trouble::Fault(fault)) if fault.retry != Retry::Never => {
+                    self.progress.seen(Seen::Waiting { why: fault.to_string() });
+                    tokio::time::sleep(wait).await;
+                    wait = wait.saturating_mul(2);
+                }
+                answer => return answer,
+            }
+        }
+        call().await
+    }
+}
+
+fn jiff_minute() -> std::time::Duration {
+    std::time::Duration::from_secs(60)
+}

@@ -1,0 +1,239 @@
+//! Out of the old system: read, admit, fingerprint, seal, store; then the manifest. The laboratory share stays.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use connectors::{Snapshot, Source};
+use futures::{StreamExt, TryStreamExt};
+use lexicon::{Code, Digest, Entropy, ParcelId, Refusal, Result};
+use people::seal_to;
+use procedure::{Act, Manifest, ManifestTable, Step};
+use scope::{Scope, TableFingerprint, TableScope};
+use seal::{ConsignmentKey, Share, seal_fingerprints};
+use tokio::sync::mpsc;
+
+use crate::errand::{Papers, known, papers};
+use crate::table::{Ready, Sealing, cut, line};
+use crate::{Errand, Seen};
+
+/// Tables that are read at once: one reading while one seals keeps both cores of a small machine busy.
+const TABLES_AT_ONCE: usize = 2;
+
+/// Extracts a consignment and closes it. Returns the manifest.
+///
+/// # Errors
+/// A refusal when the source is not the plan's, its schema or its counts changed, or a row cannot be carried exactly;
+/// a fault of source, network or server; an alarm when the server does not answer as it signed. In every case nothing
+/// is closed, and the attempt is journalled as failed.
+pub async fn extract(errand: &Errand<'_>, source: &dyn Source, entropy: Arc<dyn Entropy>) -> Result<Manifest> {
+    let ledger = errand.desk.follow(errand.migration).await?;
+    let papers = papers(errand.desk, errand.migration, &ledger).await?;
+    if source.identity() != papers.plan.source.identity {
+        return Err(Refusal::new(
+            Code(610),
+            format!("the plan's old system is {}, this one is {}", papers.plan.source.identity, source.identity()),
+            "Extract from the system that was approved, or amend the plan.",
+        )
+        .into());
+    }
+    let laboratory = laboratory_share(errand, entropy.as_ref())?;
+    let (attempt, ledger, strongroom) = errand.begin(Step::Extract).await?;
+    let consignment = known(&ledger, errand.consignment)?;
+    let key = Errand::key(&laboratory, &strongroom, consignment)?;
+    let shares = (laboratory.digest(), strongroom.digest());
+    drop(strongroom);
+    let manifest = errand
+        .within(Step::Extract, attempt, async {
+            let manifest = seal_everything(errand, source, &papers, (attempt, key, shares), entropy).await?;
+            let mut build = |_: &procedure::Migration| Ok(Act::Close { manifest: Box::new(manifest.clone()) });
+            errand.desk.act(errand.migration, &mut build, &[]).await?;
+            Ok(manifest)
+        })
+        .await?;
+    Ok(manifest)
+}
+
+fn laboratory_share(errand: &Errand<'_>, entropy: &dyn Entropy) -> Result<Share> {
+    if let Some(kept) = errand.desk.home().share(errand.round(), errand.passphrase)? {
+        return Share::take(&kept);
+    }
+    let share = Share::draw(entropy)?;
+    errand.desk.home().keep_share(errand.round(), share.expose(), errand.passphrase)?;
+    Ok(share)
+}
+
+type Keys = (u32, Arc<ConsignmentKey>, (Digest, Digest));
+
+async fn seal_everything(
+    errand: &Errand<'_>,
+    source: &dyn Source,
+    papers: &Papers,
+    (attempt, key, shares): Keys,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Manifest> {
+    let schema = connectors::schema_digest(&source.describe().await?)?;
+    if schema != papers.plan.source.schema {
+        return Err(Refusal::new(
+            Code(611),
+            "the tables or columns of the old system changed since the plan was approved",
+            "Draft and check the scope again, and have the amended plan approved.",
+        )
+        .into());
+    }
+    let snapshot = source.begin(papers.plan.source.live).await?;
+    let counts = counted(snapshot.as_ref(), papers).await?;
+    let done: Vec<Done> = futures::stream::iter(papers.scope.tables())
+        .map(|table| one_table(errand, snapshot.as_ref(), &papers.scope, table, (attempt, &key), &entropy, &counts))
+        .buffered(TABLES_AT_ONCE)
+        .try_collect()
+        .await?;
+    let tally = snapshot.tally();
+    let moment = snapshot.description();
+    snapshot.finish().await?;
+    let sums = {
+        let name = errand.name(attempt, ParcelId::draw(entropy.as_ref())?, "sums", 0);
+        let fingerprints: Vec<TableFingerprint> = done.iter().map(|done| done.fingerprint.clone()).collect();
+        let sealed = seal_fingerprints(&key, entropy.as_ref(), name.clone(), &fingerprints)?;
+        let sums = line(&name, &sealed);
+        errand.put(attempt, name.parcel, sealed.bytes, sealed.digest).await?;
+        sums
+    };
+    let tables = papers.scope.tables().iter().zip(&done);
+    Ok(Manifest {
+        consignment: errand.consignment,
+        attempt,
+        source: source.identity(),
+        schema,
+        snapshot: moment,
+        scope: papers.plan.scope,
+        laboratory_share: shares.0,
+        strongroom_share: shares.1,
+        tables: tables.map(|(table, done)| manifest_table(table, done, &counts, &tally)).collect(),
+        parcels: done.into_iter().flat_map(|done| done.parcels).collect(),
+        sums,
+        forgotten: true,
+    })
+}
+
+/// Rows of each table: all, and in scope; the latter within what was approved.
+async fn counted(snapshot: &dyn Snapshot, papers: &Papers) -> Result<BTreeMap<String, (u64, u64)>> {
+    let mut counts = BTreeMap::new();
+    for table in papers.scope.tables() {
+        let (all, in_scope) = snapshot.count(&papers.scope, &table.name).await?;
+        papers.report.holds(&table.name, in_scope)?;
+        counts.insert(table.name.clone(), (all, in_scope));
+    }
+    Ok(counts)
+}
+
+struct Done {
+    fingerprint: TableFingerprint,
+    parcels: Vec<procedure::ManifestParcel>,
+}
+
+async fn one_table(
+    errand: &Errand<'_>,
+    snapshot: &dyn Snapshot,
+    scope: &Scope,
+    table: &TableScope,
+    (attempt, key): (u32, &Arc<ConsignmentKey>),
+    entropy: &Arc<dyn Entropy>,
+    counts: &BTreeMap<String, (u64, u64)>,
+) -> Result<Done> {
+    let name = table.name.as_str();
+    let expected = counts.get(name).map_or(0, |(_, rows)| *rows);
+    errand.progress.seen(Seen::Table { name, rows: expected });
+    let (rows_in, rows_out) = mpsc::channel(2);
+    let (parcels_in, mut parcels_out) = mpsc::channel(1);
+    let sealing = Sealing {
+        key: Arc::clone(key),
+        fingerprint: key.fingerprint_keys(errand.consignment)?,
+        entropy: Arc::clone(entropy),
+        table: table.clone(),
+        name: errand.name(attempt, ParcelId::draw(entropy.as_ref())?, name, 0),
+    };
+    let thread = tokio::task::spawn_blocking(move || sealing.run(rows_out, &parcels_in));
+    let reading = async {
+        let mut batches = snapshot.read(scope, name);
+        while let Some(batch) = batches.try_next().await? {
+            let rows = u64::try_from(batch.rows()).unwrap_or(u64::MAX);
+            // A closed pipe means that sealing failed: its own trouble is told below.
+            if rows_in.send(batch).await.is_err() {
+                break;
+            }
+            errand.progress.seen(Seen::Rows { name, rows });
+        }
+        drop(rows_in);
+        Ok::<_, lexicon::Trouble>(())
+    };
+    let storing = async {
+        let mut lines = Vec::new();
+        while let Some(Ready { line, sealed }) = parcels_out.recv().await {
+            errand.put(attempt, line.parcel, sealed.bytes, sealed.digest).await?;
+            errand.progress.seen(Seen::Bytes { name, bytes: line.bytes });
+            lines.push(line);
+        }
+        Ok::<_, lexicon::Trouble>(lines)
+    };
+    let (read, stored) = futures::future::join(reading, storing).await;
+    read?;
+    let parcels = stored?;
+    let fingerprint = thread.await.map_err(|_| cut())??;
+    errand.progress.seen(Seen::Through { name });
+    Ok(Done { fingerprint, parcels })
+}
+
+fn manifest_table(table: &TableScope, done: &Done, counts: &BTreeMap<String, (u64, u64)>, tally: &scope::Tally) -> ManifestTable {
+    let count = |columns: usize| u32::try_from(columns).unwrap_or(u32::MAX);
+    let mut transforms = BTreeMap::new();
+    for (column, counted) in tally.tables.get(&table.name).map(|table| table.columns.clone()).unwrap_or_default() {
+        let kinds = [
+            ("charset", counted.decoded),
+            ("trim", counted.trimmed),
+            ("null_if", counted.nulled),
+            ("map", counted.mapped),
+            ("cast", counted.cast),
+            ("ambiguous local time", counted.ambiguous),
+            ("nonexistent local time", counted.nonexistent),
+        ];
+        for (kind, number) in kinds.into_iter().filter(|(_, number)| *number > 0) {
+            transforms.insert(format!("{column}: {kind}"), number);
+        }
+    }
+    ManifestTable {
+        name: table.name.clone(),
+        target: table.target.clone(),
+        rows_source: counts.get(&table.name).map_or(done.fingerprint.rows, |(all, _)| *all),
+        rows: done.fingerprint.rows,
+        root: done.fingerprint.root(),
+        columns_taken: count(table.take.len()),
+        columns_left: count(table.leave.len()),
+        transforms,
+    }
+}
+
+/// Seals the laboratory share to the released keys and journals its digest.
+///
+/// # Errors
+/// A refusal when nothing is released, or this machine has no laboratory share of the consignment.
+pub async fn hand_over(errand: &Errand<'_>) -> Result<()> {
+    let ledger = errand.desk.follow(errand.migration).await?;
+    let consignment = known(&ledger, errand.consignment)?;
+    let released = consignment.released.as_ref().ok_or_else(|| {
+        Refusal::new(Code(612), "the consignment is not released", "Ask the controller; see `lazaret next`.")
+    })?;
+    let keys: Vec<_> = consignment
+        .offers
+        .iter()
+        .filter(|offer| released.offers.contains(&offer.digest))
+        .map(|offer| offer.key.clone())
+        .collect();
+    let kept = errand.desk.home().share(errand.round(), errand.passphrase)?.ok_or_else(|| {
+        Refusal::new(Code(613), "this machine holds no laboratory share of the consignment", "Hand over on the machine that extracted.")
+    })?;
+    let sealed = seal_to(&keys, &kept)?;
+    let share = Digest::of(&sealed);
+    let mut build = |_: &procedure::Migration| Ok(Act::HandOver { consignment: errand.consignment, share });
+    errand.desk.act(errand.migration, &mut build, &[sealed]).await?;
+    Ok(())
+}

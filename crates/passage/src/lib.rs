@@ -1,0 +1,18 @@
+//! The passage of one consignment: extract, hand over, load, reconcile, and each party's part of the destruction.
+//!
+//! Runs where the data already is. Plaintext exists here and in the two laboratory systems, in memory, as a stream:
+//! nothing in this room writes a file. The strongroom share and the consignment key live as long as one call.
+
+mod errand;
+mod extract;
+mod fetch;
+mod load;
+mod part;
+mod progress;
+mod table;
+
+pub use errand::{Errand, Preview, PreviewTable, preview};
+pub use extract::{extract, hand_over};
+pub use load::{LoadReport, load, reconcile};
+pub use part::{PartReport, Probe, destroy_part, offer};
+pub use progress::{Progress, Quiet, Seen};

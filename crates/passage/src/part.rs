@@ -1,0 +1,147 @@
+//! A party's own keys: a recipient offers one, and each party destroys its part when the round has ended.
+
+use desk::Desk;
+use lexicon::{Code, ConsignmentId, Digest, MigrationId, Refusal, Result, Trouble};
+use people::{OpeningKey, Passphrase};
+use procedure::{Act, Consignment, Ledger, Part, ProbeResult, Step};
+use seal::{ConsignmentKey, ParcelName, Share, open_header};
+
+use crate::Errand;
+use crate::errand::known;
+
+/// Makes a fresh opening key, keeps it locked on this machine, and offers its public half.
+///
+/// # Errors
+/// A refusal when this device does not load under the plan or the consignment has moved on.
+pub async fn offer(errand: &Errand<'_>) -> Result<()> {
+    let key = match errand.desk.home().opening_key(errand.round(), errand.passphrase)? {
+        Some(key) => key,
+        None => OpeningKey::draw(),
+    };
+    errand.desk.home().keep_opening_key(errand.round(), &key, errand.passphrase)?;
+    let mut build = |_: &procedure::Migration| Ok(Act::Offer { consignment: errand.consignment, key: key.recipient() });
+    errand.desk.act(errand.migration, &mut build, &[]).await?;
+    Ok(())
+}
+
+/// What the probe after destruction saw.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Probe {
+    /// The server's answer when it was asked for the strongroom share again.
+    pub server: String,
+    /// How many combinations of what this machine holds were tried on the kept parcel.
+    pub tried: u64,
+    /// Whether one opened it.
+    pub opened: bool,
+}
+
+/// What one party destroyed of one round.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PartReport {
+    /// Which round.
+    pub consignment: ConsignmentId,
+    /// Shares and keys destroyed on this machine.
+    pub keys: u32,
+    /// The recipient's probe, made before its own keys were destroyed.
+    pub probe: Option<Probe>,
+    /// Whether the server has the statement; if not, say it again when it is back.
+    pub stated: bool,
+}
+
+/// Destroys what this machine holds of every round that has ended, and states so. A recipient first asks the server
+/// again and tries with all that it holds; `more` adds byte strings from elsewhere (a copy of the server's folder).
+///
+/// Offline it destroys what the last verified deadline condemns.
+///
+/// # Errors
+/// A refusal when the passphrase is wrong; a fault when a key file cannot be overwritten.
+pub async fn destroy_part(desk: &Desk, passphrase: &Passphrase, migration: MigrationId, more: &[Vec<u8>]) -> Result<Vec<PartReport>> {
+    let (ledger, online) = match desk.follow(migration).await {
+        Ok(ledger) => (ledger, true),
+        Err(Trouble::Fault(_)) => (desk.kept(migration)?, false),
+        Err(trouble) => return Err(trouble),
+    };
+    let now = desk.now()?;
+    let mut reports = Vec::new();
+    let ids: Vec<ConsignmentId> = ledger.migration().consignments.iter().map(|consignment| consignment.id).collect();
+    for id in ids {
+        let consignment = known(&ledger, id)?;
+        let condemned = consignment.ending.is_some() || ledger.migration().is_due(now) || now >= consignment.deadline;
+        let part = part_of(desk, consignment);
+        if let (true, Some(part)) = (condemned, part) {
+            reports.extend(destroy_round(desk, passphrase, &ledger, (migration, id, part, online), more).await?);
+        }
+    }
+    Ok(reports)
+}
+
+fn part_of(desk: &Desk, consignment: &Consignment) -> Option<Part> {
+    let device = desk.me().device.key;
+    let offered = consignment.offers.iter().any(|offer| offer.device == device);
+    if consignment.device == device { Some(Part::Laboratory) } else { offered.then_some(Part::Recipient) }
+}
+
+async fn destroy_round(
+    desk: &Desk,
+    passphrase: &Passphrase,
+    ledger: &Ledger,
+    (migration, id, part, online): (MigrationId, ConsignmentId, Part, bool),
+    more: &[Vec<u8>],
+) -> Result<Option<PartReport>> {
+    let errand = Errand { desk, passphrase, migration, consignment: id, progress: &crate::Quiet };
+    let consignment = known(ledger, id)?;
+    let device = desk.me().device.key;
+    let stated = consignment.parts.iter().any(|(_, of, _, _)| *of == device);
+    if stated && desk.home().gone(errand.round())?.is_some() {
+        return Ok(None);
+    }
+    let holds_key = consignment.offers.iter().any(|offer| offer.device == device);
+    let probe = if holds_key && online { probe(&errand, ledger, more).await? } else { None };
+    let gone = desk.home().destroy(errand.round(), desk.now()?)?;
+    let result = probe.as_ref().map(|probe| if probe.opened { ProbeResult::Opened } else { ProbeResult::Failed });
+    let mut build = |_: &procedure::Migration| {
+        Ok(Act::PartDestroyed { consignment: id, part, keys: gone.keys, probe: result })
+    };
+    let stated = online && desk.act(migration, &mut build, &[]).await.is_ok();
+    Ok(Some(PartReport { consignment: id, keys: gone.keys, probe, stated }))
+}
+
+/// Asks the server for the strongroom share again, and tries the kept parcel with every pair of what is held.
+async fn probe(errand: &Errand<'_>, ledger: &Ledger, more: &[Vec<u8>]) -> Result<Option<Probe>> {
+    let kept: Option<((ParcelName, Digest), Vec<u8>)> = errand.desk.home().probe(errand.round())?;
+    let Some(((name, digest), bytes)) = kept else { return Ok(None) };
+    let mut held = Vec::new();
+    let server = match errand.begin(Step::Load).await {
+        Ok((_, _, share)) => {
+            held.push(share);
+            "the server gave the strongroom share".to_owned()
+        }
+        Err(trouble) => trouble.to_string(),
+    };
+    let consignment = known(ledger, errand.consignment)?;
+    let sealed = match consignment.released.as_ref().and_then(|released| released.share) {
+        Some(share) => errand.desk.client().document(errand.desk.keeper(), errand.migration, share).await.ok(),
+        None => None,
+    };
+    let key = errand.desk.home().opening_key(errand.round(), errand.passphrase)?.ok_or_else(|| {
+        Refusal::new(Code(632), "this machine holds no opening key of the consignment", "It was destroyed before.")
+    })?;
+    if let Some(share) = sealed.and_then(|sealed| key.open(&sealed).ok()).and_then(|share| Share::take(&share).ok()) {
+        held.push(share);
+    }
+    if let Some(share) = errand.desk.home().share(errand.round(), errand.passphrase)? {
+        held.push(Share::take(&share)?);
+    }
+    held.push(Share::take(&[0; 32])?);
+    held.extend(more.iter().flat_map(|bytes| bytes.windows(32)).filter_map(|window| Share::take(window).ok()));
+    let bytes = bytes::Bytes::from(bytes);
+    let (mut tried, mut opened) = (0_u64, false);
+    for laboratory in &held {
+        for strongroom in &held {
+            let key = ConsignmentKey::derive(laboratory, strongroom, consignment.opened)?;
+            tried = tried.saturating_add(1);
+            opened |= open_header(&key, &name, &bytes, digest).is_ok();
+        }
+    }
+    Ok(Some(Probe { server, tried, opened }))
+}

@@ -1,0 +1,82 @@
+//! One table on its way out: rows arrive, are fingerprinted and sealed on a thread of their own, parcels leave.
+
+use std::sync::Arc;
+
+use lexicon::{Code, Entropy, Fault, ParcelId, Result, Retry};
+use procedure::ManifestParcel;
+use scope::{FingerprintKeys, Fingerprinter, ScopedBatch, TableFingerprint, TableScope};
+use seal::{ConsignmentKey, ParcelName, ParcelWriter, Sealed};
+use tokio::sync::mpsc;
+
+/// What the sealing thread needs; nothing in it is shared with another table.
+pub(crate) struct Sealing {
+    pub key: Arc<ConsignmentKey>,
+    pub fingerprint: FingerprintKeys,
+    pub entropy: Arc<dyn Entropy>,
+    pub table: TableScope,
+    /// The name of the table's first parcel; each further one draws its own id and counts on.
+    pub name: ParcelName,
+}
+
+/// A parcel that is ready to leave.
+pub(crate) struct Ready {
+    pub line: ManifestParcel,
+    pub sealed: Sealed,
+}
+
+impl Sealing {
+    /// Runs until `rows` ends; blocking, on a thread of its own.
+    pub fn run(mut self, mut rows: mpsc::Receiver<ScopedBatch>, parcels: &mpsc::Sender<Ready>) -> Result<TableFingerprint> {
+        let schema = self.table.target_schema();
+        let mut fingerprint = Fingerprinter::new(&self.fingerprint, &self.table);
+        let mut writer: Option<ParcelWriter> = None;
+        while let Some(batch) = rows.blocking_recv() {
+            if batch.rows() == 0 {
+                continue;
+            }
+            fingerprint.add(batch.batch())?;
+            let mut open = match writer.take() {
+                Some(open) => open,
+                None => {
+                    self.name.parcel = ParcelId::draw(self.entropy.as_ref())?;
+                    ParcelWriter::new(&self.key, self.entropy.as_ref(), self.name.clone(), schema.clone())?
+                }
+            };
+            open.write(&batch)?;
+            if open.is_full() {
+                self.leave(open, parcels)?;
+            } else {
+                writer = Some(open);
+            }
+        }
+        if let Some(open) = writer {
+            self.leave(open, parcels)?;
+        }
+        Ok(fingerprint.finish())
+    }
+
+    fn leave(&mut self, writer: ParcelWriter, parcels: &mpsc::Sender<Ready>) -> Result<()> {
+        let sealed = writer.finish()?;
+        let line = line(&self.name, &sealed);
+        self.name.sequence = self.name.sequence.saturating_add(1);
+        parcels.blocking_send(Ready { line, sealed }).map_err(|_| cut().into())
+    }
+}
+
+/// The manifest's line for a sealed parcel.
+pub(crate) fn line(name: &ParcelName, sealed: &Sealed) -> ManifestParcel {
+    ManifestParcel {
+        parcel: name.parcel,
+        attempt: name.attempt,
+        table: name.table.clone(),
+        sequence: name.sequence,
+        bytes: u64::try_from(sealed.bytes.len()).unwrap_or(u64::MAX),
+        rows: sealed.rows,
+        digest: sealed.digest,
+    }
+}
+
+/// The other end of a pipe between two of our own threads is gone; the trouble that made it go is the one to tell.
+pub(crate) fn cut() -> Fault {
+    Fault::new(Code(609), Retry::Now, "the passage of a table was cut on this machine")
+}
