@@ -1,0 +1,102 @@
+//! What a destruction achieves, in the words that are used everywhere, as far as the facts bear them out.
+//!
+//! These sentences are signed. Whoever changes one adds 1 to [`VERSION`], so that older certificates are still known
+//! for what they are.
+
+use procedure::Ledger;
+
+use crate::round::{Reach, Round};
+
+/// The version of every sentence that this room writes: certificates, statements, pictures.
+pub(crate) const VERSION: u32 = 1;
+
+/// Stands on every document of a demonstration.
+pub(crate) const DEMONSTRATION: &str =
+    "DEMONSTRATION: made with synthetic records on a server for demonstrations; it certifies nothing about real ones.";
+
+/// What every certificate and every pack says of itself.
+pub(crate) const LIMITS: &str = "This proves who signed what and in which order; it reports what each party says \
+                                 it destroyed; it proves no absence of copies.";
+
+const BOTH: &str = "A parcel opens only with both shares, the laboratory share and the strongroom share.";
+
+const DISKS: &str = "Against whoever later obtains the parties' disks and backups, it is enough that every copy of \
+                     the strongroom share is destroyed, or every copy of the laboratory share and of every opening \
+                     key.";
+
+const BEFORE_RELEASE: &str = "It was destroyed before release. Then the laboratory destroying its share is enough, \
+                              whatever the others kept; the server destroying its share is enough if the extracting \
+                              machine forgot it at closing, which that machine states.";
+
+const RELEASED: &str = "It was destroyed after release and before a recipient received the strongroom share. Then \
+                        the server destroying its share is still enough if the extracting machine forgot it at \
+                        closing, which that machine states; the laboratory destroying its share alone is not, but \
+                        its share and every opening key destroyed together are.";
+
+const HAD_BOTH: &str = "A recipient has had both shares. Once a recipient has had both, nothing binds a recipient \
+                        that keeps keys or rows.";
+
+const NOT_EXTRACTED: &str = "No extraction was begun under it: the strongroom share never left the server, and no \
+                             parcel was sealed with it.";
+
+const BY_VENDOR: &str = "The laboratory share was held by the vendor: the extracting device is not certified by the \
+                         laboratory's root. What is said here of the laboratory's share depends on the vendor.";
+
+const K0: &str = "Level K0: the ring key lay in a local file that the server overwrote and removed. That is a \
+                  logical erasure; remnants on the storage medium are not excluded.";
+
+const NO_LEVEL: &str = "No ring key was ever made.";
+
+const OTHER_LEVEL: &str = "The level of the key ring is not one that these words know.";
+
+const NOTHING: &str = "No consignment was ever opened: no record left the laboratory through this server.";
+
+/// What holds for a whole certificate.
+pub(crate) fn of_all(demonstration: bool, rounds: usize, level: &str) -> Vec<String> {
+    let mark = demonstration.then_some(DEMONSTRATION);
+    let level = match level {
+        "K0" => K0,
+        "none" => NO_LEVEL,
+        _ => OTHER_LEVEL,
+    };
+    let rest = if rounds == 0 { vec![NOTHING, LIMITS] } else { vec![BOTH, DISKS, level, LIMITS] };
+    mark.into_iter().chain(rest).map(str::to_owned).collect()
+}
+
+/// What holds for one consignment, by how far it had come.
+pub(crate) fn of_round(ledger: &Ledger, round: &Round<'_>) -> Vec<String> {
+    let reach = round.reach();
+    let mut said = vec![
+        match reach {
+            Reach::NotExtracted => NOT_EXTRACTED,
+            Reach::BeforeRelease => BEFORE_RELEASE,
+            Reach::Released => RELEASED,
+            Reach::RecipientHadBoth => HAD_BOTH,
+        }
+        .to_owned(),
+    ];
+    if matches!(reach, Reach::BeforeRelease | Reach::Released) {
+        said.push(forgotten(round));
+    }
+    if reach > Reach::NotExtracted && round.share_held_by_vendor(ledger) {
+        said.push(BY_VENDOR.to_owned());
+    }
+    said
+}
+
+/// Whether the condition of the sentence before it is met.
+fn forgotten(round: &Round<'_>) -> String {
+    match round.closed {
+        Some((closed, manifest)) if manifest.forgotten => {
+            format!("The extracting machine states in fact {} that it forgot the strongroom share.", closed.fact.number)
+        }
+        Some((closed, _)) => format!(
+            "The extracting machine closed in fact {} without stating that it forgot the strongroom share: the server \
+             destroying its share is not shown to be enough.",
+            closed.fact.number
+        ),
+        None => "The extraction was never closed, so the extracting machine did not state that it forgot the \
+                 strongroom share: the server destroying its share is not shown to be enough."
+            .to_owned(),
+    }
+}

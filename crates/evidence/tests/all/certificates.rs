@@ -1,0 +1,261 @@
+use evidence::{DestructionCertificate, Reach, describe, issue, verify};
+use lexicon::{Code, Timestamp, hours_after};
+use people::{Envelope, PayloadType};
+use procedure::{Act, ProbeResult, Proof};
+
+use crate::cast::{CAST, Who};
+use crate::tale::{Setting, Tale};
+
+fn says(envelope: &Envelope) -> DestructionCertificate {
+    envelope.open(PayloadType::Statement, &CAST.server.public()).unwrap()
+}
+
+fn certificate(tale: &Tale) -> DestructionCertificate {
+    says(tale.certificate.as_ref().unwrap())
+}
+
+fn missing(tale: &Tale) -> Vec<String> {
+    let verdict = verify(&tale.pack(), &CAST.roots()).unwrap();
+    assert_eq!(verdict.certificate_complete, verdict.missing.is_empty());
+    let described = describe(&certificate(tale), &tale.ledger);
+    assert_eq!(described.title, if described.complete { "complete" } else { "server part" });
+    assert_eq!(described.missing, verdict.missing);
+    verdict.missing
+}
+
+const K0: &str = "Level K0: the ring key lay in a local file that the server overwrote and removed. That is a logical \
+                  erasure; remnants on the storage medium are not excluded.";
+
+#[test]
+fn each_certificate_says_what_every_destruction_achieves_and_what_none_does() {
+    let certificate = certificate(&Tale::whole(Setting::default()));
+    assert_eq!(
+        certificate.wording,
+        [
+            "A parcel opens only with both shares, the laboratory share and the strongroom share.",
+            "Against whoever later obtains the parties' disks and backups, it is enough that every copy of the \
+             strongroom share is destroyed, or every copy of the laboratory share and of every opening key.",
+            K0,
+            "This proves who signed what and in which order; it reports what each party says it destroyed; it proves \
+             no absence of copies.",
+        ]
+    );
+    assert_eq!(certificate.level, "K0");
+    assert!(!certificate.demonstration);
+}
+
+#[test]
+fn once_a_recipient_has_had_both_nothing_is_said_to_bind_it() {
+    let whole = certificate(&Tale::whole(Setting::default()));
+    let [round] = whole.consignments.as_slice() else { panic!("one consignment") };
+    assert_eq!(round.reach, Reach::RecipientHadBoth);
+    assert_eq!(
+        round.wording,
+        [
+            "A recipient has had both shares. Once a recipient has had both, nothing binds a recipient that keeps keys or \
+          rows."
+        ]
+    );
+}
+
+#[test]
+fn after_release_the_laboratory_alone_is_not_enough() {
+    let tale = Tale::approved(Setting::default()).opens().begins_to_extract().closes().releases();
+    let tale = tale.cancels().destroys().finishes();
+    let certificate = certificate(&tale);
+    let [round] = certificate.consignments.as_slice() else { panic!("one consignment") };
+    assert_eq!(round.reach, Reach::Released);
+    assert_eq!(
+        round.wording,
+        [
+            "It was destroyed after release and before a recipient received the strongroom share. Then the server \
+             destroying its share is still enough if the extracting machine forgot it at closing, which that machine \
+             states; the laboratory destroying its share alone is not, but its share and every opening key destroyed \
+             together are.",
+            "The extracting machine states in fact 7 that it forgot the strongroom share.",
+        ]
+    );
+}
+
+#[test]
+fn before_release_the_laboratory_is_enough_and_the_server_on_a_condition() {
+    let tale = Tale::approved(Setting::default()).opens().begins_to_extract().closes().cancels().destroys().finishes();
+    let certificate = certificate(&tale);
+    let [round] = certificate.consignments.as_slice() else { panic!("one consignment") };
+    assert_eq!(round.reach, Reach::BeforeRelease);
+    assert_eq!(
+        round.wording,
+        [
+            "It was destroyed before release. Then the laboratory destroying its share is enough, whatever the others \
+             kept; the server destroying its share is enough if the extracting machine forgot it at closing, which \
+             that machine states.",
+            "The extracting machine states in fact 7 that it forgot the strongroom share.",
+        ]
+    );
+}
+
+#[test]
+fn a_condition_that_nobody_stated_is_said_not_to_be_met() {
+    let setting = Setting { not_forgotten: true, ..Setting::default() };
+    let closed = Tale::approved(setting).opens().begins_to_extract().closes().cancels().destroys().finishes();
+    let cut = Tale::approved(setting).opens().begins_to_extract().cancels().destroys().finishes();
+    for (tale, begins) in
+        [(closed, "The extracting machine closed in fact 7 without"), (cut, "The extraction was never")]
+    {
+        let certificate = certificate(&tale);
+        let sentence = certificate.consignments.first().unwrap().wording.last().unwrap();
+        assert!(sentence.starts_with(begins), "{sentence}");
+        assert!(sentence.ends_with("the server destroying its share is not shown to be enough."), "{sentence}");
+        assert!(!certificate.consignments.first().unwrap().forgotten);
+    }
+}
+
+#[test]
+fn what_was_never_extracted_needs_no_statement_of_the_laboratory() {
+    let tale = Tale::approved(Setting::default()).opens().cancels().destroys().finishes();
+    assert_eq!(certificate(&tale).consignments.first().unwrap().reach, Reach::NotExtracted);
+    assert_eq!(missing(&tale), [""; 0]);
+}
+
+#[test]
+fn a_migration_that_never_opened_a_consignment_is_certified_as_that() {
+    let tale = Tale::approved(Setting::default()).cancels().finishes();
+    let certificate = certificate(&tale);
+    assert!(certificate.consignments.is_empty());
+    assert!(certificate.wording.first().unwrap().starts_with("No consignment was ever opened"));
+    assert_eq!(missing(&tale), [""; 0]);
+}
+
+#[test]
+fn a_share_that_the_vendor_held_is_said_to_have_been_held_by_the_vendor() {
+    let tale = Tale::whole(Setting { vendor_extracts: true, ..Setting::default() });
+    let certificate = certificate(&tale);
+    let round = certificate.consignments.first().unwrap();
+    assert!(round.laboratory_share_held_by_vendor);
+    assert!(round.wording.iter().any(|sentence| sentence.starts_with("The laboratory share was held by the vendor")));
+    verify(&tale.pack(), &CAST.roots()).unwrap();
+}
+
+#[test]
+fn a_certificate_is_the_server_part_until_laboratory_and_recipient_have_spoken() {
+    let tale = Tale::approved(Setting::default()).opens().begins_to_extract().closes().releases().loads();
+    let tale = tale.signs_off().destroys().finishes();
+    let device = CAST.member(Who::Recipient).key.public().digest().short();
+    let laboratory =
+        "consignment 1a1a1a1a: the statement of Yann Kerbrat that the laboratory share is destroyed".to_owned();
+    let recipient = format!(
+        "consignment 1a1a1a1a: the statement of Élise Noël (device {device}) that the opening keys are destroyed"
+    );
+    assert_eq!(missing(&tale), [laboratory.clone(), recipient]);
+    let tale = tale.recipient_says(Some(ProbeResult::Failed));
+    assert_eq!(missing(&tale), [laboratory]);
+    assert_eq!(missing(&tale.laboratory_says()), [""; 0]);
+}
+
+#[test]
+fn a_parcel_that_still_opened_leaves_the_certificate_incomplete() {
+    let tale = Tale::approved(Setting::default()).opens().begins_to_extract().closes().releases().loads();
+    let tale = tale.signs_off().destroys().finishes().laboratory_says().recipient_says(Some(ProbeResult::Opened));
+    let [sentence] = <[String; 1]>::try_from(missing(&tale)).unwrap();
+    assert!(sentence.ends_with("that nothing opens any more; it says that a parcel opened"), "{sentence}");
+    let verdict = verify(&tale.pack(), &CAST.roots()).unwrap();
+    assert!(verdict.statements.iter().any(|statement| statement.text.contains("A parcel STILL OPENED")));
+}
+
+#[test]
+fn a_probe_from_before_the_servers_destruction_is_said_to_show_nothing() {
+    let tale = Tale::approved(Setting::default()).opens().begins_to_extract().closes().releases().loads();
+    let tale = tale.signs_off().recipient_says(Some(ProbeResult::Failed)).destroys().finishes().laboratory_says();
+    let verdict = verify(&tale.pack(), &CAST.roots()).unwrap();
+    let text = "The probe was made before the server destroyed its part and shows nothing.";
+    assert!(verdict.statements.iter().any(|statement| statement.text.contains(text)));
+}
+
+#[test]
+fn nothing_is_certified_before_everything_is_destroyed() {
+    let card = CAST.card(false);
+    let whole = Tale::whole(Setting::default());
+    let undestroyed = Tale::approved(Setting::default()).opens().cancels();
+    for tale in [Tale::approved(Setting::default()), undestroyed, whole] {
+        assert_eq!(issue(&tale.ledger, &card, tale.at, &CAST.server).unwrap_err().code(), Code(904));
+    }
+}
+
+#[test]
+fn statements_that_slip_in_before_the_certificate_is_named_do_no_harm() {
+    let tale = Tale::approved(Setting::default()).opens().begins_to_extract().closes().releases().loads();
+    let mut tale = tale.signs_off().destroys();
+    let issued = issue(&tale.ledger, &CAST.card(false), tale.at, &CAST.server).unwrap();
+    tale = tale.recipient_says(Some(ProbeResult::Failed));
+    tale.names(issued);
+    assert!(verify(&tale.laboratory_says().pack(), &CAST.roots()).unwrap().certificate_complete);
+}
+
+/// A story in which the server signs and names a certificate of its own making.
+fn lying(lie: impl FnOnce(&mut DestructionCertificate)) -> Tale {
+    let tale = Tale::approved(Setting::default()).opens().begins_to_extract().closes().releases().loads();
+    let mut tale = tale.signs_off().destroys();
+    let mut certificate = says(&issue(&tale.ledger, &CAST.card(false), tale.at, &CAST.server).unwrap());
+    lie(&mut certificate);
+    let key = &CAST.server;
+    tale.names(Envelope::sign(PayloadType::Statement, &certificate, key.public().digest(), key).unwrap());
+    tale
+}
+
+#[test]
+fn a_certificate_that_says_other_than_the_facts_is_an_alarm() {
+    type Lie = fn(&mut DestructionCertificate);
+    let later: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
+    assert!(later > hours_after(crate::cast::start(), 24));
+    let lies: [(&str, Lie); 13] = [
+        ("fewer parcels", |c| c.consignments.first_mut().unwrap().destroyed.parcels = 2),
+        ("no objects left", |c| c.consignments.first_mut().unwrap().destroyed.listed_after = 1),
+        ("a milder reach", |c| c.consignments.first_mut().unwrap().reach = Reach::BeforeRelease),
+        ("milder words", |c| {
+            "Everything is gone.".clone_into(c.consignments.first_mut().unwrap().wording.first_mut().unwrap());
+        }),
+        ("no consignment", |c| c.consignments.clear()),
+        ("general words", |c| c.wording.truncate(1)),
+        ("another trigger", |c| c.trigger = evidence::Trigger::Cancelled { by: "Claire Le Goff".into(), fact: 12 }),
+        ("another person", |c| c.persons.first_mut().unwrap().name = "Maud Riou".into()),
+        ("a demonstration", |c| c.demonstration = true),
+        ("another level", |c| c.level = "K2".into()),
+        ("a time to come", |c| c.issued_at = "2027-01-01T00:00:00Z".parse().unwrap()),
+        ("a time before", |c| c.issued_at = "2026-03-02T08:00:00Z".parse().unwrap()),
+        ("an earlier fact", |c| c.facts.number -= 1),
+    ];
+    verify(&lying(|_| ()).pack(), &[]).unwrap();
+    for (name, lie) in lies {
+        assert_eq!(verify(&lying(lie).pack(), &[]).unwrap_err().code(), Code(907), "{name}");
+    }
+}
+
+#[test]
+fn words_of_another_version_are_not_compared_and_the_reader_is_told() {
+    let tale = lying(|certificate| {
+        certificate.version = 99;
+        certificate.wording = vec!["In other words.".into()];
+    });
+    let verdict = verify(&tale.pack(), &[]).unwrap();
+    assert!(verdict.warnings.iter().any(|warning| warning.contains("worded by version 99")), "{:?}", verdict.warnings);
+    let facts = lying(|certificate| {
+        certificate.version = 99;
+        certificate.consignments.first_mut().unwrap().destroyed.parcels = 2;
+    });
+    assert_eq!(verify(&facts.pack(), &[]).unwrap_err().code(), Code(907));
+}
+
+#[test]
+fn a_deadline_names_the_person_who_set_it_and_nobody_who_did_not_act() {
+    let mut tale = Tale::approved(Setting::default()).opens().begins_to_extract().closes();
+    tale.pass_minutes(31 * 24 * 60);
+    tale.records(Proof::Deadline(Act::Overdue { consignment: None }));
+    let tale = tale.destroys().finishes();
+    let trigger = certificate(&tale).trigger;
+    assert_eq!(trigger, evidence::Trigger::Overdue { set_by: "Ana de la Cruz".into(), set_in: 2, fact: 9 });
+    let verdict = verify(&tale.pack(), &CAST.roots()).unwrap();
+    assert!(verdict.statements.iter().any(|statement| {
+        statement.text.starts_with("Nobody acted: the deadline that Ana de la Cruz set in fact 2 passed")
+            && statement.strength == evidence::Strength::AssertedByServer
+    }));
+}

@@ -1,0 +1,10 @@
+//! What a pack of evidence shows, and everything that it finds, tried on stories with real signatures.
+
+#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect must fail")]
+
+mod cast;
+mod certificates;
+mod packed;
+mod tale;
+mod tampered;
+mod words;

@@ -1,0 +1,88 @@
+use std::collections::BTreeMap;
+
+use evidence::{Strength, read, verify, write};
+
+use crate::cast::CAST;
+use crate::tale::{Setting, Tale};
+
+/// What a pack of this setting tells people.
+fn told(setting: Setting) -> BTreeMap<String, String> {
+    let pack = read(&write(&Tale::whole(setting).pack()).unwrap()).unwrap();
+    pack.told.into_iter().map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap())).collect()
+}
+
+fn same(found: &str, expected: &str, name: &str) {
+    assert!(found == expected, "{name} is no longer what the pack says; it says now:\n{found}\n=== end of {name}");
+}
+
+#[test]
+fn the_statements_are_worded_as_people_have_read_them_before() {
+    let told = told(Setting::default());
+    same(told.get("statements.md").unwrap(), include_str!("golden/statements.md"), "statements.md");
+}
+
+#[test]
+fn the_certificate_is_worded_as_people_have_read_it_before() {
+    let told = told(Setting { demonstration: true, vendor_extracts: true, ..Setting::default() });
+    same(told.get("certificate.md").unwrap(), include_str!("golden/certificate.md"), "certificate.md");
+}
+
+#[test]
+fn every_document_of_a_demonstration_says_so() {
+    let mark = "DEMONSTRATION: made with synthetic records";
+    let demonstration = told(Setting { demonstration: true, ..Setting::default() });
+    for name in ["statements.md", "timeline.svg", "certificate.md", "statements.json"] {
+        assert!(demonstration.get(name).unwrap().contains(mark), "{name}");
+    }
+    assert!(demonstration.get("about.json").unwrap().contains("\"demonstration\":true"));
+    for (name, text) in told(Setting::default()) {
+        assert!(!text.contains(mark), "{name}");
+    }
+}
+
+#[test]
+fn the_picture_fetches_nothing_runs_nothing_and_closes_what_it_opens() {
+    let told = told(Setting { unequal: true, ..Setting::default() });
+    let picture = told.get("timeline.svg").unwrap();
+    for word in ["<script", "href", "url(", "@import", "<image", "<foreignObject", "onload", "javascript"] {
+        assert!(!picture.contains(word), "{word}");
+    }
+    assert_eq!(picture.matches("http").count(), 1, "the name of the format and no address");
+    let mut open = Vec::new();
+    for tag in picture.split('<').skip(1) {
+        let (tag, _) = tag.split_once('>').unwrap();
+        let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name));
+        } else if !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    assert_eq!(open, [""; 0]);
+    for name in ["Claire Le Goff", "Jean-Marc D&apos;Anjou", "Élise Noël", "2026-03-03 08:2"] {
+        assert!(picture.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn what_a_person_wrote_does_not_break_the_page() {
+    let told = told(Setting { unequal: true, ..Setting::default() });
+    let page = told.get("statements.md").unwrap();
+    assert!(page.contains(r"'two results of 1997 had no date \| \*agreed\* with the laboratory'"));
+    assert!(page.contains("of 2 tables in 'postgres://new:5432/lis' these differ: 'import_result' between fetching"));
+}
+
+#[test]
+fn each_statement_says_who_says_it() {
+    let verdict = verify(&Tale::whole(Setting::default()).pack(), &CAST.roots()).unwrap();
+    for statement in &verdict.statements {
+        match statement.strength {
+            Strength::Signed => assert!(statement.who.contains(", fact "), "{statement:?}"),
+            Strength::AssertedByServer => assert!(statement.who.starts_with("the server"), "{statement:?}"),
+            Strength::NotProvable => assert_eq!(statement.who, "nobody", "{statement:?}"),
+        }
+        assert!(statement.text.ends_with(['.', '\'']), "{statement:?}");
+    }
+    let of = |strength| verdict.statements.iter().filter(|statement| statement.strength == strength).count();
+    assert!(of(Strength::Signed) > 12 && of(Strength::AssertedByServer) > 5 && of(Strength::NotProvable) > 3);
+}
