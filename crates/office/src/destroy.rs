@@ -1,0 +1,104 @@
+//! The end: what signed acts or a deadline ended is destroyed, key first. Every step can be cut and is taken up again.
+
+use std::sync::Arc;
+
+use lexicon::{Code, ConsignmentId, Fault, MigrationId, Result, Retry};
+use people::Envelope;
+use procedure::{Act, ConsignmentStage, Destroyed, Proof, Stage};
+use vault::ShelfErasure;
+
+use crate::submit::bound;
+use crate::{Office, State};
+
+impl Office {
+    /// Carries out deadlines that have passed and takes up destructions that were cut. Called at start and on a beat.
+    ///
+    /// # Errors
+    /// A fault when something could not be destroyed; it is tried again at the next call.
+    pub async fn sweep(&self) -> Result<()> {
+        let mut state = self.state.lock().await;
+        let ids: Vec<MigrationId> = state.ledgers.keys().copied().collect();
+        let mut first = Ok(());
+        for id in ids {
+            let swept = self.sweep_one(&mut state, id).await;
+            first = first.and(swept);
+        }
+        first
+    }
+
+    async fn sweep_one(&self, state: &mut State, id: MigrationId) -> Result<()> {
+        for act in self.overdue(state, id) {
+            self.record(state, id, Proof::Deadline(act), Vec::new()).await?;
+        }
+        self.destroy_what_ended(state, id).await
+    }
+
+    fn overdue(&self, state: &State, id: MigrationId) -> Vec<Act> {
+        let Some(migration) = state.ledgers.get(&id).map(procedure::Ledger::migration) else { return Vec::new() };
+        let now = self.clock.now().max(migration.last_at);
+        if migration.ending() {
+            return Vec::new();
+        }
+        if migration.is_due(now) {
+            return vec![Act::Overdue { consignment: None }];
+        }
+        let due = migration.consignments.iter().filter(|consignment| consignment.alive() && now >= consignment.deadline);
+        due.map(|consignment| Act::Overdue { consignment: Some(consignment.id) }).collect()
+    }
+
+    /// Destroys the server's part of every consignment that has an ending, then certifies the whole when it has one.
+    pub(crate) async fn destroy_what_ended(&self, state: &mut State, id: MigrationId) -> Result<()> {
+        let Some(ledger) = state.ledgers.get(&id) else { return Ok(()) };
+        let ended: Vec<ConsignmentId> = ledger
+            .migration()
+            .consignments
+            .iter()
+            .filter(|consignment| consignment.ending.is_some() && consignment.stage != ConsignmentStage::Destroyed)
+            .map(|consignment| consignment.id)
+            .collect();
+        for consignment in ended {
+            self.destroy_one(state, id, consignment).await?;
+        }
+        self.finish(state, id).await
+    }
+
+    async fn destroy_one(&self, state: &mut State, id: MigrationId, consignment: ConsignmentId) -> Result<()> {
+        let last = self.registry.facts(id, 1)?.last().map_or(0, |placed| placed.leaf);
+        let receipt = self.registry.receipt(last)?;
+        let wrapped = self.registry.wrapped_share(consignment)?;
+        let erasure = vault::erase(Arc::clone(&self.ring), self.shelf.as_ref(), consignment, &receipt).await?;
+        let refuses = wrapped.is_none_or(|wrapped| self.ring.decrypt(consignment, &bound(id, consignment), &wrapped).is_err());
+        let erased = match erasure.shelf {
+            ShelfErasure::Empty(erased) => erased,
+            ShelfErasure::Left(trouble) => {
+                self.note(format!("consignment {consignment}: its key is destroyed, its parcels are not deleted yet: {trouble}"))?;
+                return Err(Fault::new(Code(840), Retry::Later, "parcels whose key is destroyed could not all be deleted yet").into());
+            }
+        };
+        let listed = self.shelf.list(consignment).await?.len();
+        let evidence = Destroyed {
+            key: format!("{}; epoch {}", erasure.ring.level, erasure.ring.epoch),
+            key_at: erasure.ring.destroyed_at,
+            ring_refuses: refuses,
+            parcels: erased.objects,
+            bytes: erased.bytes,
+            listed_after: u64::try_from(listed).unwrap_or(u64::MAX),
+        };
+        self.record(state, id, Proof::Server(Act::Destroyed { consignment, evidence }), Vec::new()).await?;
+        Ok(())
+    }
+
+    async fn finish(&self, state: &mut State, id: MigrationId) -> Result<()> {
+        let Some(ledger) = state.ledgers.get(&id) else { return Ok(()) };
+        let migration = ledger.migration();
+        let done = migration.consignments.iter().all(|consignment| consignment.stage == ConsignmentStage::Destroyed);
+        if !migration.ending() || !done || migration.stage == Stage::Destroyed {
+            return Ok(());
+        }
+        let at = self.clock.now().max(migration.last_at);
+        let certificate: Envelope = evidence::issue(ledger, &self.card, at, &self.key)?;
+        let (digest, body) = (certificate.digest()?, lexicon::canonical(&certificate)?);
+        self.record(state, id, Proof::Server(Act::Finish { certificate: digest }), vec![(digest, body)]).await?;
+        Ok(())
+    }
+}

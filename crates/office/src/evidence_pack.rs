@@ -1,0 +1,60 @@
+//! The evidence pack, put together from what the registry holds.
+
+use std::collections::BTreeMap;
+
+use evidence::Pack;
+use journal::inclusion;
+use lexicon::{Digest, MigrationId, Result};
+use people::{Envelope, Signer};
+use procedure::Act;
+
+use crate::Office;
+
+impl Office {
+    /// The evidence pack of a migration as a zip file; possible at every stage, and after the server's own alarm.
+    ///
+    /// # Errors
+    /// A refusal when the migration is not the signer's.
+    pub async fn evidence(&self, signer: &Signer, migration: MigrationId) -> Result<Vec<u8>> {
+        let state = self.state.lock().await;
+        let ledger = state.party_ledger(migration, signer)?;
+        let entries = self.registry.facts(migration, 1)?;
+        let leaves = self.registry.leaf_hashes()?;
+        let (checkpoint, size) = self.checkpoint()?;
+        let inclusion = entries.iter().map(|placed| inclusion(&leaves, placed.leaf, size)).collect::<Result<Vec<_>>>()?;
+        let mut documents = BTreeMap::new();
+        let mut certificate = None;
+        for recorded in ledger.recorded() {
+            match &recorded.fact.act {
+                Act::Propose { plan } => {
+                    for digest in [plan.scope, plan.report] {
+                        self.add(migration, digest, &mut documents)?;
+                    }
+                }
+                Act::Finish { certificate: digest } => {
+                    let body = self.registry.document(migration, *digest)?;
+                    certificate = body.and_then(|body| serde_json::from_slice::<Envelope>(&body).ok());
+                }
+                _ => {}
+            }
+        }
+        evidence::write(&Pack {
+            card: self.card.clone(),
+            migration,
+            entries,
+            people: self.people()?,
+            checkpoint,
+            inclusion,
+            documents,
+            certificate,
+            told: BTreeMap::new(),
+        })
+    }
+
+    fn add(&self, migration: MigrationId, digest: Digest, documents: &mut BTreeMap<Digest, Vec<u8>>) -> Result<()> {
+        if let Some(body) = self.registry.document(migration, digest)? {
+            documents.insert(digest, body);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! What anybody of a party may read: facts with their proofs, documents, the evidence pack.
+
+use lexicon::{Code, Digest, MigrationId, Refusal, Result};
+use journal::{Checkpoint, consistency, inclusion};
+use people::Signer;
+use wire::{Facts, FactsQuery};
+
+use crate::Office;
+
+impl Office {
+    /// Facts from a number on, with the proofs that the journal only grew and holds the last of them.
+    ///
+    /// # Errors
+    /// A refusal when the migration is not the signer's, or they ask about a larger journal than there is.
+    pub async fn facts(&self, signer: &Signer, migration: MigrationId, query: FactsQuery) -> Result<Facts> {
+        let state = self.state.lock().await;
+        state.party_ledger(migration, signer)?;
+        let entries = self.registry.facts(migration, query.from)?;
+        let last = self.registry.facts(migration, 1)?.last().map(|placed| placed.leaf);
+        let leaves = self.registry.leaf_hashes()?;
+        let (checkpoint, size) = self.checkpoint()?;
+        Ok(Facts {
+            entries,
+            checkpoint,
+            consistency: if query.size == 0 { Vec::new() } else { consistency(&leaves, query.size, size)? },
+            inclusion: last.map_or(Ok(Vec::new()), |leaf| inclusion(&leaves, leaf, size))?,
+            last,
+        })
+    }
+
+    /// The signed note over the tree as it is now, and its size.
+    pub(crate) fn checkpoint(&self) -> Result<(String, u64)> {
+        let tree = self.registry.tree()?;
+        let checkpoint = Checkpoint { origin: self.card.origin.clone(), size: tree.size(), root: tree.root() };
+        Ok((checkpoint.sign(self.key.pair())?, tree.size()))
+    }
+
+    /// A document that an act of the migration names.
+    ///
+    /// # Errors
+    /// A refusal when there is none for this signer.
+    pub async fn document(&self, signer: &Signer, migration: MigrationId, digest: Digest) -> Result<Vec<u8>> {
+        let state = self.state.lock().await;
+        state.party_ledger(migration, signer)?;
+        let document = self.registry.document(migration, digest)?;
+        document.ok_or_else(|| {
+            Refusal::new(Code(820), format!("there is no document {} in this migration", digest.short()), "It is destroyed, or was never handed in.").into()
+        })
+    }
+}

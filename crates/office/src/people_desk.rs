@@ -1,0 +1,106 @@
+//! Organisations are admitted on the server's machine; devices present certificates; roots take them back.
+
+use lexicon::{Alarm, Code, MigrationId, Result};
+use people::{Certificate, Envelope, PayloadType, Root, Signer, request};
+use procedure::Proof;
+use registry::Recording;
+use wire::{Leaf, MigrationLine, People};
+
+use crate::{Office, stage_name};
+
+impl Office {
+    /// Admits an organisation. Called on the server's own machine only; no door leads here.
+    ///
+    /// # Errors
+    /// A fault when it cannot be recorded.
+    pub async fn admit_root(&self, root: &Root) -> Result<()> {
+        let mut state = self.state.lock().await;
+        if state.roster.root(&root.id()).is_none() {
+            let leaf = Leaf::Root { nonce: self.nonce()?, root: root.clone() };
+            self.registry.record(&leaf, &Recording::Root(root))?;
+            state.roster.trust(root.clone());
+        }
+        Ok(())
+    }
+
+    /// A device presents its certificate; the request is signed with the certified key itself.
+    ///
+    /// # Errors
+    /// A refusal when the root is not admitted, the certificate breaks a rule or its key is another person's; an alarm
+    /// when a signature does not hold.
+    pub async fn present(&self, request: &request::Request<'_>, headers: &request::Headers, envelope: &Envelope) -> Result<()> {
+        let now = self.clock.now();
+        let mut state = self.state.lock().await;
+        state.writable()?;
+        let mut roster = state.roster.clone();
+        let digest = roster.admit(envelope)?;
+        let (_, claim) = request::verify(request, headers, &self.card.origin, &roster, now)?;
+        if claim.keyid != digest {
+            return Err(Alarm::new(Code(805), "a certificate was presented by another device than its own").into());
+        }
+        self.spend(&claim, now)?;
+        if state.roster.certificate(&digest).is_none() {
+            let root = roster.root(&envelope.keyid()?).map(|root| root.key);
+            let key = root.ok_or_else(|| Alarm::new(Code(805), "a certificate lost its root between two lines"))?;
+            let certificate: Certificate = envelope.open(PayloadType::Certificate, &key)?;
+            let leaf = Leaf::Certificate { nonce: self.nonce()?, certificate: envelope.clone() };
+            self.registry.record(&leaf, &Recording::Certificate(digest, &certificate, envelope))?;
+            state.roster = roster;
+        }
+        Ok(())
+    }
+
+    /// Takes in a root's revocation and makes it a fact of every migration that its organisation is a party to.
+    ///
+    /// # Errors
+    /// A refusal when the root is not admitted or the certificate is not its own.
+    pub async fn revoke(&self, envelope: &Envelope) -> Result<()> {
+        let mut state = self.state.lock().await;
+        state.writable()?;
+        let (_, revocation) = state.roster.revocation(envelope)?;
+        let digest = envelope.digest()?;
+        let known = self.registry.revocations()?.contains(envelope);
+        if !known {
+            let leaf = Leaf::Revocation { nonce: self.nonce()?, revocation: envelope.clone() };
+            self.registry.record(&leaf, &Recording::Revocation(digest, envelope))?;
+        }
+        let concerned: Vec<MigrationId> = state
+            .ledgers
+            .iter()
+            .filter(|(_, ledger)| {
+                let migration = ledger.migration();
+                migration.side(&revocation.root).is_some() && !migration.revoked.contains_key(&revocation.certificate)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in concerned {
+            self.record(&mut state, id, Proof::Revocation(envelope.clone()), Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    /// Everyone the server knows.
+    ///
+    /// # Errors
+    /// A fault when the rows cannot be read.
+    pub fn people(&self) -> Result<People> {
+        Ok(People {
+            roots: self.registry.roots()?,
+            certificates: self.registry.certificates()?,
+            revocations: self.registry.revocations()?,
+        })
+    }
+
+    /// The migrations that a signer's organisation is a party to.
+    pub async fn migrations(&self, signer: &Signer) -> Vec<MigrationLine> {
+        let state = self.state.lock().await;
+        let theirs = state.ledgers.iter().filter(|(_, ledger)| ledger.migration().side(&signer.root()).is_some());
+        theirs
+            .map(|(id, ledger)| MigrationLine {
+                migration: *id,
+                facts: ledger.migration().facts,
+                stage: stage_name(ledger.migration()).to_owned(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,200 @@
+//! An act arrives, is decided, recorded, and only then has consequences.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lexicon::{Alarm, Code, ConsignmentId, Digest, MigrationId, Refusal, Result, canonical};
+use people::{Recipient, Signer, seal_to};
+use procedure::{Act, ActBody, Decided, Entry, Ledger, Proof, prepare, sign_fact};
+use registry::{Fresh, Recording};
+use wire::{Leaf, Placed, SubmitAct, Submitted};
+use zeroize::Zeroizing;
+
+use crate::{Held, Office, State, stage_name, unknown_migration};
+
+/// What a new consignment brings: the wrapped share for the registry and the commitment for the fact.
+struct NewShare {
+    consignment: ConsignmentId,
+    wrapped: Vec<u8>,
+}
+
+impl Office {
+    /// Takes an act from a party.
+    ///
+    /// # Errors
+    /// A refusal of signature, staleness or procedure; nothing has happened then. An alarm when the signer knows facts
+    /// that this server does not.
+    pub async fn submit(&self, signer: &Signer, migration: MigrationId, submitted: SubmitAct) -> Result<Submitted> {
+        let mut state = self.state.lock().await;
+        state.writable()?;
+        let Proof::Signed(envelope) = &submitted.proof else {
+            let why = "only acts that a device signed are taken here";
+            return Err(Refusal::new(Code(810), why, "Hand a revocation in with `lazaret organisation revoke`.").into());
+        };
+        let body: ActBody = serde_json::from_slice(&envelope.bytes()?).map_err(|_| {
+            Refusal::new(Code(811), "this act does not parse", "Use the lazaret command of the server's version.")
+        })?;
+        if envelope.keyid()? != signer.certificate() {
+            return Err(Alarm::new(Code(812), "an act was sent by another device than the one that signed it").into());
+        }
+        self.check_party(&mut state, signer, migration, &body)?;
+        let documents = checked_documents(&body.body, submitted.documents)?;
+        let key = match &body.body {
+            Act::Begin { consignment, key, .. } => Some((*consignment, key.clone())),
+            _ => None,
+        };
+        // The share is made ready before the fact is recorded: a begin that could not be served is not begun.
+        let share = match &key {
+            Some((consignment, key)) => Some(self.sealed_share(migration, *consignment, key)),
+            None => None,
+        };
+        let placed = self.record_signed(&mut state, migration, submitted.proof, documents, share.as_ref()).await?;
+        let share = share.transpose()?.map(|sealed| STANDARD.encode(sealed));
+        self.destroy_what_ended(&mut state, migration).await?;
+        Ok(Submitted { entry: placed, share })
+    }
+
+    fn check_party(&self, state: &mut State, signer: &Signer, migration: MigrationId, body: &ActBody) -> Result<()> {
+        if matches!(body.body, Act::Open { .. }) && !state.ledgers.contains_key(&migration) {
+            return Ok(());
+        }
+        let facts = state.party_ledger(migration, signer)?.migration().facts;
+        if state.behind.contains(&migration) || body.last.number > facts {
+            if state.behind.insert(migration) {
+                self.note(format!("migration {migration}: an agent knows fact {}, this server only {facts}", body.last.number))?;
+            }
+            return Err(Alarm::new(
+                Code(813),
+                format!("this server was put back behind its agents for migration {migration}; it may only destroy it"),
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    async fn record_signed(
+        &self,
+        state: &mut Held<'_>,
+        migration: MigrationId,
+        proof: Proof,
+        documents: Vec<(Digest, Vec<u8>)>,
+        share: Option<&Result<Vec<u8>>>,
+    ) -> Result<Placed> {
+        // A refusal of the procedure is the better answer than a share that is not there.
+        if let Some(Err(trouble)) = share {
+            let ledger = state.ledgers.get(&migration).ok_or_else(unknown_migration)?;
+            let at = self.clock.now().max(ledger.migration().last_at);
+            ledger.decided(&proof, &state.roster, at, None)?;
+            return Err(trouble.clone());
+        }
+        self.record(state, migration, proof, documents).await
+    }
+
+    /// Decides, signs and records one proof, whoever it is from.
+    pub(crate) async fn record(
+        &self,
+        state: &mut State,
+        migration: MigrationId,
+        proof: Proof,
+        documents: Vec<(Digest, Vec<u8>)>,
+    ) -> Result<Placed> {
+        let new = Ledger::new(&self.card.origin, self.key.public(), migration);
+        let ledger = state.ledgers.get(&migration).unwrap_or(&new);
+        let at = self.clock.now().max(ledger.migration().last_at);
+        let share = opened_consignment(&proof)?.map(|consignment| Ok::<_, lexicon::Trouble>((consignment, self.draw_share()?)));
+        let share = share.transpose()?;
+        let commitment = share.as_ref().map(|(_, share)| Digest::of(share.as_ref()));
+        let decided = ledger.decided(&proof, &state.roster, at, commitment)?;
+        let new_share = match &share {
+            Some((consignment, share)) => Some(self.wrap(migration, *consignment, share)?),
+            None => None,
+        };
+        let (entry, placed_leaf) = self.signed(ledger, proof, &decided)?;
+        let Leaf::Fact { nonce, .. } = &placed_leaf else { return Err(unknown_migration().into()) };
+        let recording = Recording::Fact {
+            migration,
+            number: decided.fact.number,
+            entry: &entry,
+            stage: stage_name(&decided.next),
+            state: Digest::of(&canonical(&decided.next)?),
+            fresh: Fresh {
+                share: new_share.as_ref().map(|share| (share.consignment, share.wrapped.as_slice())),
+                documents: documents.iter().map(|(digest, body)| (*digest, body.as_slice())).collect(),
+                forget: forgotten(&decided),
+            },
+        };
+        let receipt = self.registry.record(&placed_leaf, &recording)?;
+        let placed = Placed { entry: entry.clone(), leaf: receipt.index(), nonce: *nonce };
+        let ledger = state.ledgers.entry(migration).or_insert(new);
+        ledger.admit(&entry, &state.roster, None)?;
+        Ok(placed)
+    }
+
+    fn signed(&self, ledger: &Ledger, proof: Proof, decided: &Decided) -> Result<(Entry, Leaf)> {
+        let fact = sign_fact(&prepare(ledger, &proof, decided)?, &self.key)?;
+        let entry = Entry { proof, fact };
+        Ok((entry.clone(), Leaf::Fact { nonce: self.nonce()?, entry: Box::new(entry) }))
+    }
+
+    fn draw_share(&self) -> Result<Zeroizing<[u8; 32]>> {
+        Ok(Zeroizing::new(self.entropy.bytes()?))
+    }
+
+    fn wrap(&self, migration: MigrationId, consignment: ConsignmentId, share: &[u8; 32]) -> Result<NewShare> {
+        self.ring.create(consignment)?;
+        let wrapped = self.ring.encrypt(consignment, &bound(migration, consignment), share)?;
+        Ok(NewShare { consignment, wrapped })
+    }
+
+    /// The strongroom share, sealed to a key whose private half is in an agent's memory only. Never stored.
+    fn sealed_share(&self, migration: MigrationId, consignment: ConsignmentId, key: &Recipient) -> Result<Vec<u8>> {
+        let wrapped = self.registry.wrapped_share(consignment)?.ok_or_else(|| {
+            Refusal::new(Code(814), "the strongroom holds no share of this consignment", "It is destroyed, or was never opened.")
+        })?;
+        let share = self.ring.decrypt(consignment, &bound(migration, consignment), &wrapped)?;
+        seal_to(std::slice::from_ref(key), &share)
+    }
+}
+
+/// What a wrapped share is bound to.
+pub(crate) fn bound(migration: MigrationId, consignment: ConsignmentId) -> Vec<u8> {
+    format!("lazaret/1/strongroom|{migration}|{consignment}").into_bytes()
+}
+
+/// The consignment that a proof opens, not yet verified.
+fn opened_consignment(proof: &Proof) -> Result<Option<ConsignmentId>> {
+    let Proof::Signed(envelope) = proof else { return Ok(None) };
+    let body: Option<ActBody> = serde_json::from_slice(&envelope.bytes()?).ok();
+    Ok(body.and_then(|body| match body.body {
+        Act::OpenConsignment { consignment, .. } => Some(consignment),
+        _ => None,
+    }))
+}
+
+fn forgotten(decided: &Decided) -> Option<(ConsignmentId, Option<Digest>)> {
+    let Act::Destroyed { consignment, .. } = &decided.fact.act else { return None };
+    let released = decided.next.consignment(*consignment).and_then(|consignment| consignment.released.as_ref());
+    Some((*consignment, released.and_then(|released| released.share)))
+}
+
+/// The documents that an act names, each with the digest that it is named by.
+fn checked_documents(act: &Act, given: std::collections::BTreeMap<Digest, String>) -> Result<Vec<(Digest, Vec<u8>)>> {
+    let named: Vec<Digest> = match act {
+        Act::Propose { plan } => vec![plan.scope, plan.report],
+        Act::HandOver { share, .. } => vec![*share],
+        _ => Vec::new(),
+    };
+    let wrong = |why: &str| Refusal::new(Code(815), format!("a document of this act is not acceptable: {why}"), "Send the act again with the documents that it names.");
+    let mut documents = Vec::new();
+    for (digest, text) in given {
+        let body = STANDARD.decode(text).map_err(|_| wrong("it is not base64"))?;
+        if Digest::of(&body) != digest || !named.contains(&digest) {
+            return Err(wrong("the act does not name it").into());
+        }
+        documents.push((digest, body));
+    }
+    if named.iter().all(|digest| documents.iter().any(|(given, _)| given == digest)) {
+        Ok(documents)
+    } else {
+        Err(wrong("one that the act names is missing").into())
+    }
+}
