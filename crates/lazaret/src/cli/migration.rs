@@ -1,0 +1,390 @@
+//! `lazaret migration`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use lexicon::{Code, Digest, MigrationId, Refusal, Result, Timestamp, hours_after};
+use people::Root;
+use procedure::{Act, ConsignmentStage, History, Kind, Migration as State, Plan, PlanParty, Side};
+use serde_json::json;
+
+use super::Context;
+use super::context::{acted, turn, value};
+use super::plan_file;
+use crate::files;
+use crate::output::Done;
+
+/// Migrations.
+#[derive(Subcommand)]
+pub(crate) enum Migration {
+    /// Begin one, between a laboratory and a vendor
+    Open(Open),
+    /// Propose a plan; amending voids the approvals
+    Propose(Propose),
+    /// Show the plan from the bytes that are signed, and approve them
+    Approve(Approve),
+    /// Show where it stands
+    Show(Which),
+    /// Move the deadline forward
+    Extend(Extend),
+    /// Stop releases and hand-overs
+    Freeze(Reasoned),
+    /// One of the two voices that end a freeze
+    Thaw(Reasoned),
+    /// End it without carrying it out; everything is destroyed
+    Cancel(Reasoned),
+    /// Say that the laboratory has what it wanted in the new system; everything is destroyed
+    SignOff(SignOff),
+    /// Destroy what this device holds of rounds that have ended, and state so
+    Destroy(Destroy),
+}
+
+/// Which migration.
+#[derive(Args, Clone)]
+pub(crate) struct Which {
+    /// The migration; not needed when there is only one
+    #[arg(long)]
+    pub migration: Option<MigrationId>,
+}
+
+/// An act with a reason.
+#[derive(Args)]
+pub(crate) struct Reasoned {
+    #[command(flatten)]
+    which: Which,
+    /// Why
+    #[arg(long)]
+    reason: String,
+}
+
+impl Migration {
+    pub async fn run(self, context: &Context) -> Result<Done> {
+        match self {
+            Self::Open(command) => command.run(context).await,
+            Self::Propose(command) => command.run(context).await,
+            Self::Approve(command) => command.run(context).await,
+            Self::Show(command) => show(context, &command).await,
+            Self::Extend(command) => command.run(context).await,
+            Self::Freeze(Reasoned { which, reason }) => {
+                simple(
+                    context,
+                    &which,
+                    Act::Freeze { reason },
+                    "The migration is frozen: nothing is released or handed over.",
+                )
+                .await
+            }
+            Self::Thaw(Reasoned { which, reason }) => {
+                simple(context, &which, Act::Thaw { reason }, "Your voice to thaw is recorded.").await
+            }
+            Self::Cancel(Reasoned { which, reason }) => {
+                simple(
+                    context,
+                    &which,
+                    Act::Cancel { reason },
+                    "The migration is cancelled; the server destroys its part.",
+                )
+                .await
+            }
+            Self::SignOff(command) => command.run(context).await,
+            Self::Destroy(command) => command.run(context).await,
+        }
+    }
+}
+
+async fn simple(context: &Context, which: &Which, act: Act, what: &str) -> Result<Done> {
+    let (desk, _) = context.binding_desk()?;
+    let id = context.migration(&desk, which.migration).await?;
+    let (_, ledger) = desk.act(id, &mut |_: &State| Ok(act.clone()), &[]).await?;
+    Ok(acted(&ledger, what))
+}
+
+/// Begin one.
+#[derive(Args)]
+pub(crate) struct Open {
+    /// The laboratory's root
+    #[arg(long)]
+    controller: PathBuf,
+    /// The vendor's root; several for several
+    #[arg(long, required = true)]
+    processor: Vec<PathBuf>,
+}
+
+impl Open {
+    async fn run(self, context: &Context) -> Result<Done> {
+        let (desk, _) = context.binding_desk()?;
+        let party = |path: &PathBuf, side| {
+            let root: Root = files::json(path)?;
+            Ok::<_, lexicon::Trouble>(PlanParty { root: root.id(), organisation: root.organisation, side })
+        };
+        let mut parties = vec![party(&self.controller, Side::Controller)?];
+        for path in &self.processor {
+            parties.push(party(path, Side::Processor)?);
+        }
+        let id = MigrationId::draw(context.entropy.as_ref())?;
+        let (_, ledger) = desk.act(id, &mut |_: &State| Ok(Act::Open { parties: parties.clone() }), &[]).await?;
+        Ok(acted(&ledger, &format!("Migration {id} is open.")))
+    }
+}
+
+/// Propose a plan.
+#[derive(Args)]
+pub(crate) struct Propose {
+    #[command(flatten)]
+    which: Which,
+    /// The plan file
+    #[arg(long)]
+    plan: PathBuf,
+}
+
+impl Propose {
+    async fn run(self, context: &Context) -> Result<Done> {
+        let (desk, _) = context.binding_desk()?;
+        let id = context.migration(&desk, self.which.migration).await?;
+        let ledger = desk.follow(id).await?;
+        let proposal = plan_file::read(&self.plan, id, ledger.migration(), context.now())?;
+        let text =
+            String::from_utf8_lossy(proposal.documents.first().map(Vec::as_slice).unwrap_or_default()).into_owned();
+        scope::Scope::parse(&text)?.ready()?;
+        for document in &proposal.documents {
+            desk.home().keep_document(id, document)?;
+        }
+        let digest = proposal.plan.digest()?;
+        let plan = Box::new(proposal.plan);
+        let (_, ledger) =
+            desk.act(id, &mut |_: &State| Ok(Act::Propose { plan: plan.clone() }), &proposal.documents).await?;
+        let mut done = acted(&ledger, &format!("Plan {} of migration {id} stands: {digest}.", plan.serial));
+        done.json = json!({ "migration": id, "plan": digest, "turn": ledger.migration().turn() });
+        Ok(done)
+    }
+}
+
+/// Approve the plan.
+#[derive(Args)]
+pub(crate) struct Approve {
+    #[command(flatten)]
+    which: Which,
+    /// The plan's digest, when it was read before
+    #[arg(long)]
+    yes: Option<String>,
+}
+
+impl Approve {
+    async fn run(self, context: &Context) -> Result<Done> {
+        let (desk, _) = context.binding_desk()?;
+        let id = context.migration(&desk, self.which.migration).await?;
+        let ledger = desk.follow(id).await?;
+        let (digest, plan, _) = ledger.migration().plan.clone().ok_or_else(|| {
+            Refusal::new(Code(1060), "there is no plan to approve", "Wait until one is proposed; see `lazaret next`.")
+        })?;
+        let text = String::from_utf8(desk.document(id, plan.scope).await?)
+            .map_err(|_| Refusal::new(Code(1061), "the plan's scope is not text", "Have the plan proposed again."))?;
+        scope::Scope::parse(&text)?.ready()?;
+        if !context.global.json {
+            crate::output::out(&plan_text(&plan, digest, &text));
+        }
+        context.confirm("Approve these bytes?", &digest.to_string(), self.yes.as_deref())?;
+        let (_, ledger) = desk.act(id, &mut |_: &State| Ok(Act::Approve { plan: digest }), &[]).await?;
+        Ok(acted(&ledger, &format!("You approved plan {digest}.")))
+    }
+}
+
+/// The plan in words, from the bytes that are approved.
+fn plan_text(plan: &Plan, digest: Digest, scope: &str) -> String {
+    let mut text = format!("Plan {} of migration {}, digest {digest}\n", plan.serial, plan.migration);
+    let instruction = &plan.instruction;
+    let mut line = |name: &str, what: String| {
+        // Writing into a string does not fail.
+        drop(writeln!(text, "  {name:18} {what}"));
+    };
+    for party in &plan.parties {
+        line(
+            if party.side == Side::Controller { "controller" } else { "processor" },
+            format!("{} (root {})", party.organisation, party.root.short()),
+        );
+    }
+    line("purpose", instruction.purpose.clone());
+    line("data", instruction.data.join(", "));
+    line("persons", instruction.persons.join(", "));
+    line("recipients", instruction.recipients.join(", "));
+    line("from", format!("{}{}", plan.source.identity, if plan.source.live { " (live)" } else { " (frozen)" }));
+    for target in &plan.targets {
+        line("to", format!("{} for {:?}", target.identity, target.kinds));
+    }
+    for allowed in &plan.allowed {
+        line("allowed", format!("{} × {:?}, {} hours each", allowed.count_max, allowed.kind, allowed.hours_max));
+    }
+    line("extracting", plan.extracting.iter().map(|key| key.digest().short()).collect::<Vec<_>>().join(", "));
+    line("loading", plan.loading.iter().map(|key| key.digest().short()).collect::<Vec<_>>().join(", "));
+    line(
+        "one person",
+        if plan.one_operator_both_ends { "may extract and load" } else { "may not extract and load" }.to_owned(),
+    );
+    line("deadline", format!("{}, never beyond {}", plan.deadline, plan.extension_cap));
+    format!("{text}Scope {}:\n{scope}", plan.scope)
+}
+
+/// Where it stands, in words.
+pub(crate) fn state_text(migration: &State) -> String {
+    let mut text = format!("Migration {}: {:?}, {} facts\n", migration.id, migration.stage, migration.facts);
+    let mut line = |what: String| drop(writeln!(text, "  {what}"));
+    if let Some((digest, plan, _)) = &migration.plan {
+        line(format!("plan {} {}", plan.serial, digest.short()));
+    }
+    for approval in &migration.approvals {
+        line(format!("approved by {} (fact {})", approval.name, approval.fact));
+    }
+    if let Some(deadline) = migration.deadline {
+        line(format!("deadline {}", deadline.at));
+    }
+    if let Some(frozen) = &migration.frozen {
+        line(format!("FROZEN: {}", frozen.reason));
+    }
+    for consignment in &migration.consignments {
+        let rows = consignment
+            .manifest
+            .as_ref()
+            .map_or(0, |(_, manifest)| manifest.tables.iter().map(|table| table.rows).sum());
+        let ending = consignment.ending.map(|ending| format!(", {ending:?}")).unwrap_or_default();
+        line(format!(
+            "{:?} consignment {}: {:?}{ending}, {rows} rows, until {}",
+            consignment.kind, consignment.id, consignment.stage, consignment.deadline
+        ));
+        for table in consignment.outcome.iter().flat_map(|outcome| &outcome.reconciliation.tables) {
+            let verdict =
+                table.broken().map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}"));
+            line(format!("  {} → {}: {} rows, {verdict}", table.name, table.target, table.rows_target));
+        }
+    }
+    if let Some(certificate) = migration.certificate {
+        line(format!("certificate of destruction {certificate}"));
+    }
+    text
+}
+
+async fn show(context: &Context, which: &Which) -> Result<Done> {
+    let desk = context.desk().await?;
+    let id = context.migration(&desk, which.migration).await?;
+    let ledger = desk.follow(id).await?;
+    let migration = ledger.migration();
+    Ok(Done::new(
+        format!("{}{}", state_text(migration), turn(migration)),
+        json!({ "migration": value(migration), "turn": migration.turn() }),
+    ))
+}
+
+/// Extend the deadline.
+#[derive(Args)]
+pub(crate) struct Extend {
+    #[command(flatten)]
+    which: Which,
+    /// Until when
+    #[arg(long)]
+    until: Timestamp,
+    /// Why
+    #[arg(long)]
+    reason: String,
+}
+
+impl Extend {
+    async fn run(self, context: &Context) -> Result<Done> {
+        let act = Act::Extend { until: self.until, reason: self.reason };
+        simple(context, &self.which, act, &format!("Everything lives until {} at the latest.", self.until)).await
+    }
+}
+
+/// Sign off.
+#[derive(Args)]
+pub(crate) struct SignOff {
+    #[command(flatten)]
+    which: Which,
+    /// Who holds the history that the law requires: `target`, or `archive:NAME`
+    #[arg(long, value_parser = history)]
+    history: History,
+}
+
+fn history(text: &str) -> std::result::Result<History, String> {
+    match text.split_once(':') {
+        None if text == "target" => Ok(History::Target),
+        Some(("archive", name)) if !name.trim().is_empty() => Ok(History::Archive(name.to_owned())),
+        _ => Err("say 'target' or 'archive:NAME'".to_owned()),
+    }
+}
+
+impl SignOff {
+    async fn run(self, context: &Context) -> Result<Done> {
+        let (desk, _) = context.binding_desk()?;
+        let id = context.migration(&desk, self.which.migration).await?;
+        let ledger = desk.follow(id).await?;
+        if !context.global.json {
+            crate::output::out(&state_text(ledger.migration()));
+        }
+        let mut build = |migration: &State| {
+            let counted = migration.consignments.iter().filter(|consignment| {
+                consignment.kind != Kind::Rehearsal
+                    && consignment.ending.is_none()
+                    && consignment.stage == ConsignmentStage::Loaded
+            });
+            let reports =
+                counted.filter_map(|consignment| consignment.outcome.as_ref()).map(|outcome| outcome.digest).collect();
+            Ok(Act::SignOff { reports, history: self.history.clone() })
+        };
+        desk.act(id, &mut build, &[]).await?;
+        // The server destroys its part at once: show what came of it.
+        let ledger = desk.follow(id).await?;
+        Ok(acted(
+            &ledger,
+            "Signed off. The server destroys its part; laboratory and recipient destroy theirs with `lazaret migration destroy`.",
+        ))
+    }
+}
+
+/// Destroy this device's part.
+#[derive(Args)]
+pub(crate) struct Destroy {
+    #[command(flatten)]
+    which: Which,
+    /// Also try the bytes of these files in the probe: a copy of the server's registry, for example
+    #[arg(long)]
+    try_with: Vec<PathBuf>,
+}
+
+impl Destroy {
+    async fn run(self, context: &Context) -> Result<Done> {
+        let (desk, passphrase) = context.binding_desk()?;
+        let id = match self.which.migration {
+            Some(id) => id,
+            None => context.migration(&desk, None).await?,
+        };
+        let more = self.try_with.iter().map(|path| files::read(path)).collect::<Result<Vec<_>>>()?;
+        let reports = passage::destroy_part(&desk, &passphrase, id, &more).await?;
+        let mut text = String::new();
+        for report in &reports {
+            drop(writeln!(text, "Consignment {}: {} keys destroyed on this device.", report.consignment, report.keys));
+            if let Some(probe) = &report.probe {
+                let verdict = if probe.opened { "A PARCEL OPENED" } else { "nothing opened" };
+                drop(writeln!(
+                    text,
+                    "  Probe before that: {} combinations tried, {verdict}; the server said: {}",
+                    probe.tried, probe.server
+                ));
+            }
+            if !report.stated {
+                drop(writeln!(text, "  The server could not be told; run this again when it is back."));
+            }
+        }
+        if reports.is_empty() {
+            text.push_str("This device holds nothing of a round that has ended.\n");
+        }
+        let ledger = desk.kept(id)?;
+        text.push_str(&turn(ledger.migration()));
+        Ok(Done::new(text, json!({ "migration": id, "destroyed": reports })))
+    }
+}
+
+/// A deadline some hours from now, not after the migration's.
+pub(crate) fn within(migration: &State, now: Timestamp, hours: i64) -> Timestamp {
+    let wanted = hours_after(now, hours);
+    migration.deadline.map_or(wanted, |deadline| wanted.min(deadline.at))
+}

@@ -1,0 +1,265 @@
+//! `lazaret extract`, `load`, `reconcile`, `migrate`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use connectors::{connect_sink, connect_source};
+use desk::Desk;
+use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result};
+use passage::{LoadReport, Preview};
+use procedure::Manifest;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::consignment::{self, KindName, WhichRound, errand};
+use super::context::{acted, credential, value};
+use crate::output::{Bars, Done, out};
+
+/// A database and how to sign in to it.
+#[derive(Args)]
+pub(crate) struct Old {
+    /// The old system: sqlite:/path, postgres://user@host/db, mariadb://user@host/db, csv:/folder
+    #[arg(long)]
+    source: String,
+    /// The file that holds its password
+    #[arg(long)]
+    source_credential: Option<PathBuf>,
+}
+
+/// A database and how to sign in to it.
+#[derive(Args)]
+pub(crate) struct New {
+    /// The new system: sqlite:/path, postgres://user@host/db, mariadb://user@host/db
+    #[arg(long)]
+    target: String,
+    /// The file that holds its password
+    #[arg(long)]
+    target_credential: Option<PathBuf>,
+}
+
+/// Extract.
+#[derive(Args)]
+pub(crate) struct Extract {
+    #[command(flatten)]
+    round: WhichRound,
+    #[command(flatten)]
+    old: Old,
+    /// The plan's digest, when what leaves was looked at before
+    #[arg(long)]
+    yes: Option<String>,
+}
+
+impl Extract {
+    pub async fn run(self, context: &Context) -> Result<Done> {
+        let (desk, passphrase) = context.binding_desk()?;
+        demonstration_only(&desk, &self.old.source)?;
+        let round = self.round.find(context, &desk).await?;
+        let preview = passage::preview(&desk, round.0, round.1).await?;
+        shown(context, &preview);
+        context.confirm("Extract these?", &preview.plan.to_string(), self.yes.as_deref())?;
+        let (manifest, seconds) = extracted(context, &desk, &passphrase, round, &self.old).await?;
+        let mut done = acted(&desk.kept(round.0)?, &extract_text(&manifest, seconds));
+        done.json = extract_json(round, &manifest, seconds);
+        Ok(done)
+    }
+}
+
+fn shown(context: &Context, preview: &Preview) {
+    if context.global.json {
+        return;
+    }
+    out(&format!(
+        "From {} to {}; share held by {}.\nRecipients: {}",
+        preview.source,
+        preview.target,
+        preview.share_held_by,
+        preview.recipients.join(", ")
+    ));
+    for table in &preview.tables {
+        out(&format!(
+            "  {} → {}: about {} rows\n    leaves: {}\n    stays:  {}",
+            table.name,
+            table.target,
+            table.rows,
+            table.taken.join(", "),
+            table.left.join(", ")
+        ));
+    }
+}
+
+async fn extracted(
+    context: &Context,
+    desk: &Desk,
+    passphrase: &people::Passphrase,
+    round: (MigrationId, ConsignmentId),
+    old: &Old,
+) -> Result<(Manifest, f64)> {
+    let source = connect_source(&old.source, credential(old.source_credential.as_ref())?)?;
+    let bars = Bars::new(&context.global);
+    let started = std::time::Instant::now();
+    let manifest =
+        passage::extract(&errand(desk, passphrase, round, &bars), source.as_ref(), Arc::clone(&context.entropy))
+            .await?;
+    Ok((manifest, started.elapsed().as_secs_f64()))
+}
+
+fn extract_text(manifest: &Manifest, seconds: f64) -> String {
+    let rows: u64 = manifest.tables.iter().map(|table| table.rows).sum();
+    let bytes: u64 = manifest.parcels.iter().map(|parcel| parcel.bytes).sum();
+    format!(
+        "Extracted and closed: {rows} rows in {} parcels, {bytes} sealed bytes, {seconds:.1} s. The strongroom share and the consignment key are forgotten here.",
+        manifest.parcels.len()
+    )
+}
+
+fn extract_json((migration, consignment): (MigrationId, ConsignmentId), manifest: &Manifest, seconds: f64) -> Value {
+    let bytes: u64 = manifest.parcels.iter().map(|parcel| parcel.bytes).sum();
+    json!({ "migration": migration, "consignment": consignment, "tables": value(&manifest.tables), "parcels": manifest.parcels.len(), "bytes": bytes, "seconds": seconds })
+}
+
+/// Load or reconcile.
+#[derive(Args)]
+pub(crate) struct Load {
+    #[command(flatten)]
+    round: WhichRound,
+    #[command(flatten)]
+    new: New,
+}
+
+impl Load {
+    pub async fn load(self, context: &Context) -> Result<Done> {
+        self.step(context, false).await
+    }
+
+    pub async fn reconcile(self, context: &Context) -> Result<Done> {
+        self.step(context, true).await
+    }
+
+    async fn step(self, context: &Context, again: bool) -> Result<Done> {
+        let (desk, passphrase) = context.binding_desk()?;
+        let round = self.round.find(context, &desk).await?;
+        let report = loaded(context, &desk, &passphrase, round, (&self.new, again)).await?;
+        let mut done = acted(&desk.kept(round.0)?, &load_text(&report));
+        done.json = load_json(round, &report);
+        if !report.reconciliation.equal() {
+            done.status = crate::exit::MISMATCH;
+        }
+        Ok(done)
+    }
+}
+
+async fn loaded(
+    context: &Context,
+    desk: &Desk,
+    passphrase: &people::Passphrase,
+    round: (MigrationId, ConsignmentId),
+    (new, again): (&New, bool),
+) -> Result<LoadReport> {
+    let sink = connect_sink(&new.target, credential(new.target_credential.as_ref())?)?;
+    let bars = Bars::new(&context.global);
+    let errand = errand(desk, passphrase, round, &bars);
+    if again { passage::reconcile(&errand, sink.as_ref()).await } else { passage::load(&errand, sink.as_ref()).await }
+}
+
+fn load_text(report: &LoadReport) -> String {
+    let mut text = String::new();
+    for note in &report.notes {
+        text.push_str(&format!("Note: {note}\n"));
+    }
+    for table in &report.reconciliation.tables {
+        let located =
+            table.differing.filter(|rows| *rows > 0).map(|rows| format!(", {rows} keys differ")).unwrap_or_default();
+        let verdict = table
+            .broken()
+            .map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}{located}"));
+        text.push_str(&format!("  {} → {}: {} rows, {verdict}\n", table.name, table.target, table.rows_target));
+    }
+    let verdict = if report.reconciliation.equal() { "Loaded and equal" } else { "Loaded, and NOT equal" };
+    format!("{text}{verdict}; {:.1} s to load, {:.1} s to read again and compare.", report.seconds.0, report.seconds.1)
+}
+
+fn load_json((migration, consignment): (MigrationId, ConsignmentId), report: &LoadReport) -> Value {
+    json!({
+        "migration": migration,
+        "consignment": consignment,
+        "equal": report.reconciliation.equal(),
+        "opened": report.reconciliation.opened,
+        "tables": value(&report.reconciliation.tables),
+        "notes": report.notes,
+        "seconds": { "load": report.seconds.0, "reconcile": report.seconds.1 }
+    })
+}
+
+/// One person with both ends.
+#[derive(Args)]
+pub(crate) struct Migrate {
+    #[command(flatten)]
+    which: super::migration::Which,
+    #[command(flatten)]
+    old: Old,
+    #[command(flatten)]
+    new: New,
+    /// The device home of the person of the controller who releases
+    #[arg(long)]
+    releasing_home: PathBuf,
+    /// The file with that person's passphrase; asked for otherwise
+    #[arg(long)]
+    releasing_passphrase_file: Option<PathBuf>,
+    /// The plan's digest
+    #[arg(long)]
+    yes: Option<String>,
+}
+
+impl Migrate {
+    pub async fn run(self, context: &Context) -> Result<Done> {
+        let (desk, passphrase) = context.binding_desk()?;
+        demonstration_only(&desk, &self.old.source)?;
+        let id = context.migration(&desk, self.which.migration).await?;
+        let ledger = desk.follow(id).await?;
+        let allowed = ledger.migration().plan.as_ref().is_some_and(|(_, plan, _)| plan.one_operator_both_ends);
+        if !allowed {
+            return Err(Refusal::new(
+                Code(1080),
+                "the plan forbids that one person extracts and loads",
+                "Extract and load as two persons, or have an amended plan approved.",
+            )
+            .into());
+        }
+        let open = consignment::Open { which: self.which.clone(), kind: KindName::Full, seed: 1, hours: 72 };
+        let (round, _) = consignment::open(context, &desk, id, &open).await?;
+        let round = (id, round);
+        let preview = passage::preview(&desk, round.0, round.1).await?;
+        shown(context, &preview);
+        context.confirm("Migrate these?", &preview.plan.to_string(), self.yes.as_deref())?;
+        passage::offer(&errand(&desk, &passphrase, round, &passage::Quiet)).await?;
+        let (manifest, seconds) = extracted(context, &desk, &passphrase, round, &self.old).await?;
+        let mut releasing = context.global.clone();
+        releasing.home = Some(self.releasing_home.clone());
+        releasing.passphrase_file.clone_from(&self.releasing_passphrase_file);
+        let (other, _) = Context::new(releasing).binding_desk()?;
+        consignment::release(&other, round, lexicon::limits::RELEASE_HOURS).await?;
+        passage::hand_over(&errand(&desk, &passphrase, round, &passage::Quiet)).await?;
+        let report = loaded(context, &desk, &passphrase, round, (&self.new, false)).await?;
+        let text = format!("{}\n{}", extract_text(&manifest, seconds), load_text(&report));
+        let mut done = acted(&desk.kept(id)?, &text);
+        done.json = json!({ "extract": extract_json(round, &manifest, seconds), "load": load_json(round, &report) });
+        if !report.reconciliation.equal() {
+            done.status = crate::exit::MISMATCH;
+        }
+        Ok(done)
+    }
+}
+
+/// An instance that was made as a demonstration takes synthetic SQLite files and nothing else.
+fn demonstration_only(desk: &Desk, source: &str) -> Result<()> {
+    if desk.client().card().demonstration && !source.starts_with("sqlite:") {
+        return Err(Refusal::new(
+            Code(1081),
+            "this server was made as a demonstration and takes synthetic sources only",
+            "Make a server with `lazaret init`, without --demonstration.",
+        )
+        .into());
+    }
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! `lazaret person` and `lazaret trust`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use desk::Home;
+use lexicon::{Code, PersonId, Refusal, Result, canonical, hours_after, spoken};
+use people::{Envelope, Role, Root};
+use serde_json::json;
+
+use super::Context;
+use super::serving::Place;
+use crate::config::ServerSettings;
+use crate::output::Done;
+use crate::{files, server};
+
+/// Persons and their devices.
+#[derive(Subcommand)]
+pub(crate) enum Person {
+    /// Invite one natural person; the invitation carries the server's card
+    Invite(Invite),
+    /// On the person's own machine: make a key and ask for a certificate, or take the certificate in
+    Enrol(Enrol),
+    /// Certify a person's device
+    Certify(Certify),
+}
+
+impl Person {
+    pub async fn run(self, context: &Context) -> Result<Done> {
+        match self {
+            Self::Invite(command) => command.run(context),
+            Self::Enrol(command) => command.run(context).await,
+            Self::Certify(command) => command.run(context),
+        }
+    }
+}
+
+/// Invite.
+#[derive(Args)]
+pub(crate) struct Invite {
+    /// The folder that holds the organisation's root
+    #[arg(long)]
+    folder: PathBuf,
+    /// First name and family name
+    #[arg(long)]
+    name: String,
+    /// controller, operator, engineer, approver, recipient or auditor; several times for several
+    #[arg(long = "role", required = true, value_parser = role)]
+    roles: Vec<Role>,
+    /// The server's card, as `lazaret init` wrote it
+    #[arg(long)]
+    server: PathBuf,
+    /// Where to write the invitation
+    #[arg(long)]
+    out: PathBuf,
+    /// Hours that it is good for
+    #[arg(long, default_value_t = 72)]
+    hours: i64,
+    /// The person, when they have a certificate already and get another device
+    #[arg(long)]
+    person: Option<PersonId>,
+}
+
+fn role(text: &str) -> std::result::Result<Role, String> {
+    serde_json::from_value(json!(text)).map_err(|_| format!("'{text}' is no role"))
+}
+
+impl Invite {
+    fn run(self, context: &Context) -> Result<Done> {
+        let passphrase = context.passphrase("the organisation's root")?;
+        let organisation = desk::organisation::Organisation::open(&self.folder, &passphrase)?;
+        let id = self.person.map_or_else(|| PersonId::draw(context.entropy.as_ref()), Ok)?;
+        let person = people::Person { id, name: self.name.clone() };
+        let now = context.now();
+        let roles = self.roles.into_iter().collect();
+        let invitation = organisation.invite(
+            person,
+            roles,
+            files::json(&self.server)?,
+            hours_after(now, self.hours),
+            now,
+            context.entropy.as_ref(),
+        )?;
+        files::write_new(&self.out, &canonical(&invitation)?)?;
+        let text = format!(
+            "The invitation of {} is written to {}.\nGive it to them, and the six words by telephone: {}\nNext: {}: `lazaret person enrol --invitation FILE`.",
+            self.name,
+            self.out.display(),
+            spoken(&organisation.root().id()),
+            self.name
+        );
+        Ok(Done::new(text, json!({ "invitation": self.out, "person": id })))
+    }
+}
+
+/// Enrol.
+#[derive(Args)]
+pub(crate) struct Enrol {
+    /// The invitation: makes this device's key and a request for a certificate
+    #[arg(long, conflicts_with = "certificate", required_unless_present = "certificate")]
+    invitation: Option<PathBuf>,
+    /// What this device is called
+    #[arg(long, default_value = "this device")]
+    device: String,
+    /// Where to write the request
+    #[arg(long, required_unless_present = "certificate")]
+    out: Option<PathBuf>,
+    /// The six words of the inviting organisation, as heard by telephone
+    #[arg(long)]
+    words: Option<String>,
+    /// The certificate, once the organisation has signed it
+    #[arg(long)]
+    certificate: Option<PathBuf>,
+}
+
+impl Enrol {
+    async fn run(self, context: &Context) -> Result<Done> {
+        let folder = context.home_folder()?;
+        if let Some(certificate) = &self.certificate {
+            let home = Home::open(&folder)?;
+            let certificate = desk::enrol::accept(&home, &files::json(certificate)?, context.now())?;
+            let (desk, _) = context.binding_desk()?;
+            desk.present().await?;
+            let text = format!(
+                "This device is {}'s and the server knows it.\nNext: `lazaret trust` the other organisation's root, then `lazaret next`.",
+                certificate.person.name
+            );
+            return Ok(Done::new(
+                text,
+                json!({ "person": certificate.person, "device": certificate.device, "roles": certificate.roles }),
+            ));
+        }
+        let (Some(invitation), Some(out)) = (&self.invitation, &self.out) else {
+            return Err(
+                Refusal::new(Code(1020), "an invitation and --out are needed", "Give both, or --certificate.").into()
+            );
+        };
+        let envelope: Envelope = files::json(invitation)?;
+        let opened = desk::enrol::Invitation::open(&envelope)?;
+        compare_words(context, &opened.root, self.words.as_deref())?;
+        let home = Home::create(&folder)?;
+        let passphrase = context.passphrase("this device, a new one")?;
+        let request =
+            desk::enrol::answer(&home, &envelope, &self.device, &passphrase, context.entropy.as_ref(), context.now())?;
+        files::write_new(out, &canonical(&request)?)?;
+        let text = format!(
+            "This device has its key.\nGive the request to {}: {}\nNext: they run `lazaret person certify`.",
+            opened.root.organisation,
+            out.display()
+        );
+        Ok(Done::new(text, json!({ "request": out })))
+    }
+}
+
+/// Nobody's root is trusted because a file says so.
+fn compare_words(context: &Context, root: &Root, given: Option<&str>) -> Result<()> {
+    let words = spoken(&root.id());
+    let question = format!(
+        "The root of {} has these six words: {words}\nCompare them with what you hear by telephone.",
+        root.organisation
+    );
+    context.confirm(&question, &words, given)
+}
+
+/// Certify.
+#[derive(Args)]
+pub(crate) struct Certify {
+    /// The folder that holds the organisation's root
+    #[arg(long)]
+    folder: PathBuf,
+    /// The request that the person's device made
+    #[arg(long)]
+    request: PathBuf,
+    /// The invitation that it answers
+    #[arg(long)]
+    invitation: PathBuf,
+    /// Where to write the certificate
+    #[arg(long)]
+    out: PathBuf,
+}
+
+impl Certify {
+    fn run(self, context: &Context) -> Result<Done> {
+        let passphrase = context.passphrase("the organisation's root")?;
+        let organisation = desk::organisation::Organisation::open(&self.folder, &passphrase)?;
+        let certificate =
+            organisation.certify(&files::json(&self.request)?, &files::json(&self.invitation)?, context.now())?;
+        files::write_new(&self.out, &canonical(&certificate)?)?;
+        let digest = certificate.digest()?;
+        let text = format!(
+            "Certificate {} is written to {}.\nNext: its person: `lazaret person enrol --certificate FILE`.",
+            digest.short(),
+            self.out.display()
+        );
+        Ok(Done::new(text, json!({ "certificate": self.out, "digest": digest })))
+    }
+}
+
+/// Pin or admit a root.
+#[derive(Args)]
+pub(crate) struct Trust {
+    /// The public half of the organisation's root
+    root: PathBuf,
+    /// The six words, as heard by telephone
+    #[arg(long)]
+    words: Option<String>,
+    /// Admit the organisation on the server whose data folder this is
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// A revocation to take in on this device instead of a root
+    #[arg(long, conflicts_with = "data")]
+    revocation: bool,
+}
+
+impl Trust {
+    pub async fn run(self, context: &Context) -> Result<Done> {
+        if self.revocation {
+            let desk = context.desk().await?;
+            let revocation = desk.take_revocation(&files::json(&self.root)?)?;
+            return Ok(Done::new(
+                "This device does not accept that certificate any more.",
+                json!({ "revocation": revocation }),
+            ));
+        }
+        let root: Root = files::json(&self.root)?;
+        compare_words(context, &root, self.words.as_deref())?;
+        if let Some(data) = &self.data {
+            let place = Place { data: data.clone(), ring: None, listen: None };
+            let settings = ServerSettings::load(&place.data, None, None)?;
+            let passphrase = context.passphrase("the server")?;
+            server::open_office(context, &settings, &passphrase)?.0.admit_root(&root).await?;
+            return Ok(Done::new(
+                format!("{} is admitted.\nNext: its persons enrol.", root.organisation),
+                json!({ "admitted": root.id() }),
+            ));
+        }
+        Home::open(&context.home_folder()?)?.trust(&root)?;
+        Ok(Done::new(
+            format!("The root of {} is pinned.\nNext: `lazaret next`.", root.organisation),
+            json!({ "pinned": root.id() }),
+        ))
+    }
+}

@@ -1,0 +1,93 @@
+//! The server's settings: flag, then environment, then `DATA/lazaret.toml`, then default. Unknown keys are refused.
+
+use std::path::{Path, PathBuf};
+
+use lexicon::{Code, Refusal, Result};
+use serde::Deserialize;
+
+use crate::files;
+
+/// What a file may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    ring: Option<PathBuf>,
+    listen: Option<String>,
+    sweep_seconds: Option<u64>,
+}
+
+/// What is in force.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerSettings {
+    /// The data folder.
+    pub data: PathBuf,
+    /// The key ring's folder.
+    pub ring: PathBuf,
+    /// Address and port.
+    pub listen: String,
+    /// How often deadlines are looked at.
+    pub sweep_seconds: u64,
+    /// Where each value came from: `flag or environment`, `file` or `default`.
+    pub origins: [(&'static str, &'static str); 3],
+}
+
+const LISTEN: &str = "127.0.0.1:8443";
+const SWEEP_SECONDS: u64 = 5;
+
+impl ServerSettings {
+    /// For a server that is being made: there is no file yet.
+    pub fn from_flags(data: &Path, ring: Option<&PathBuf>, listen: Option<&str>) -> Result<Self> {
+        Self::layered(data, ring, listen, File::default())
+    }
+
+    /// For a server that exists.
+    pub fn load(data: &Path, ring: Option<&PathBuf>, listen: Option<&str>) -> Result<Self> {
+        let path = data.join("lazaret.toml");
+        let file: File = toml::from_str(&files::text(&path)?).map_err(|error| {
+            Refusal::new(
+                Code(1040),
+                format!("{} cannot be used: {}", path.display(), error.message()),
+                "Mend the key that is named; `lazaret config show --origin` lists the known ones.",
+            )
+        })?;
+        Self::layered(data, ring, listen, file)
+    }
+
+    fn layered(data: &Path, ring: Option<&PathBuf>, listen: Option<&str>, file: File) -> Result<Self> {
+        let origin = |given: bool, in_file: bool| match (given, in_file) {
+            (true, _) => "flag or environment",
+            (false, true) => "file",
+            (false, false) => "default",
+        };
+        let origins = [
+            ("ring", origin(ring.is_some(), file.ring.is_some())),
+            ("listen", origin(listen.is_some(), file.listen.is_some())),
+            ("sweep_seconds", origin(false, file.sweep_seconds.is_some())),
+        ];
+        let ring = ring.cloned().or(file.ring).ok_or_else(|| {
+            Refusal::new(
+                Code(1041),
+                "no folder for the key ring is named",
+                "Give --ring DIR, outside the data folder and outside every backup.",
+            )
+        })?;
+        Ok(Self {
+            data: data.to_owned(),
+            ring: std::path::absolute(&ring).unwrap_or(ring),
+            listen: listen.map(str::to_owned).or(file.listen).unwrap_or_else(|| LISTEN.to_owned()),
+            sweep_seconds: file.sweep_seconds.unwrap_or(SWEEP_SECONDS),
+            origins,
+        })
+    }
+
+    /// As the file of a new server says it.
+    pub fn to_toml(&self) -> String {
+        let text = |value: &str| toml::Value::String(value.to_owned()).to_string();
+        format!(
+            "# The key ring lies outside this folder and outside every backup.\nring = {}\nlisten = {}\nsweep_seconds = {}\n",
+            text(&self.ring.to_string_lossy()),
+            text(&self.listen),
+            self.sweep_seconds
+        )
+    }
+}

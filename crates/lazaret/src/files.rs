@@ -1,0 +1,76 @@
+//! Files that people hand each other: read bounded, written whole or not at all.
+
+use std::io::Write;
+use std::path::Path;
+
+use lexicon::{Code, Fault, Refusal, Result, Retry};
+use serde::de::DeserializeOwned;
+
+/// 64 MiB: more than any paper that people hand over.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// The whole file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let missing = |_| {
+        Refusal::new(
+            Code(1001),
+            format!("the file {} cannot be read", path.display()),
+            "Check its path and who may read it.",
+        )
+    };
+    let length = std::fs::metadata(path).map_err(missing)?.len();
+    if length > BYTES_MAX {
+        return Err(Refusal::new(
+            Code(1002),
+            format!("the file {} is larger than 64 MiB", path.display()),
+            "Name the right file.",
+        )
+        .into());
+    }
+    std::fs::read(path).map_err(|error| missing(error).into())
+}
+
+/// The file as text.
+pub(crate) fn text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?).map_err(|_| {
+        Refusal::new(Code(1003), format!("the file {} is not UTF-8 text", path.display()), "Save it as UTF-8.").into()
+    })
+}
+
+/// The file as JSON.
+pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    serde_json::from_slice(&read(path)?).map_err(|error| {
+        Refusal::new(
+            Code(1004),
+            format!("the file {} does not say what was expected: {error}", path.display()),
+            "Name the right file.",
+        )
+        .into()
+    })
+}
+
+/// Writes a file beside its name and moves it there once it is on disk; an existing one is not replaced.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    if path.exists() {
+        return Err(Refusal::new(
+            Code(1005),
+            format!("the file {} exists already", path.display()),
+            "Name another one.",
+        )
+        .into());
+    }
+    write(path, bytes)
+}
+
+/// As [`write_new`], replacing what is there.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        Fault::new(Code(1006), Retry::Later, format!("the file {} cannot be written: {}", path.display(), error.kind()))
+    };
+    let beside = path.with_extension("unfinished");
+    #[expect(clippy::disallowed_methods, reason = "the one place where the command line writes a file")]
+    let mut file = std::fs::File::create(&beside).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&beside, path).map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! `lazaret`: one binary for the server, the agents and everybody who decides. This crate only wires: the clock, the
+//! generator of randomness and the terminal are made here and handed down.
+
+mod cli;
+mod config;
+mod exit;
+mod files;
+mod output;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::output::Printer;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let printer = Printer::new(&cli.global);
+    output::start_log(cli.global.quiet);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(_) => return ExitCode::from(exit::FAILURE),
+    };
+    match runtime.block_on(cli::run(cli, &printer)) {
+        Ok(done) => printer.done(&done),
+        Err(trouble) => printer.trouble(&trouble),
+    }
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing better can be done when the terminal does not take the help text.
+    drop(error.print());
+    ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK })
+}

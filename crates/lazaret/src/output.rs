@@ -1,0 +1,141 @@
+//! What people and programs read: sentences or one JSON document on standard output, progress and logs on the other.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use lexicon::{Alarm, Trouble};
+use passage::{Progress, Seen};
+use serde_json::{Value, json};
+
+use crate::cli::Global;
+use crate::exit;
+
+/// What a command came to.
+pub(crate) struct Done {
+    /// For people; ends by saying whose turn it is, where there is a turn.
+    pub text: String,
+    /// For programs: one document.
+    pub json: Value,
+    /// Usually [`exit::OK`].
+    pub status: u8,
+}
+
+impl Done {
+    /// A command that came to its end.
+    pub fn new(text: impl Into<String>, json: Value) -> Self {
+        Self { text: text.into(), json, status: exit::OK }
+    }
+}
+
+/// Writes the end of a command.
+pub(crate) struct Printer {
+    json: bool,
+}
+
+impl Printer {
+    pub fn new(global: &Global) -> Self {
+        Self { json: global.json }
+    }
+
+    pub fn done(&self, done: &Done) -> ExitCode {
+        if self.json {
+            out(&done.json.to_string())
+        } else {
+            out(done.text.trim_end())
+        };
+        ExitCode::from(done.status)
+    }
+
+    pub fn trouble(&self, trouble: &Trouble) -> ExitCode {
+        if self.json {
+            out(&json!({ "error": trouble }).to_string());
+        }
+        error_line(&trouble.to_string());
+        if let Trouble::Refusal(refusal) = trouble {
+            error_line(&format!("What to do: {}", refusal.remedy));
+        }
+        if let Trouble::Alarm(Alarm { .. }) = trouble {
+            error_line("What to do: stop, and tell the people you work with by telephone. Nothing was done.");
+        }
+        ExitCode::from(exit::status(trouble))
+    }
+}
+
+/// One line on standard output. A closed pipe is the reader's choice.
+pub(crate) fn out(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    drop(writeln!(stdout, "{line}"));
+}
+
+/// One line on standard error.
+pub(crate) fn error_line(line: &str) {
+    let mut stderr = std::io::stderr().lock();
+    drop(writeln!(stderr, "{line}"));
+}
+
+/// Operators' log on standard error; `LAZARET_LOG` chooses what, warnings by default.
+pub(crate) fn start_log(quiet: bool) {
+    let level = if quiet { "error" } else { "warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LAZARET_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// Bars on a terminal, plain lines elsewhere, nothing when quiet.
+pub(crate) struct Bars {
+    bars: MultiProgress,
+    open: Mutex<Vec<(String, ProgressBar)>>,
+    plain: bool,
+    quiet: bool,
+}
+
+impl Bars {
+    pub fn new(global: &Global) -> Self {
+        let plain = !std::io::stderr().is_terminal();
+        Self { bars: MultiProgress::new(), open: Mutex::new(Vec::new()), plain, quiet: global.quiet }
+    }
+
+    fn with(&self, name: &str, change: impl FnOnce(&ProgressBar)) {
+        if let Ok(open) = self.open.lock()
+            && let Some((_, bar)) = open.iter().find(|(of, _)| of == name)
+        {
+            change(bar);
+        }
+    }
+
+    fn table(&self, name: &str, rows: u64) {
+        let bar = if self.plain || self.quiet { ProgressBar::hidden() } else { self.bars.add(ProgressBar::new(rows)) };
+        let style = "{prefix:24} {bar:30} {pos}/{len} rows  {per_sec}  {eta}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        bar.set_length(rows);
+        bar.set_prefix(name.to_owned());
+        if let Ok(mut open) = self.open.lock() {
+            open.retain(|(of, _)| of != name);
+            open.push((name.to_owned(), bar));
+        }
+    }
+}
+
+impl Progress for Bars {
+    fn seen(&self, seen: Seen<'_>) {
+        match seen {
+            Seen::Table { name, rows } => self.table(name, rows),
+            Seen::Rows { name, rows } => self.with(name, |bar| bar.inc(rows)),
+            Seen::Bytes { .. } => {}
+            Seen::Through { name } => {
+                self.with(name, |bar| {
+                    let (rows, seconds) = (bar.position(), bar.elapsed().as_secs_f64());
+                    bar.finish();
+                    if self.plain && !self.quiet {
+                        error_line(&format!("{name}: {rows} rows in {seconds:.1} s"));
+                    }
+                });
+            }
+            Seen::Waiting { why } => error_line(&format!("waiting: {why}")),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A server on this machine: made once, opened at each start.
+//!
+//! `DATA/` holds the registry, the shelf, the card, the TLS certificate, the settings, and `server.key`: the server's
+//! secrets under its passphrase. The key ring lies elsewhere.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doors::Identity;
+use lexicon::{Code, Digest, Fault, Refusal, Result, Retry, canonical};
+use office::{Furniture, Office};
+use people::{Passphrase, SigningKey};
+use registry::Registry;
+use serde::{Deserialize, Serialize};
+use vault::{DiskShelf, LocalRing, Secret};
+use wire::ServerCard;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::cli::Context;
+use crate::config::ServerSettings;
+use crate::{files, output};
+
+/// What `server.key` holds.
+#[derive(Serialize, Deserialize)]
+struct Secrets {
+    /// Half of what ring keys are derived from.
+    ring: Digest,
+    /// Signs facts and checkpoints.
+    signing: Digest,
+    /// The TLS key, PEM.
+    tls: String,
+}
+
+impl Drop for Secrets {
+    fn drop(&mut self) {
+        self.ring.0.zeroize();
+        self.signing.0.zeroize();
+        self.tls.zeroize();
+    }
+}
+
+/// Makes a server. Nothing that exists is replaced.
+pub(crate) fn init(
+    context: &Context,
+    settings: &ServerSettings,
+    host: Option<&str>,
+    demonstration: bool,
+    passphrase: &Passphrase,
+) -> Result<ServerCard> {
+    if settings.data.join("server.key").exists() {
+        return Err(
+            Refusal::new(Code(1030), "there is a server in this data folder already", "Name another folder.").into()
+        );
+    }
+    let address = settings.listen.parse::<std::net::SocketAddr>().map_err(|_| {
+        Refusal::new(
+            Code(1031),
+            format!("'{}' is not an address with a port", settings.listen),
+            "Write it like 127.0.0.1:8443.",
+        )
+    })?;
+    if demonstration && !address.ip().is_loopback() {
+        return Err(Refusal::new(Code(1032), "a demonstration listens on loopback only", "Listen on 127.0.0.1.").into());
+    }
+    std::fs::create_dir_all(&settings.data).map_err(|error| unusable(&error))?;
+    let name = host.map_or_else(|| address.ip().to_string(), str::to_owned);
+    let identity = doors::make_identity(std::slice::from_ref(&name))?;
+    let signing = Zeroizing::new(context.entropy.bytes::<32>()?);
+    let key = SigningKey::from_seed(signing.clone())?;
+    let secrets =
+        Secrets { ring: Digest(context.entropy.bytes()?), signing: Digest(*signing), tls: identity.key_pem.clone() };
+    let card = ServerCard {
+        url: format!(
+            "https://{}",
+            if name.contains(':') {
+                format!("[{name}]:{}", address.port())
+            } else {
+                format!("{name}:{}", address.port())
+            }
+        ),
+        fingerprint: identity.fingerprint()?,
+        origin: format!("{name}/journal/{}", key.public().digest().short()),
+        key: key.public(),
+        demonstration,
+    };
+    LocalRing::open(
+        &settings.ring,
+        Secret::new(secrets.ring.0.to_vec())?,
+        &settings.data,
+        Arc::clone(&context.clock),
+        Arc::clone(&context.entropy),
+    )?;
+    Registry::open(&settings.data.join("registry.sqlite"))?;
+    files::write_new(&settings.data.join("tls.pem"), identity.certificate_pem.as_bytes())?;
+    files::write_new(&settings.data.join("card.json"), &canonical(&card)?)?;
+    files::write_new(&settings.data.join("lazaret.toml"), settings.to_toml().as_bytes())?;
+    let plain = Zeroizing::new(canonical(&secrets)?);
+    files::write_new(&settings.data.join("server.key"), &people::lock(&plain, passphrase)?)?;
+    Ok(card)
+}
+
+/// The office over a server's folders.
+pub(crate) fn open_office(
+    context: &Context,
+    settings: &ServerSettings,
+    passphrase: &Passphrase,
+) -> Result<(Office, Identity)> {
+    let plain = people::unlock(&files::read(&settings.data.join("server.key"))?, passphrase)?;
+    let secrets: Secrets = serde_json::from_slice(&plain)
+        .map_err(|_| Fault::new(Code(1033), Retry::Never, "server.key does not hold what this version writes there"))?;
+    let clock = Arc::clone(&context.clock);
+    let entropy = Arc::clone(&context.entropy);
+    let ring = LocalRing::open(
+        &settings.ring,
+        Secret::new(secrets.ring.0.to_vec())?,
+        &settings.data,
+        Arc::clone(&clock),
+        Arc::clone(&entropy),
+    )?;
+    for consignment in ring.returned() {
+        output::error_line(&format!(
+            "ALARM: the ring key of consignment {consignment}, which was destroyed, lay in the ring again. It is destroyed again. [LZ-1034]"
+        ));
+    }
+    let office = Office::open(Furniture {
+        registry: Registry::open(&settings.data.join("registry.sqlite"))?,
+        ring: Arc::new(ring),
+        shelf: Arc::new(DiskShelf::open(&settings.data.join("shelf"))?),
+        key: SigningKey::from_seed(Zeroizing::new(secrets.signing.0))?,
+        card: files::json(&settings.data.join("card.json"))?,
+        clock,
+        entropy,
+    })?;
+    let identity =
+        Identity { certificate_pem: files::text(&settings.data.join("tls.pem"))?, key_pem: secrets.tls.clone() };
+    Ok((office, identity))
+}
+
+/// Everything that serving needs, the bound listener included.
+pub(crate) fn open(
+    context: &Context,
+    settings: &ServerSettings,
+    passphrase: &Passphrase,
+) -> Result<(Arc<Office>, Identity, TcpListener)> {
+    let (office, identity) = open_office(context, settings, passphrase)?;
+    let listener = TcpListener::bind(&settings.listen).map_err(|error| {
+        Refusal::new(
+            Code(1035),
+            format!("the address {} cannot be listened on: {}", settings.listen, error.kind()),
+            "Stop what listens there, or name another port.",
+        )
+    })?;
+    Ok((Arc::new(office), identity, listener))
+}
+
+/// Serves and sweeps until interrupted.
+pub(crate) async fn serve(
+    office: Arc<Office>,
+    identity: &Identity,
+    listener: TcpListener,
+    sweep_seconds: u64,
+) -> Result<()> {
+    let sweeping = Arc::clone(&office);
+    let sweeper = tokio::spawn(async move {
+        let mut beat = tokio::time::interval(Duration::from_secs(sweep_seconds.max(1)));
+        loop {
+            beat.tick().await;
+            if let Err(trouble) = sweeping.sweep().await {
+                tracing::error!(code = %trouble.code(), "The sweep could not end: {trouble}.");
+            }
+        }
+    });
+    let served = doors::serve(office, listener, identity, interrupted()).await;
+    sweeper.abort();
+    served
+}
+
+/// Over when the process is asked to stop.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(terminate) => terminate,
+            Err(_) => return,
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    drop(tokio::signal::ctrl_c().await);
+}
+
+fn unusable(error: &std::io::Error) -> Fault {
+    Fault::new(Code(1036), Retry::Later, format!("the data folder cannot be made: {}", error.kind()))
+}

@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# One whole migration by hand: two organisations, five persons, one server, all on this machine, on synthetic records.
+# What `lazaret demo` does, step by step. Usage: by-hand.sh FOLDER [PATIENTS] [PORT]
+# LAZARET names the program; every person has a folder of their own and acts from it alone.
+set -euo pipefail
+
+lazaret=${LAZARET:-lazaret}
+dir=$1
+patients=${2:-2000}
+port=${3:-8443}
+mkdir -p "$dir"
+cd "$dir"
+
+say() { printf '\n== %s\n' "$*"; }
+# A field of a JSON document on standard input: field a.b
+field() { python3 -c 'import json,sys
+value = json.load(sys.stdin)
+for name in sys.argv[1].split("."): value = value[name]
+print(value)' "$1"; }
+# Acts as a person: as NAME command…
+as() { local name=$1; shift; "$lazaret" --home "homes/$name" --passphrase-file "secrets/$name" "$@"; }
+# Acts with an organisation's root: root NAME command…
+root() { local name=$1; shift; "$lazaret" --passphrase-file "secrets/$name" "$@"; }
+# Acts on the server's machine.
+on_server() { "$lazaret" --passphrase-file secrets/server "$@"; }
+
+say "The old system, and the empty new one"
+"$lazaret" --quiet synth --patients "$patients" --seed 1 --out old
+sqlite_run() { python3 -c 'import sqlite3,sys
+sqlite3.connect(sys.argv[1]).executescript(open(sys.argv[2]).read())' "$1" "$2"; }
+sqlite_run new.sqlite old/target.sql
+
+say "Passphrases: here in files, for a script; a person types theirs"
+mkdir -p secrets
+for name in server laboratory vendor controller operator engineer approver recipient; do
+  head -c 24 /dev/urandom | base64 > "secrets/$name"
+done
+
+say "The server"
+on_server init --data server --ring ring --listen "127.0.0.1:$port" --demonstration
+
+say "Two organisations make their roots, each on its own machine"
+laboratory=$(root laboratory --json organisation create --name "Laboratoire des Halles" --folder laboratory | field words)
+vendor=$(root vendor --json organisation create --name "Editeur Biolog" --folder vendor | field words)
+echo "laboratory: $laboratory"
+echo "vendor:     $vendor"
+on_server trust laboratory/organisation.json --data server --words "$laboratory"
+on_server trust vendor/organisation.json --data server --words "$vendor"
+
+on_server serve --data server 2> server.log &
+server=$!
+trap 'kill "$server" 2> /dev/null || true; wait "$server" 2> /dev/null || true' EXIT
+for _ in $(seq 100); do grep -q Serving server.log && break; sleep 0.1; done
+
+say "Five persons enrol; each makes a key on their own device"
+mkdir -p homes papers
+enrol() { # organisation, its words, who, name, role
+  root "$1" person invite --folder "$1" --name "$4" --role "$5" --server server/card.json --out "papers/$3.invitation"
+  as "$3" person enrol --invitation "papers/$3.invitation" --words "$2" --device "$3-laptop" --out "papers/$3.request"
+  root "$1" person certify --folder "$1" --request "papers/$3.request" --invitation "papers/$3.invitation" --out "papers/$3.certificate"
+  as "$3" person enrol --certificate "papers/$3.certificate"
+}
+enrol laboratory "$laboratory" controller "Claire Le Goff" controller
+enrol laboratory "$laboratory" operator "Yann Kerbrat" operator
+enrol vendor "$vendor" engineer "Ines Moreau" engineer
+enrol vendor "$vendor" approver "Paul Lambert" approver
+enrol vendor "$vendor" recipient "Sofia Nunes" recipient
+for name in controller operator; do as "$name" trust vendor/organisation.json --words "$vendor"; done
+for name in engineer approver recipient; do as "$name" trust laboratory/organisation.json --words "$laboratory"; done
+
+say "The scope is checked against the old system, on the laboratory's side"
+as operator --json scope check --source "sqlite:$PWD/old/old.sqlite" --scope old/scope.toml --out papers/report.json > papers/source.json
+as recipient --json scope check --target "sqlite:$PWD/new.sqlite" --scope old/scope.toml > papers/target.json
+
+say "A plan is proposed and approved by two persons"
+migration=$(as engineer --json migration open --controller laboratory/organisation.json --processor vendor/organisation.json | field migration)
+clause() { printf '[instruction.clauses.%s]\nplace = "art. %s"\n' "$1" "$2"; }
+{
+  cat << TOML
+scope = "../old/scope.toml"
+report = "report.json"
+extracting = ["operator.certificate"]
+loading = ["recipient.certificate"]
+[source]
+identity = "$(field identity < papers/source.json)"
+schema = "$(field schema < papers/source.json)"
+live = false
+[[target]]
+kinds = ["full", "delta"]
+identity = "$(field identity < papers/target.json)"
+schema = "$(field schema < papers/target.json)"
+[[allowed]]
+kind = "full"
+count_max = 2
+hours_max = 240
+[instruction]
+purpose = "Move the laboratory's records to its new system"
+nature = "Extraction, sealed carriage, loading, comparison, destruction"
+duration = "Until sign-off, 30 days at most"
+data = ["identity of patients", "requests", "results"]
+persons = ["patients", "prescribers"]
+sub_processors = ["none"]
+recipients = ["Editeur Biolog, migration team"]
+deadline = "$(date -u -d '+30 days' +%Y-%m-%dT%H:%M:%SZ)"
+ending = "delete"
+no_other_channel = true
+dpia = { reference = "DPIA-2026-014" }
+[instruction.controller]
+name = "Laboratoire des Halles"
+contact = "dpo@halles.example"
+[instruction.processor]
+name = "Editeur Biolog"
+contact = "dpo@biolog.example"
+[instruction.contract]
+digest = "$(printf contract | sha256sum | cut -d' ' -f1)"
+signatory = "Claire Le Goff"
+TOML
+  clause a 4.1; clause b 4.2; clause c 4.3; clause d 4.4; clause e 4.5; clause f 4.6; clause g 4.7; clause h 4.8
+} > papers/plan.toml
+plan=$(as engineer --json migration propose --plan papers/plan.toml | field plan)
+as approver migration approve --yes "$plan"
+as controller migration approve --yes "$plan"
+
+say "One consignment: opened, offered to, extracted, released, handed over, loaded"
+as operator consignment open --kind full
+as recipient consignment offer
+as operator extract --source "sqlite:$PWD/old/old.sqlite" --yes "$plan"
+as controller consignment release
+as operator consignment hand-over
+as recipient load --target "sqlite:$PWD/new.sqlite"
+as recipient reconcile --target "sqlite:$PWD/new.sqlite"
+
+say "Sign-off; the server destroys its part, then each party its own"
+as controller migration sign-off --history target
+as recipient migration destroy --try-with server/registry.sqlite
+as operator migration destroy
+as controller migration show
+
+say "The evidence, verified without the server"
+as controller evidence export --out evidence.zip
+kill "$server"
+wait "$server" || true
+"$lazaret" evidence verify evidence.zip --trust laboratory/organisation.json --trust vendor/organisation.json
+on_server journal verify --data server
+say "Migration $migration is over and nothing is left behind"
