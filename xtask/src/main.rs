@@ -1,0 +1,53 @@
+//! The house's own commands: `cargo xtask tidy | test | servers`.
+//!
+//! What each needs from the machine it says when it is missing; nothing here is part of the product.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "these are commands, and their output is for people")]
+
+mod process;
+mod servers;
+mod steps;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "cargo xtask <command>
+
+  tidy      checks the rules of the house that the compiler does not know
+  test      everything that must pass, with private database servers: what CI runs
+  servers   starts those servers and prints how to reach them; Ctrl-C ends them";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["tidy"] => tidy::command(&root()?),
+        ["test"] => steps::test(&root()?),
+        ["servers"] => servers::command(),
+        [servers::GUARD_COMMAND] => servers::guard().map(|()| ExitCode::SUCCESS),
+        _ => bail!("{USAGE}"),
+    }
+}
+
+/// The workspace's folder.
+fn root() -> Result<PathBuf> {
+    let here =
+        PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()));
+    match here.parent() {
+        Some(root) if root.join("Cargo.lock").is_file() => Ok(root.to_path_buf()),
+        _ => bail!("run this as `cargo xtask` inside the workspace"),
+    }
+}

@@ -1,0 +1,133 @@
+//! Private database servers for the tests: PostgreSQL and MariaDB on free loopback ports, in a temporary folder, with
+//! random passwords.
+//!
+//! They belong to a *guard*: this program once more, in a process group of its own, holding one end of a pipe whose
+//! other end only we hold. However we end (a return, an error, Ctrl-C, KILL), the pipe closes and the guard stops the
+//! servers and removes their folder. That needs no signal handler, which the standard library does not have.
+
+mod guard;
+mod mariadb;
+mod place;
+mod postgres;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+pub(crate) use guard::guard;
+
+use crate::process;
+
+/// The word by which this program starts itself as the guard.
+pub(crate) const GUARD_COMMAND: &str = "guard-of-servers";
+
+/// The guard's last line before it waits.
+const READY: &str = "ready";
+
+/// The running servers, for as long as this lives.
+pub(crate) struct Servers {
+    guard: Child,
+    line: Option<ChildStdin>,
+    /// What the tests need to know, by the names of environment variables.
+    pub(crate) environment: BTreeMap<String, String>,
+}
+
+impl Servers {
+    /// Starts both; about 5 s. Each wait inside is bounded.
+    pub(crate) fn start() -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(GUARD_COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut guard = process::in_a_group(&mut command).spawn().context("the guard cannot be started")?;
+        let line = guard.stdin.take();
+        let answers = guard.stdout.take().context("the guard has no output")?;
+        // Made before the first answer, so that every way out of here ends the guard.
+        let mut servers = Self { guard, line, environment: BTreeMap::new() };
+        for answer in BufReader::new(answers).lines() {
+            let answer = answer?;
+            if answer == READY {
+                return Ok(servers);
+            }
+            if let Some((name, value)) = answer.split_once('=') {
+                servers.environment.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        bail!("the database servers did not start")
+    }
+
+    /// Runs a command that may use the servers, within `limit`; none when it took longer, and then it and everything
+    /// that it started has been ended. If we are ended meanwhile, the guard ends it.
+    pub(crate) fn run(&mut self, command: &mut Command, limit: Duration) -> Result<Option<ExitStatus>> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        command.envs(&self.environment).stdin(Stdio::null());
+        let mut child = process::in_a_group(command).spawn().with_context(|| format!("{name} cannot be started"))?;
+        let group = format!("-{}", child.id());
+        self.tell(&group)?;
+        let status = process::wait(&mut child, limit)?;
+        if status.is_none() {
+            guard::end_group(&group);
+            child.wait()?;
+        }
+        self.tell(guard::NO_GROUP)?;
+        Ok(status)
+    }
+
+    fn tell(&mut self, word: &str) -> Result<()> {
+        let line = self.line.as_mut().context("the guard is gone")?;
+        writeln!(line, "{word}").context("the guard is gone")
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        self.line = None;
+        // The guard bounds its own work to less than this.
+        if !matches!(process::wait(&mut self.guard, Duration::from_mins(1)), Ok(Some(_))) {
+            eprintln!("xtask: the guard of the database servers did not end");
+        }
+    }
+}
+
+/// `cargo xtask servers`.
+pub(crate) fn command() -> Result<ExitCode> {
+    install()?;
+    let mut servers = Servers::start()?;
+    for (name, value) in &servers.environment {
+        println!("export {name}='{value}'");
+    }
+    eprintln!("Both servers run until Ctrl-C.");
+    let status = servers.guard.wait()?;
+    bail!("the guard of the servers ended by itself ({status})")
+}
+
+/// Sees to it that both servers' programs are on this machine.
+pub(crate) fn install() -> Result<()> {
+    let missing = || {
+        let parts = [(postgres::PACKAGE, postgres::is_installed()), (mariadb::PACKAGE, mariadb::is_installed())];
+        parts.into_iter().filter(|(_, there)| !there).map(|(package, _)| package).collect::<Vec<_>>()
+    };
+    let packages = missing();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let wanted = packages.join(" ");
+    let is_debian = Path::new("/etc/debian_version").is_file();
+    if !(is_debian && process::is_root()) {
+        bail!("install {wanted} first (on Debian and Ubuntu: sudo apt-get install {wanted})");
+    }
+    println!("installing {wanted}");
+    let limit = Duration::from_mins(10);
+    let mut apt = Command::new("apt-get");
+    process::run(apt.args(["--quiet", "update"]), limit)?;
+    let mut apt = Command::new("apt-get");
+    apt.args(["--quiet", "--yes", "--no-install-recommends", "install"]).args(&packages);
+    process::run(apt.env("DEBIAN_FRONTEND", "noninteractive"), limit)?;
+    if missing().is_empty() {
+        Ok(())
+    } else {
+        bail!("{wanted} was installed, but the programs are not where they are looked for")
+    }
+}

@@ -1,0 +1,78 @@
+//! The rules of the house that the compiler does not know. Each finding is one line, `file:line: sentence`.
+
+mod arrows;
+mod codes;
+mod source;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+/// One place that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Finding {
+    file: PathBuf,
+    line: usize,
+    sentence: String,
+}
+
+impl Finding {
+    fn new(file: &Path, line: usize, sentence: impl Into<String>) -> Self {
+        Self { file: file.to_path_buf(), line, sentence: sentence.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file.display(), self.line, self.sentence)
+    }
+}
+
+/// `cargo xtask tidy`.
+pub(crate) fn command(root: &Path) -> Result<ExitCode> {
+    let findings = findings(root)?;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    let Some(count) = (!findings.is_empty()).then_some(findings.len()) else {
+        println!("tidy: nothing found");
+        return Ok(ExitCode::SUCCESS);
+    };
+    println!("tidy: {count} to mend");
+    Ok(ExitCode::FAILURE)
+}
+
+/// Everything that breaks a rule, in the order of the files.
+fn findings(root: &Path) -> Result<Vec<Finding>> {
+    let mut found = arrows::findings(&metadata(root)?, root)?;
+    found.extend(source::findings(root, &["crates", "drill", "xtask"])?);
+    found.sort();
+    Ok(found)
+}
+
+fn metadata(root: &Path) -> Result<serde_json::Value> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1"])
+        .current_dir(root)
+        .output()
+        .context("cargo metadata cannot be started")?;
+    if !output.status.success() {
+        bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    serde_json::from_slice(&output.stdout).context("cargo metadata wrote no JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_workspace_is_tidy() {
+        let found = findings(&crate::root().unwrap()).unwrap();
+        let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert!(lines.is_empty(), "\n{}", lines.join("\n"));
+    }
+}
