@@ -1,1 +1,13 @@
-//! To be written.
+//! The leak of 2021 replayed: one story per finding of the decision, and a server that lies.
+//!
+//! Stories run on a [`World`]: a real server behind a real door on loopback, real devices with folders of their own, a
+//! real old system and a real new one. Only the clock is the story's. A story that cannot go on has failed, so the
+//! rooms' results are unwrapped here.
+#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a story that cannot go on has failed")]
+
+mod paper;
+mod steps;
+mod world;
+
+pub use paper::{instruction, scope_report};
+pub use world::{Name, Party, World};

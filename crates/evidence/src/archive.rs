@@ -21,8 +21,8 @@ use crate::{Pack, Trust, markdown};
 /// hundred kilobytes.
 pub const PACK_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// 256 MiB: what a machine may be asked to hold for a file that somebody sent. Text of digests shrinks by about two, the
-/// rest by ten.
+/// 256 MiB: what a machine may be asked to hold for a file that somebody sent. Text of digests shrinks by about two,
+/// the rest by ten.
 pub const UNPACKED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Eleven members and two documents for each plan; nobody amends a plan five hundred times.

@@ -122,8 +122,9 @@ fn statements(shown: &Shown<'_>, verdict: &Verdict) -> Result<String, std::fmt::
     writeln!(page, "## How to check this\n")?;
     writeln!(
         page,
-        "This page proves nothing by itself. `lazaret evidence verify FILE` replays the signed acts in `entries.jsonl`, \
-         checks each one's place in the journal under `checkpoint.txt`, and compares this page, the picture and the \
+        "This page proves nothing by itself. `lazaret evidence verify FILE` replays the signed acts in \
+         `entries.jsonl`, checks each one's place in the journal under `checkpoint.txt`, and compares this page, \
+         the picture and the \
          certificate with them, without a server. Give it the roots that you have pinned."
     )?;
     Ok(page)

@@ -73,8 +73,8 @@ fn sealed(manifest: &Manifest) -> String {
     let bytes = manifest.parcels.iter().map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
     let changed = sum(tables, |table| table.transforms.values().copied().fold(0, u64::saturating_add));
     format!(
-        "of {} rows in {} tables of '{}' {} were in scope and sealed, in {} parcels of {} bytes; {} columns were taken and \
-         {} stayed; declared transforms changed {changed} values. The moment read: {}.",
+        "of {} rows in {} tables of '{}' {} were in scope and sealed, in {} parcels of {} bytes; {} columns were \
+         taken and {} stayed; declared transforms changed {changed} values. The moment read: {}.",
         sum(tables, |table| table.rows_source),
         tables.len(),
         manifest.source,
@@ -138,8 +138,8 @@ fn destruction(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
 
 fn erased(destroyed: &Destroyed) -> String {
     format!(
-        "the ring key was destroyed at {} ({}); asked again, the ring refused the wrapped share. {} sealed objects of {} \
-         bytes were deleted, {} were listed afterwards.",
+        "the ring key was destroyed at {} ({}); asked again, the ring refused the wrapped share. {} sealed objects of \
+         {} bytes were deleted, {} were listed afterwards.",
         when(destroyed.key_at),
         quoted(&destroyed.key),
         count(destroyed.parcels),

@@ -126,8 +126,9 @@ fn proposal(plan: &Plan, digest: &str) -> String {
     let targets: Vec<&str> = plan.targets.iter().map(|target| target.identity.as_str()).collect();
     let contract = plan.instruction.contract.digest.map_or_else(|| "unnamed".to_owned(), |contract| contract.short());
     format!(
-        "Plan {digest} (number {}) moves records from '{}' to '{}', until {} at the latest. Its instruction records every item of GDPR \
-         art. 28(3)(a) to (h) with its place in the contract {contract}, signed for the controller by {}.",
+        "Plan {digest} (number {}) moves records from '{}' to '{}', until {} at the latest. Its instruction records \
+         every item of GDPR art. 28(3)(a) to (h) with its place in the contract {contract}, signed for the \
+         controller by {}.",
         plan.serial,
         plan.source.identity,
         targets.join("', '"),
@@ -188,8 +189,8 @@ fn ending(told: &mut Told<'_>) {
             told.signed(
                 recorded,
                 &format!(
-                    "The laboratory has what it wanted, over {reports} of what was reconciled; the history that the law \
-                     requires is held by {history}."
+                    "The laboratory has what it wanted, over {reports} of what was reconciled; the history that the \
+                     law requires is held by {history}."
                 ),
             );
         } else if let Act::Cancel { reason } = act {

@@ -113,8 +113,9 @@ pub(crate) fn draw(shown: &Shown<'_>) -> std::result::Result<String, std::fmt::E
     let id = shown.story.migration().id;
     let mark = if shown.story.pack.card.demonstration { " (demonstration)" } else { "" };
     Ok(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-         role=\"img\" font-family=\"Helvetica, Arial, sans-serif\">\n<title>Migration {id}{mark}: who did what, \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
+         height=\"{height}\" role=\"img\" font-family=\"Helvetica, Arial, sans-serif\">\n<title>Migration \
+         {id}{mark}: who did what, \
          when</title>\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"white\"/>\n{}</svg>\n",
         page.svg
     ))
@@ -237,7 +238,8 @@ fn rows(page: &mut Page, shown: &Shown<'_>) -> std::result::Result<Vec<(u64, f64
         let (what, who) = (format!("{}. {}", fact.number, phrase(&fact.act)), who(ledger, &fact.by));
         writeln!(
             page.svg,
-            r#"<text x="{LABELS}" y="{}" font-size="13" fill="{INK}"><tspan font-weight="bold">{}</tspan><tspan fill="{FAINT}">  {}</tspan></text>"#,
+            "<text x=\"{LABELS}\" y=\"{}\" font-size=\"13\" fill=\"{INK}\"><tspan font-weight=\"bold\">{}</tspan>\
+             <tspan fill=\"{FAINT}\">  {}</tspan></text>",
             y + 4.0,
             escaped(&cut(&what, 60)),
             escaped(&cut(&who, 60))
@@ -282,7 +284,8 @@ fn bars(page: &mut Page, shown: &Shown<'_>, rows: &[(u64, f64)]) -> Result {
         let (at, middle) = (x + 7.5, f64::midpoint(top, bottom));
         writeln!(
             page.svg,
-            r##"<text transform="translate({at} {middle}) rotate(-90)" font-size="9" fill="#4b2f66" text-anchor="middle">{name}</text>"##
+            "<text transform=\"translate({at} {middle}) rotate(-90)\" font-size=\"9\" fill=\"#4b2f66\" \
+             text-anchor=\"middle\">{name}</text>"
         )?;
         // Six bars fit; further ones stand where the first stood, and rounds that far apart do not overlap.
         x = if x > BARS + 55.0 { BARS } else { x + 13.0 };

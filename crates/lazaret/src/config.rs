@@ -27,8 +27,14 @@ pub(crate) struct ServerSettings {
     pub listen: String,
     /// How often deadlines are looked at.
     pub sweep_seconds: u64,
-    /// Where each value came from: `flag or environment`, `file` or `default`.
-    pub origins: [(&'static str, &'static str); 3],
+    /// Where each value came from: a flag, the environment, the file, or the default.
+    origins: [(&'static str, String); 4],
+}
+
+/// Whether a value that was given came by its flag or by its environment variable.
+pub(crate) fn given<V: AsRef<std::ffi::OsStr>>(value: Option<V>, variable: &str) -> String {
+    let same = value.is_some_and(|value| std::env::var_os(variable).is_some_and(|set| set == value.as_ref()));
+    if same { format!("environment {variable}") } else { "flag".to_owned() }
 }
 
 const LISTEN: &str = "127.0.0.1:8443";
@@ -54,15 +60,16 @@ impl ServerSettings {
     }
 
     fn layered(data: &Path, ring: Option<&PathBuf>, listen: Option<&str>, file: File) -> Result<Self> {
-        let origin = |given: bool, in_file: bool| match (given, in_file) {
-            (true, _) => "flag or environment",
-            (false, true) => "file",
-            (false, false) => "default",
-        };
+        let below = |in_file: bool| if in_file { "file" } else { "default" }.to_owned();
+        let ring_from =
+            if ring.is_some() { given(ring, "LAZARET_RING") } else { below(file.ring.is_some()) };
+        let listen_from =
+            if listen.is_some() { given(listen, "LAZARET_LISTEN") } else { below(file.listen.is_some()) };
         let origins = [
-            ("ring", origin(ring.is_some(), file.ring.is_some())),
-            ("listen", origin(listen.is_some(), file.listen.is_some())),
-            ("sweep_seconds", origin(false, file.sweep_seconds.is_some())),
+            ("data", given(Some(data), "LAZARET_DATA")),
+            ("ring", ring_from),
+            ("listen", listen_from),
+            ("sweep_seconds", below(file.sweep_seconds.is_some())),
         ];
         let ring = ring.cloned().or(file.ring).ok_or_else(|| {
             Refusal::new(
@@ -78,6 +85,11 @@ impl ServerSettings {
             sweep_seconds: file.sweep_seconds.unwrap_or(SWEEP_SECONDS),
             origins,
         })
+    }
+
+    /// Where the value of a key came from.
+    pub(crate) fn origin(&self, key: &str) -> String {
+        self.origins.iter().find(|(of, _)| *of == key).map_or_else(String::new, |(_, origin)| origin.clone())
     }
 
     /// As the file of a new server says it.

@@ -3,6 +3,7 @@
 
 mod cli;
 mod config;
+mod demo;
 mod exit;
 mod files;
 mod output;

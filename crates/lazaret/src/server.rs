@@ -177,7 +177,7 @@ pub(crate) async fn serve(
 }
 
 /// Over when the process is asked to stop.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     #[cfg(unix)]
     {
         let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {

@@ -3,8 +3,10 @@ use crate::Digest;
 const CONSONANTS: [char; 16] = ['b', 'd', 'f', 'g', 'h', 'j', 'k', 'l', 'm', 'n', 'p', 'r', 's', 't', 'v', 'z'];
 const VOWELS: [char; 4] = ['a', 'i', 'o', 'u'];
 
-/// The first 96 bits of a digest as six words that can be read out by telephone: proquints, 16 bits each (D. S.
-/// Wilkerson, "A Proposal for Proquints: Identifiers that are Readable, Spellable, and Pronounceable", arXiv:0901.4016).
+/// The first 96 bits of a digest as six words that can be read out by telephone: proquints, 16 bits each.
+///
+/// D. S. Wilkerson, "A Proposal for Proquints: Identifiers that are Readable, Spellable, and Pronounceable",
+/// arXiv:0901.4016.
 pub fn spoken(digest: &Digest) -> String {
     let words = digest.0.chunks(2).take(6).map(|pair| {
         let bits = pair.iter().fold(0_u16, |bits, byte| (bits << 8) | u16::from(*byte));

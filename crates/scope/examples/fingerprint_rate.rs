@@ -1,4 +1,5 @@
-//! How long one core takes to fingerprint a row of 15 columns: `cargo run --release -p scope --example fingerprint_rate`.
+//! How long one core takes to fingerprint a row of 15 columns.
+//! `cargo run --release -p scope --example fingerprint_rate`.
 #![expect(clippy::print_stdout, reason = "a measurement is printed")]
 
 use std::sync::Arc;

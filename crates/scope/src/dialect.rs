@@ -22,8 +22,8 @@ impl Dialect {
     /// The name between the quotation marks of the dialect, so that no name can be read as SQL.
     ///
     /// # Errors
-    /// A refusal for a name that is empty, longer than 256 bytes, or holds a control character: no quoting makes it safe
-    /// everywhere.
+    /// A refusal for a name that is empty, longer than 256 bytes, or holds a control character: no quoting makes it
+    /// safe everywhere.
     pub fn quote(&self, identifier: &str) -> Result<String> {
         if identifier.is_empty() || identifier.len() > IDENTIFIER_BYTES_MAX || identifier.chars().any(char::is_control)
         {

@@ -26,7 +26,7 @@ pub struct Draft {
 /// A refusal when a name cannot be quoted or occurs twice.
 pub fn draft(tables: &[SourceTable], account: &str) -> Result<Draft> {
     let mut file = String::from(
-        "# A draft: everything stays. Move what the new system needs from leave to take; each table needs something in take.\n\
+        "# A draft: everything stays. Move what the new system needs from leave to take; each table needs one.\n\
          # Remove the tables that are not needed at all.\n",
     );
     for table in tables {

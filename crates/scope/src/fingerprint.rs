@@ -82,20 +82,24 @@ impl Bound {
     fn hashes(&self, batch: &RecordBatch, mut each: impl FnMut(Option<&[u8; 32]>, &[u8; 32])) -> Result<()> {
         let columns = row::columns(&self.table, &self.schema, &self.kinds, batch)?;
         let keys: Vec<_> = self.key_places.iter().filter_map(|place| columns.get(*place)).collect();
-        let mut written = vec![Vec::with_capacity(256); AT_ONCE];
+        let mut written = vec![Vec::new(); AT_ONCE];
         let mut hashed = [None; AT_ONCE];
         for from in (0..batch.num_rows()).step_by(AT_ONCE) {
             let many = batch.num_rows().saturating_sub(from).min(AT_ONCE);
             let rows = written.get_mut(..many).unwrap_or_default();
             rows.iter_mut().for_each(Vec::clear);
             if !keys.is_empty() {
-                keys.iter().for_each(|key| row::push(rows, key, from));
+                for key in &keys {
+                    row::push(rows, key, from);
+                }
                 for (row, hash) in rows.iter_mut().zip(&mut hashed) {
                     *hash = Some(blake3::keyed_hash(&self.bucket, row));
                     row.clear();
                 }
             }
-            columns.iter().for_each(|column| row::push(rows, column, from));
+            for column in &columns {
+                row::push(rows, column, from);
+            }
             for (row, key) in rows.iter().zip(&hashed) {
                 each(key.as_ref().map(blake3::Hash::as_bytes), blake3::keyed_hash(&self.row, row).as_bytes());
             }
@@ -352,8 +356,8 @@ pub struct RowDigest {
     pub row: [u8; 32],
 }
 
-/// The digest of each row of a batch, in its order. To find the rows that differ, list the rows of the differing buckets
-/// on both sides and compare.
+/// The digest of each row of a batch, in its order. To find the rows that differ, list the rows of the differing
+/// buckets on both sides and compare.
 ///
 /// # Errors
 /// A fault when the batch is not in the table's target schema.

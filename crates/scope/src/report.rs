@@ -62,8 +62,8 @@ impl Report {
     /// Whether the scope may be approved as far as this report shows.
     ///
     /// # Errors
-    /// A refusal when it is a report about another scope, or when a predicate singles out fewer than 50 rows of a larger
-    /// table without a written reason.
+    /// A refusal when it is a report about another scope, or when a predicate singles out fewer than 50 rows of a
+    /// larger table without a written reason.
     pub fn check(&self, scope: &Scope) -> Result<()> {
         let reported: BTreeSet<&str> = self.tables.iter().map(|line| line.name.as_str()).collect();
         let scoped: BTreeSet<&str> = scope.tables().iter().map(|table| table.name.as_str()).collect();

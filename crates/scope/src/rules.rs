@@ -186,8 +186,10 @@ leave = ["a"]"#,
     fn an_exists_that_leads_nowhere_or_in_a_circle_is_refused() {
         let pair = |first: &str, second: &str| {
             format!(
-                "[[table]]\nname = \"a\"\ntake = [{{ column = \"k\", type = \"int64\" }}]\nwhere = \"exists in {first} (k = k)\"\n\
-                 [[table]]\nname = \"b\"\ntake = [{{ column = \"k\", type = \"{second}\" }}]\nwhere = \"exists in a (k = k)\"\n"
+                "[[table]]\nname = \"a\"\ntake = [{{ column = \"k\", type = \"int64\" }}]\n\
+                 where = \"exists in {first} (k = k)\"\n\
+                 [[table]]\nname = \"b\"\ntake = [{{ column = \"k\", type = \"{second}\" }}]\n\
+                 where = \"exists in a (k = k)\"\n"
             )
         };
         assert_eq!(refused(&pair("c", "int64")), Code(307));

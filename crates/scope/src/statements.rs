@@ -89,7 +89,8 @@ pub fn target_ddl(scope: &Scope, dialect: Dialect) -> Result<String> {
     line(
         &mut out,
         &format!(
-            "CREATE TABLE {MARKER_TABLE} (\n  consignment {} NOT NULL,\n  target_table {} NOT NULL,\n  attempt {whole} NOT NULL,\n  \
+            "CREATE TABLE {MARKER_TABLE} (\n  consignment {} NOT NULL,\n  target_table {} NOT NULL,\n  \
+             attempt {whole} NOT NULL,\n  \
              row_count {whole} NOT NULL,\n  PRIMARY KEY (consignment, target_table)\n);",
             text(32),
             text(128)

@@ -1,4 +1,5 @@
-//! The transforms: charset, trim, `null_if`, map, cast, in this order, each counted. Everything else is carried as it is.
+//! The transforms: charset, trim, `null_if`, map, cast, in this order, each counted.
+//! Everything else is carried as it is.
 
 use std::borrow::Cow;
 use std::str::FromStr;

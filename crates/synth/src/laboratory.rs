@@ -220,7 +220,7 @@ pub fn digest(path: &Path) -> Result<Digest> {
 
 /// `SQLite`'s own message can hold a value, so only its kind is kept.
 #[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
-fn sqlite(error: rusqlite::Error) -> Trouble {
+pub(crate) fn sqlite(error: rusqlite::Error) -> Trouble {
     let kind = error.sqlite_error_code().map_or_else(|| "no SQLite code".to_owned(), |code| format!("{code:?}"));
     Fault::new(Code(1103), Retry::Never, format!("SQLite could not make or read the laboratory ({kind})")).into()
 }

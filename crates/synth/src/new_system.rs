@@ -1,5 +1,11 @@
 //! The scope file that fits the made laboratory, and the new system that it moves to.
 
+use std::path::Path;
+
+use lexicon::{Code, Refusal, Result};
+use rusqlite::Connection;
+
+use crate::laboratory::sqlite;
 use crate::patient::PATIENT;
 use crate::request::{PRESCRIBER, REQUEST, RESULT};
 
@@ -25,4 +31,22 @@ pub fn scope_toml() -> String {
 /// writes.
 pub fn target_ddl() -> String {
     [&PRESCRIBER.target_ddl(), &PATIENT.target_ddl(), &REQUEST.target_ddl(), &RESULT.target_ddl(), MARKER].concat()
+}
+
+/// Makes the empty new system as a new `SQLite` file at `path`.
+///
+/// # Errors
+/// A refusal when there is a file at `path` already; a fault when `SQLite` fails.
+pub fn new_system(path: &Path) -> Result<()> {
+    if path.exists() {
+        return Err(Refusal::new(
+            Code(1110),
+            "there is a file already where the new system would be made",
+            "Name a file that does not exist.",
+        )
+        .into());
+    }
+    let connection = Connection::open(path).map_err(sqlite)?;
+    connection.execute_batch(&target_ddl()).map_err(sqlite)?;
+    connection.close().map_err(|(_, error)| sqlite(error))
 }

@@ -51,10 +51,8 @@ fn once_a_recipient_has_had_both_nothing_is_said_to_bind_it() {
     assert_eq!(round.reach, Reach::RecipientHadBoth);
     assert_eq!(
         round.wording,
-        [
-            "A recipient has had both shares. Once a recipient has had both, nothing binds a recipient that keeps keys or \
-          rows."
-        ]
+        ["A recipient has had both shares. Once a recipient has had both, nothing binds a recipient that keeps \
+          keys or rows."]
     );
 }
 

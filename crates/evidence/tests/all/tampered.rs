@@ -269,10 +269,8 @@ fn acts_since_a_key_was_in_other_hands_are_pointed_out() {
     let verdict = verify(&read(&write(&tale.pack()).unwrap()).unwrap(), &CAST.roots()).unwrap();
     assert_eq!(
         verdict.warnings,
-        [
-            "The certificate of Élise Noël was taken back as compromised since 2026-03-02 08:00:00 UTC; facts 8, 11, 12, \
-          16 rest on it."
-        ]
+        ["The certificate of Élise Noël was taken back as compromised since 2026-03-02 08:00:00 UTC; facts 8, 11, \
+          12, 16 rest on it."]
     );
     assert_eq!(tale.ledger.migration().consignments.first().unwrap().id, ROUND);
 }

@@ -2,6 +2,7 @@
 
 mod consignment;
 mod context;
+mod demo;
 mod migration;
 mod organisation;
 mod passing;
@@ -49,7 +50,7 @@ pub(crate) struct Global {
 #[derive(Subcommand)]
 enum Command {
     /// What waits for me, why, until when, and the exact command
-    Next(rest::Next),
+    Next(next::Next),
     /// Make a server: its data folder, key ring, keys and certificate
     Init(serving::Init),
     /// Serve
@@ -63,10 +64,10 @@ enum Command {
     /// Pin an organisation's root on this device, or admit it on a server
     Trust(person::Trust),
     /// Hold this device's key in memory for a while
-    Unlock(rest::Unlock),
+    Unlock(unlock::Unlock),
     /// The allow-list of what leaves the old system
     #[command(subcommand)]
-    Scope(rest::Scope),
+    Scope(scope::Scope),
     /// Migrations: plan, approvals, deadline, end
     #[command(subcommand)]
     Migration(migration::Migration),
@@ -83,17 +84,17 @@ enum Command {
     Migrate(passing::Migrate),
     /// The server's journal
     #[command(subcommand)]
-    Journal(rest::Journal),
+    Journal(journal::Journal),
     /// The evidence of a migration
     #[command(subcommand)]
-    Evidence(rest::Evidence),
+    Evidence(evidence::Evidence),
     /// Make a synthetic old system
-    Synth(rest::Synth),
+    Synth(synth::Synth),
     /// A whole migration between two synthetic parties on this machine
-    Demo(rest::Demo),
+    Demo(demo::Demo),
     /// What is configured
     #[command(subcommand)]
-    Config(rest::Config),
+    Config(config::Config),
 }
 
 pub(crate) async fn run(cli: Cli, _printer: &Printer) -> Result<Done> {

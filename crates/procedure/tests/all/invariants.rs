@@ -181,7 +181,8 @@ fn nothing_begins_without_two_approvals(history: &[Fact], fact: &Fact) {
     assert!(approving.iter().any(|signer| signer.root() == laboratory()), "nobody of the laboratory approved");
     let of_plan = |id: ConsignmentId, plan: Digest| {
         since.iter().any(|fact| {
-            matches!(&fact.act, Act::OpenConsignment { consignment, plan: own, .. } if *consignment == id && *own == plan)
+            let opened = fact.act.consignment() == Some(id);
+            opened && matches!(&fact.act, Act::OpenConsignment { plan: own, .. } if *own == plan)
         })
     };
     match &fact.act {

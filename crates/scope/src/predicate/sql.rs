@@ -1,7 +1,7 @@
 //! A predicate as SQL that decides exactly as the evaluation on batches does.
 //!
-//! Text is compared by bytes: `COLLATE "C"` in `PostgreSQL`, `BINARY` of the UTF-8 form in `MariaDB`, `COLLATE BINARY` in
-//! `SQLite`. `SQLite` columns can hold any type, so each operand there is guarded: a value of another type counts as
+//! Text is compared by bytes: `COLLATE "C"` in `PostgreSQL`, `BINARY` of the UTF-8 form in `MariaDB`, `COLLATE BINARY`
+//! in `SQLite`. `SQLite` columns can hold any type, so each operand there is guarded: a value of another type counts as
 //! null, and [`misfit`] finds it. `MariaDB`'s `0000-00-00` and its like count as null in comparisons.
 
 use lexicon::Result;
@@ -123,7 +123,8 @@ impl Compiler<'_> {
             Dialect::MariaDb => Ok(match kind {
                 Kind::Text => format!("CAST(CONVERT({quoted} USING utf8mb4) AS BINARY)"),
                 Kind::Date | Kind::Timestamp | Kind::TimestampTz => format!(
-                    "CASE WHEN YEAR({quoted}) > 0 AND MONTH({quoted}) > 0 AND DAYOFMONTH({quoted}) > 0 THEN {quoted} END"
+                    "CASE WHEN YEAR({quoted}) > 0 AND \
+                     MONTH({quoted}) > 0 AND DAYOFMONTH({quoted}) > 0 THEN {quoted} END"
                 ),
                 Kind::Bool
                 | Kind::Int64

@@ -37,7 +37,8 @@ fn odd(kind: &str, predicate: &str, values: &str) -> (Vec<i64>, i64) {
     let connection = Connection::open_in_memory().unwrap();
     connection.execute_batch(&format!("CREATE TABLE main (id integer, x); INSERT INTO main VALUES {values}")).unwrap();
     let toml = format!(
-        "[[table]]\nname = \"main\"\ntake = [{{ column = \"id\", type = \"int64\" }}, {{ column = \"x\", type = \"{kind}\" }}]\n\
+        "[[table]]\nname = \"main\"\ntake = [{{ column = \"id\", type = \"int64\" }}, \
+         {{ column = \"x\", type = \"{kind}\" }}]\n\
          where = {}",
         toml::Value::String(predicate.to_owned())
     );

@@ -114,8 +114,10 @@ impl World {
             self.columns.iter().filter(|column| column.take.is_empty()).map(|column| format!("\"{}\"", column.name));
         let text = toml::Value::String(predicate.to_string());
         let toml = format!(
-            "[[table]]\nname = \"main\"\ntake = [{{ column = \"id\", type = \"int64\" }}, {}]\nleave = [{}]\nwhere = {text}\n\
-             [[table]]\nname = \"o\"\ntake = [{{ column = \"k\", type = \"int64\" }}, {{ column = \"kt\", type = \"text\" }}]\n\
+            "[[table]]\nname = \"main\"\ntake = [{{ column = \"id\", type = \"int64\" }}, {}]\nleave = [{}]\n\
+             where = {text}\n\
+             [[table]]\nname = \"o\"\ntake = [{{ column = \"k\", type = \"int64\" }}, \
+             {{ column = \"kt\", type = \"text\" }}]\n\
              leave = [\"w\"]\nwhere = \"w >= 1 and not w = 3 or exists in p (k = k)\"\n\
              [[table]]\nname = \"p\"\ntake = [{{ column = \"k\", type = \"int64\" }}]\n",
             taken.collect::<Vec<_>>().join(", "),

@@ -1,0 +1,170 @@
+//! The one folder in which a demonstration happens.
+
+use std::path::{Path, PathBuf};
+
+use lexicon::{Code, Entropy, Fault, Refusal, Result, Retry};
+
+use super::figures::hex;
+
+/// Where everything lies. What the parties name to each other is relative to it, so that what is shown can be typed.
+#[derive(Clone, Debug)]
+pub(super) struct Ground {
+    dir: PathBuf,
+}
+
+/// The server's data folder, and the copy of it that somebody made in the middle.
+pub(super) const SERVER: &str = "server";
+pub(super) const SERVER_COPY: &str = "copy-of-server";
+/// The key ring, outside the server's data folder.
+pub(super) const RING: &str = "ring";
+/// What the search practises on; gone at the end.
+pub(super) const PRACTICE: &str = "practice";
+pub(super) const OLD: &str = "old/old.sqlite";
+pub(super) const NEW: &str = "new/new.sqlite";
+pub(super) const SCOPE: &str = "old/scope.toml";
+pub(super) const EVIDENCE: &str = "evidence.zip";
+pub(super) const CERTIFICATE: &str = "certificate.json";
+
+const FOLDERS: [&str; 7] = ["old", "new", "secrets", "homes", "papers", "logs", "temporary"];
+
+impl Ground {
+    /// Makes the folder, for its owner only; one that holds something already is not used.
+    pub(super) fn make(named: Option<&Path>, entropy: &dyn Entropy) -> Result<Self> {
+        let dir = match named {
+            Some(dir) => std::path::absolute(dir).map_err(|error| unusable(dir, &error))?,
+            None => std::env::temp_dir().join(format!("lazaret-demo-{}", hex(&entropy.bytes::<4>()?))),
+        };
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&dir).map_err(|error| unusable(&dir, &error))?;
+        let mut entries = std::fs::read_dir(&dir).map_err(|error| unusable(&dir, &error))?;
+        if entries.next().is_some() {
+            return Err(Refusal::new(
+                Code(1093),
+                format!("the folder {} is not empty", dir.display()),
+                "Name a folder that is new or empty: a demonstration touches nothing that exists.",
+            )
+            .into());
+        }
+        let ground = Self { dir };
+        for folder in FOLDERS {
+            builder.create(ground.path(folder)).map_err(|error| unusable(&ground.path(folder), &error))?;
+        }
+        Ok(ground)
+    }
+
+    /// All of it.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// One place in it.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// A database as `--source` and `--target` take it.
+    pub(super) fn database(&self, name: &str) -> String {
+        format!("sqlite:{}", self.path(name).display())
+    }
+
+    /// Everything in it but what lies under the old and the new system's own names, their journals included.
+    pub(super) fn besides_the_databases(&self) -> Result<Vec<PathBuf>> {
+        let (old, new) = (self.path(OLD), self.path(NEW));
+        let mut found = Vec::new();
+        for path in entries(&self.dir)? {
+            if path == self.path("old") || path == self.path("new") {
+                let inside = entries(&path)?.into_iter();
+                found.extend(inside.filter(|path| !belongs(path, &old) && !belongs(path, &new)));
+            } else {
+                found.push(path);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The new system's database with its journals.
+    pub(super) fn new_system(&self) -> Result<Vec<PathBuf>> {
+        let new = self.path(NEW);
+        Ok(entries(&self.path("new"))?.into_iter().filter(|path| belongs(path, &new)).collect())
+    }
+
+    /// Copies the server's data folder as it is at this moment, without the key ring, as a backup would.
+    pub(super) fn copy_server(&self) -> Result<Copied> {
+        let mut copied = Copied::default();
+        let mut left = vec![(self.path(SERVER), self.path(SERVER_COPY))];
+        while let Some((from, to)) = left.pop() {
+            std::fs::create_dir(&to).map_err(|error| unusable(&to, &error))?;
+            for path in entries(&from)? {
+                let beside = to.join(path.file_name().unwrap_or_default());
+                if path.is_dir() {
+                    left.push((path, beside));
+                } else {
+                    let bytes = std::fs::copy(&path, &beside).map_err(|error| unusable(&path, &error))?;
+                    copied.files = copied.files.saturating_add(1);
+                    copied.bytes = copied.bytes.saturating_add(bytes);
+                }
+            }
+        }
+        Ok(copied)
+    }
+}
+
+/// What a copy holds.
+#[derive(Default)]
+pub(super) struct Copied {
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+}
+
+/// Whether a file is this database, or one that `SQLite` puts beside it.
+fn belongs(path: &Path, database: &Path) -> bool {
+    let (name, stem) = (path.file_name().unwrap_or_default(), database.file_name().unwrap_or_default());
+    let behind = name.as_encoded_bytes().strip_prefix(stem.as_encoded_bytes());
+    behind.is_some_and(|behind| [&b""[..], b"-wal", b"-shm", b"-journal"].contains(&behind))
+}
+
+/// What a folder holds, by name.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let listed = std::fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    let mut paths: Vec<PathBuf> = listed.map_err(|error| unusable(folder, &error))?;
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+pub(super) fn unusable(path: &Path, error: &std::io::Error) -> Fault {
+    Fault::new(Code(1094), Retry::Never, format!("{} cannot be used: {}", path.display(), error.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_databases_and_their_journals_are_left_out_of_the_search() {
+        let folder = tempfile::tempdir().unwrap();
+        let ground = Ground::make(Some(&folder.path().join("fresh")), &lexicon::SystemEntropy::new()).unwrap();
+        for name in [OLD, SCOPE, "old/old.sqlite.bak", NEW, "new/new.sqlite-journal", "new/notes.txt", "papers/plan"] {
+            crate::files::write_new(&ground.path(name), b"x").unwrap();
+        }
+        let searched = ground.besides_the_databases().unwrap();
+        for name in [SCOPE, "old/old.sqlite.bak", "new/notes.txt", "papers", "homes", "logs", "temporary"] {
+            assert!(searched.contains(&ground.path(name)), "{name}");
+        }
+        for name in [OLD, NEW, "new/new.sqlite-journal", "old", "new"] {
+            assert!(!searched.contains(&ground.path(name)), "{name}");
+        }
+        assert_eq!(ground.new_system().unwrap(), [ground.path(NEW), ground.path("new/new.sqlite-journal")]);
+    }
+
+    #[test]
+    fn a_folder_that_holds_something_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        crate::files::write_new(&folder.path().join("mine"), b"x").unwrap();
+        let refused = Ground::make(Some(folder.path()), &lexicon::SystemEntropy::new()).unwrap_err();
+        assert_eq!(refused.code(), Code(1093));
+        assert_eq!(entries(folder.path()).unwrap(), [folder.path().join("mine")]);
+    }
+}

@@ -1,0 +1,281 @@
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use desk::organisation::Organisation;
+use desk::{Desk, Home, KeyHolder, enrol};
+use lexicon::{Clock, Digest, Entropy, FixedClock, PersonId, SystemClock, SystemEntropy, hours_after};
+use office::{Furniture, Office};
+use people::{Passphrase, Person, Role, SigningKey};
+use registry::Registry;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use vault::{DiskShelf, LocalRing, Secret};
+use wire::ServerCard;
+use zeroize::Zeroizing;
+
+/// The five persons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Name {
+    /// Of the laboratory; decides.
+    Controller,
+    /// Of the laboratory; extracts.
+    Operator,
+    /// Of the vendor; writes the plan.
+    Engineer,
+    /// Of the vendor; approves.
+    Approver,
+    /// Of the vendor; loads.
+    Recipient,
+}
+
+/// The two organisations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Party {
+    /// The controller's.
+    Laboratory,
+    /// The processor's.
+    Vendor,
+}
+
+impl Name {
+    /// All five.
+    pub const ALL: [Self; 5] = [Self::Controller, Self::Operator, Self::Engineer, Self::Approver, Self::Recipient];
+
+    /// Of which organisation.
+    pub fn party(self) -> Party {
+        if matches!(self, Self::Controller | Self::Operator) { Party::Laboratory } else { Party::Vendor }
+    }
+
+    fn role(self) -> Role {
+        match self {
+            Self::Controller => Role::Controller,
+            Self::Operator => Role::Operator,
+            Self::Engineer => Role::Engineer,
+            Self::Approver => Role::Approver,
+            Self::Recipient => Role::Recipient,
+        }
+    }
+
+    fn called(self) -> &'static str {
+        match self {
+            Self::Controller => "Claire Le Goff",
+            Self::Operator => "Yann Kerbrat",
+            Self::Engineer => "Ines Moreau",
+            Self::Approver => "Paul Lambert",
+            Self::Recipient => "Sofia Nunes",
+        }
+    }
+}
+
+/// The secrets of the server, as `server.key` would hold them.
+struct Secrets {
+    ring: [u8; 32],
+    signing: [u8; 32],
+    identity: (String, String),
+}
+
+/// A server, its door, two organisations and five persons, all in one temporary folder.
+pub struct World {
+    /// Everything lies in here.
+    pub dir: TempDir,
+    /// The story's time, the server's and everybody's.
+    pub clock: Arc<FixedClock>,
+    /// How the server is known.
+    pub card: ServerCard,
+    /// The office, while the server is up.
+    pub office: Option<Arc<Office>>,
+    secrets: Secrets,
+    organisations: BTreeMap<Party, Organisation>,
+    serving: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+/// Everybody's.
+pub(crate) fn passphrase() -> Passphrase {
+    Passphrase::new("a passphrase of the drill")
+}
+
+pub(crate) fn entropy() -> Arc<dyn Entropy> {
+    Arc::new(SystemEntropy::new())
+}
+
+impl World {
+    /// A server that is up, five persons who are enrolled, and nothing else.
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FixedClock::new(SystemClock.now()));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let identity = doors::make_identity(&["127.0.0.1".to_owned()]).unwrap();
+        let random = SystemEntropy::new();
+        let entropy_ref: &dyn Entropy = &random;
+        let signing: [u8; 32] = entropy_ref.bytes().unwrap();
+        let key = SigningKey::from_seed(Zeroizing::new(signing)).unwrap();
+        let card = ServerCard {
+            url: format!("https://{}", listener.local_addr().unwrap()),
+            fingerprint: identity.fingerprint().unwrap(),
+            origin: "127.0.0.1/journal/drill".to_owned(),
+            key: key.public(),
+            demonstration: true,
+        };
+        let secrets = Secrets {
+            ring: entropy_ref.bytes().unwrap(),
+            signing,
+            identity: (identity.certificate_pem, identity.key_pem),
+        };
+        std::fs::create_dir_all(dir.path().join("server")).unwrap();
+        let organisations = BTreeMap::new();
+        let mut world = Self { dir, clock, card, office: None, secrets, organisations, serving: None };
+        world.found();
+        world.serve_on(listener);
+        for organisation in world.organisations.values() {
+            world.office().admit_root(organisation.root()).await.unwrap();
+        }
+        for name in Name::ALL {
+            world.enrol(name).await;
+        }
+        world
+    }
+
+    fn found(&mut self) {
+        for (party, name) in [(Party::Laboratory, "Laboratoire des Halles"), (Party::Vendor, "Editeur Biolog")] {
+            let folder = self.path(&format!("{party:?}"));
+            let made = Organisation::create(&folder, name, &passphrase(), entropy().as_ref()).unwrap();
+            self.organisations.insert(party, made);
+        }
+    }
+
+    /// A path in the world's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The server's data folder: what a thief or a backup would have.
+    pub fn server_folder(&self) -> PathBuf {
+        self.path("server")
+    }
+
+    /// The key ring's folder.
+    pub fn ring_folder(&self) -> PathBuf {
+        self.path("ring")
+    }
+
+    /// An organisation with its root key.
+    pub fn organisation(&self, party: Party) -> &Organisation {
+        self.organisations.get(&party).unwrap()
+    }
+
+    /// The office of the server that is up.
+    pub fn office(&self) -> &Arc<Office> {
+        self.office.as_ref().unwrap()
+    }
+
+    /// The key that signs facts: what a hostile server has.
+    pub fn server_key(&self) -> SigningKey {
+        SigningKey::from_seed(Zeroizing::new(self.secrets.signing)).unwrap()
+    }
+
+    /// The office over a data folder and a ring folder, with the server's real secrets and the story's clock.
+    ///
+    /// # Errors
+    /// As [`Office::open`] and the rooms below it.
+    pub fn open_office(&self, data: &Path, ring: &Path) -> lexicon::Result<Office> {
+        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let ring = LocalRing::open(ring, Secret::new(self.secrets.ring.to_vec())?, data, Arc::clone(&clock), entropy())?;
+        Office::open(Furniture {
+            registry: Registry::open(&data.join("registry.sqlite"))?,
+            ring: Arc::new(ring),
+            shelf: Arc::new(DiskShelf::open(&data.join("shelf"))?),
+            key: self.server_key(),
+            card: self.card.clone(),
+            clock,
+            entropy: entropy(),
+        })
+    }
+
+    fn serve_on(&mut self, listener: TcpListener) {
+        let office = Arc::new(self.open_office(&self.server_folder(), &self.ring_folder()).unwrap());
+        let identity = doors::Identity {
+            certificate_pem: self.secrets.identity.0.clone(),
+            key_pem: self.secrets.identity.1.clone(),
+        };
+        self.office = Some(Arc::clone(&office));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(async move {
+            let shut = async move {
+                // A world that is dropped stops its server too.
+                drop(stopped.await);
+            };
+            doors::serve(office, listener, &identity, shut).await.unwrap();
+        });
+        self.serving = Some((stop, serving));
+    }
+
+    /// Stops the server as a power cut would leave it: nothing in memory survives, files do.
+    pub async fn stop(&mut self) {
+        if let Some((stop, serving)) = self.serving.take() {
+            drop(stop);
+            serving.abort();
+            drop(serving.await);
+        }
+        if let Some(office) = self.office.take() {
+            // The ring's lock is held as long as a request still runs.
+            while Arc::strong_count(&office) > 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Starts the server again on its folders and its address.
+    pub fn restart(&mut self) {
+        let address = self.card.url.trim_start_matches("https://").to_owned();
+        self.serve_on(TcpListener::bind(address).unwrap());
+    }
+
+    async fn enrol(&self, name: Name) {
+        let now = self.clock.now();
+        let organisation = self.organisation(name.party());
+        let person = Person { id: PersonId::draw(entropy().as_ref()).unwrap(), name: name.called().to_owned() };
+        let roles = [name.role()].into();
+        let until = hours_after(now, 24);
+        let invitation = organisation.invite(person, roles, self.card.clone(), until, now, entropy().as_ref()).unwrap();
+        let home = Home::create(&self.home(name)).unwrap();
+        let request = enrol::answer(&home, &invitation, "laptop", &passphrase(), entropy().as_ref(), now).unwrap();
+        let certificate = organisation.certify(&request, &invitation, now).unwrap();
+        enrol::accept(&home, &certificate, now).unwrap();
+        for organisation in self.organisations.values() {
+            home.trust(organisation.root()).unwrap();
+        }
+        self.desk(name).present().await.unwrap();
+    }
+
+    /// The folder of a person's device.
+    pub fn home(&self, name: Name) -> PathBuf {
+        self.path("homes").join(format!("{name:?}"))
+    }
+
+    /// A person's desk, opened afresh from their folder.
+    pub fn desk(&self, name: Name) -> Desk {
+        let home = Home::open(&self.home(name)).unwrap();
+        let keeper = KeyHolder::unlock(&home, &passphrase()).unwrap();
+        Desk::open(home, Arc::new(keeper), Arc::clone(&self.clock) as Arc<dyn Clock>, entropy()).unwrap()
+    }
+
+    /// A person's desk that speaks over another transport than the true one: a server that lies.
+    pub fn desk_over(&self, name: Name, transport: Arc<dyn wire::Transport>) -> Desk {
+        let home = Home::open(&self.home(name)).unwrap();
+        let keeper = KeyHolder::unlock(&home, &passphrase()).unwrap();
+        Desk::over(transport, home, Arc::new(keeper), Arc::clone(&self.clock) as Arc<dyn Clock>, entropy()).unwrap()
+    }
+
+    /// Moves everybody's clock on.
+    pub fn pass_hours(&self, hours: i64) {
+        self.clock.set(hours_after(self.clock.now(), hours));
+    }
+
+    /// SHA-256 of a certificate's payload: what names a person's device.
+    pub fn certificate(&self, name: Name) -> Digest {
+        Home::open(&self.home(name)).unwrap().certificate().unwrap().0
+    }
+}
