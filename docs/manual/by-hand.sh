@@ -47,7 +47,8 @@ echo "vendor:     $vendor"
 on_server trust laboratory/organisation.json --data server --words "$laboratory"
 on_server trust vendor/organisation.json --data server --words "$vendor"
 
-on_server serve --data server 2> server.log &
+# Not through on_server: a function in the background is a shell of its own, and ending that would leave the server.
+"$lazaret" --passphrase-file secrets/server serve --data server 2> server.log &
 server=$!
 trap 'kill "$server" 2> /dev/null || true; wait "$server" 2> /dev/null || true' EXIT
 for _ in $(seq 100); do grep -q Serving server.log && break; sleep 0.1; done
@@ -82,13 +83,13 @@ report = "report.json"
 extracting = ["operator.certificate"]
 loading = ["recipient.certificate"]
 [source]
-identity = "$(field identity < papers/source.json)"
-schema = "$(field schema < papers/source.json)"
+identity = "$(field source.identity < papers/source.json)"
+schema = "$(field source.schema < papers/source.json)"
 live = false
 [[target]]
 kinds = ["full", "delta"]
-identity = "$(field identity < papers/target.json)"
-schema = "$(field schema < papers/target.json)"
+identity = "$(field target.identity < papers/target.json)"
+schema = "$(field target.schema < papers/target.json)"
 [[allowed]]
 kind = "full"
 count_max = 2

@@ -7,7 +7,9 @@
 
 mod paper;
 mod steps;
+mod systems;
 mod world;
 
 pub use paper::{instruction, scope_report};
-pub use world::{Name, Party, World};
+pub use systems::{Round, Systems};
+pub use world::{Name, Party, World, entropy, passphrase};

@@ -36,7 +36,13 @@ impl World {
     }
 
     /// A plan for this source and target, with the documents that it names.
-    pub async fn plan(&self, id: MigrationId, scope: &str, source: &dyn Source, sink: &dyn Sink) -> (Plan, Vec<Vec<u8>>) {
+    pub async fn plan(
+        &self,
+        id: MigrationId,
+        scope: &str,
+        source: &dyn Source,
+        sink: &dyn Sink,
+    ) -> (Plan, Vec<Vec<u8>>) {
         let now = self.clock.now();
         let parsed = Scope::parse(scope).unwrap();
         let report = scope_report(source, &parsed, now).await;
@@ -112,7 +118,8 @@ impl World {
         self.act(Name::Operator, plan.migration, act).await.unwrap();
         let desk = self.desk(Name::Recipient);
         let secret = passphrase();
-        let errand = Errand { desk: &desk, passphrase: &secret, migration: plan.migration, consignment, progress: &Quiet };
+        let errand =
+            Errand { desk: &desk, passphrase: &secret, migration: plan.migration, consignment, progress: &Quiet };
         passage::offer(&errand).await.unwrap();
         consignment
     }
@@ -124,7 +131,8 @@ impl World {
     pub async fn extract(&self, plan: &Plan, consignment: ConsignmentId, source: &dyn Source) -> Result<Manifest> {
         let desk = self.desk(Name::Operator);
         let secret = passphrase();
-        let errand = Errand { desk: &desk, passphrase: &secret, migration: plan.migration, consignment, progress: &Quiet };
+        let errand =
+            Errand { desk: &desk, passphrase: &secret, migration: plan.migration, consignment, progress: &Quiet };
         passage::extract(&errand, source, entropy()).await
     }
 
@@ -143,7 +151,14 @@ impl World {
         self.desk(Name::Controller).act(plan.migration, &mut build, &[]).await?;
         let desk = self.desk(Name::Operator);
         let secret = passphrase();
-        passage::hand_over(&Errand { desk: &desk, passphrase: &secret, migration: plan.migration, consignment, progress: &Quiet }).await
+        passage::hand_over(&Errand {
+            desk: &desk,
+            passphrase: &secret,
+            migration: plan.migration,
+            consignment,
+            progress: &Quiet,
+        })
+        .await
     }
 
     /// The recipient loads.
@@ -153,7 +168,8 @@ impl World {
     pub async fn load(&self, plan: &Plan, consignment: ConsignmentId, sink: &dyn Sink) -> Result<LoadReport> {
         let desk = self.desk(Name::Recipient);
         let secret = passphrase();
-        let errand = Errand { desk: &desk, passphrase: &secret, migration: plan.migration, consignment, progress: &Quiet };
+        let errand =
+            Errand { desk: &desk, passphrase: &secret, migration: plan.migration, consignment, progress: &Quiet };
         passage::load(&errand, sink).await
     }
 
@@ -163,7 +179,8 @@ impl World {
     /// Whatever the desk or the server said.
     pub async fn sign_off(&self, plan: &Plan) -> Result<()> {
         let mut build = |migration: &Migration| {
-            let reports = migration.consignments.iter().filter_map(|round| round.outcome.as_ref()).map(|outcome| outcome.digest);
+            let reports =
+                migration.consignments.iter().filter_map(|round| round.outcome.as_ref()).map(|outcome| outcome.digest);
             Ok(Act::SignOff { reports: reports.collect(), history: History::Target })
         };
         self.desk(Name::Controller).act(plan.migration, &mut build, &[]).await.map(|_| ())
@@ -173,7 +190,12 @@ impl World {
     ///
     /// # Errors
     /// Whatever the passage said.
-    pub async fn destroy_part(&self, name: Name, id: MigrationId, more: &[Vec<u8>]) -> Result<Vec<passage::PartReport>> {
+    pub async fn destroy_part(
+        &self,
+        name: Name,
+        id: MigrationId,
+        more: &[Vec<u8>],
+    ) -> Result<Vec<passage::PartReport>> {
         passage::destroy_part(&self.desk(name), &passphrase(), id, more).await
     }
 }

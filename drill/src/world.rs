@@ -49,7 +49,8 @@ impl Name {
         if matches!(self, Self::Controller | Self::Operator) { Party::Laboratory } else { Party::Vendor }
     }
 
-    fn role(self) -> Role {
+    /// What they may do.
+    pub fn role(self) -> Role {
         match self {
             Self::Controller => Role::Controller,
             Self::Operator => Role::Operator,
@@ -59,7 +60,8 @@ impl Name {
         }
     }
 
-    fn called(self) -> &'static str {
+    /// First name and family name.
+    pub fn called(self) -> &'static str {
         match self {
             Self::Controller => "Claire Le Goff",
             Self::Operator => "Yann Kerbrat",
@@ -93,11 +95,12 @@ pub struct World {
 }
 
 /// Everybody's.
-pub(crate) fn passphrase() -> Passphrase {
+pub fn passphrase() -> Passphrase {
     Passphrase::new("a passphrase of the drill")
 }
 
-pub(crate) fn entropy() -> Arc<dyn Entropy> {
+/// True randomness.
+pub fn entropy() -> Arc<dyn Entropy> {
     Arc::new(SystemEntropy::new())
 }
 
@@ -176,22 +179,43 @@ impl World {
         SigningKey::from_seed(Zeroizing::new(self.secrets.signing)).unwrap()
     }
 
-    /// The office over a data folder and a ring folder, with the server's real secrets and the story's clock.
+    /// The secrets that the server alone has: half of what ring keys come from, its signing key, its TLS key.
+    pub fn server_secrets(&self) -> [Vec<u8>; 3] {
+        [self.secrets.ring.to_vec(), self.secrets.signing.to_vec(), self.secrets.identity.1.clone().into_bytes()]
+    }
+
+    /// A key ring in a folder, with the server's real secret.
+    ///
+    /// # Errors
+    /// As [`LocalRing::open`].
+    pub fn ring(&self, data: &Path, ring: &Path) -> lexicon::Result<LocalRing> {
+        let clock = self.time();
+        LocalRing::open(ring, Secret::new(self.secrets.ring.to_vec())?, data, clock, entropy())
+    }
+
+    /// What an office over a data folder and a ring folder is made of, with the server's real secrets and the story's
+    /// clock. A story may put something else in its place before it opens the office.
+    ///
+    /// # Errors
+    /// As the rooms below the office.
+    pub fn furniture(&self, data: &Path, ring: &Path) -> lexicon::Result<Furniture> {
+        Ok(Furniture {
+            ring: Arc::new(self.ring(data, ring)?),
+            registry: Registry::open(&data.join("registry.sqlite"))?,
+            shelf: Arc::new(DiskShelf::open(&data.join("shelf"))?),
+            key: self.server_key(),
+            card: self.card.clone(),
+            clock: self.time(),
+            entropy: entropy(),
+        })
+    }
+
+    /// The office over a data folder and a ring folder.
     ///
     /// # Errors
     /// As [`Office::open`] and the rooms below it.
     pub fn open_office(&self, data: &Path, ring: &Path) -> lexicon::Result<Office> {
-        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let ring = LocalRing::open(ring, Secret::new(self.secrets.ring.to_vec())?, data, Arc::clone(&clock), entropy())?;
-        Office::open(Furniture {
-            registry: Registry::open(&data.join("registry.sqlite"))?,
-            ring: Arc::new(ring),
-            shelf: Arc::new(DiskShelf::open(&data.join("shelf"))?),
-            key: self.server_key(),
-            card: self.card.clone(),
-            clock,
-            entropy: entropy(),
-        })
+        Office::open(self.furniture(data, ring)?)
     }
 
     fn serve_on(&mut self, listener: TcpListener) {
@@ -234,20 +258,32 @@ impl World {
     }
 
     async fn enrol(&self, name: Name) {
-        let now = self.clock.now();
-        let organisation = self.organisation(name.party());
         let person = Person { id: PersonId::draw(entropy().as_ref()).unwrap(), name: name.called().to_owned() };
-        let roles = [name.role()].into();
+        self.newcomer(self.organisation(name.party()), &self.home(name), person, name.role());
+        self.desk(name).present().await.unwrap();
+    }
+
+    /// Enrols one more device in a new folder: a person's second one, or a stranger's. The server is not told.
+    pub fn newcomer(&self, organisation: &Organisation, folder: &Path, person: Person, role: Role) -> Home {
+        let now = self.clock.now();
         let until = hours_after(now, 24);
+        let roles = [role].into();
         let invitation = organisation.invite(person, roles, self.card.clone(), until, now, entropy().as_ref()).unwrap();
-        let home = Home::create(&self.home(name)).unwrap();
+        let home = Home::create(folder).unwrap();
         let request = enrol::answer(&home, &invitation, "laptop", &passphrase(), entropy().as_ref(), now).unwrap();
         let certificate = organisation.certify(&request, &invitation, now).unwrap();
         enrol::accept(&home, &certificate, now).unwrap();
         for organisation in self.organisations.values() {
             home.trust(organisation.root()).unwrap();
         }
-        self.desk(name).present().await.unwrap();
+        home
+    }
+
+    /// The desk of any folder that was enrolled.
+    pub fn desk_at(&self, folder: &Path) -> Desk {
+        let home = Home::open(folder).unwrap();
+        let keeper = KeyHolder::unlock(&home, &passphrase()).unwrap();
+        Desk::open(home, Arc::new(keeper), self.time(), entropy()).unwrap()
     }
 
     /// The folder of a person's device.
@@ -257,16 +293,19 @@ impl World {
 
     /// A person's desk, opened afresh from their folder.
     pub fn desk(&self, name: Name) -> Desk {
-        let home = Home::open(&self.home(name)).unwrap();
-        let keeper = KeyHolder::unlock(&home, &passphrase()).unwrap();
-        Desk::open(home, Arc::new(keeper), Arc::clone(&self.clock) as Arc<dyn Clock>, entropy()).unwrap()
+        self.desk_at(&self.home(name))
     }
 
     /// A person's desk that speaks over another transport than the true one: a server that lies.
     pub fn desk_over(&self, name: Name, transport: Arc<dyn wire::Transport>) -> Desk {
         let home = Home::open(&self.home(name)).unwrap();
         let keeper = KeyHolder::unlock(&home, &passphrase()).unwrap();
-        Desk::over(transport, home, Arc::new(keeper), Arc::clone(&self.clock) as Arc<dyn Clock>, entropy()).unwrap()
+        Desk::over(transport, home, Arc::new(keeper), self.time(), entropy()).unwrap()
+    }
+
+    fn time(&self) -> Arc<dyn Clock> {
+        let clock: Arc<FixedClock> = Arc::clone(&self.clock);
+        clock
     }
 
     /// Moves everybody's clock on.

@@ -10,7 +10,7 @@ use procedure::{Act, ActBody, Ledger, Migration, Proof, SeenCheckpoint};
 use wire::{Placed, Submitted};
 
 use crate::Desk;
-use crate::check::{Evidence, count, two_facts};
+use crate::check::{Evidence, count, told_alone, two_facts};
 use crate::desk::Standing;
 
 /// How often an act is signed again because others acted in between. More means that something is wrong.
@@ -39,6 +39,7 @@ impl Desk {
             let body = self.body(migration, &standing, build(standing.ledger.migration())?)?;
             let envelope = self.keeper.sign_act(&body)?;
             let proof = Proof::Signed(envelope.clone());
+            self.check_alone(&standing, &proof, &body.body)?;
             match self.client.submit(self.keeper(), migration, proof, documents.clone()).await {
                 Ok(submitted) => {
                     let ledger = self.take_receipt(migration, standing, &envelope, &body.body, &submitted).await?;
@@ -63,6 +64,22 @@ impl Desk {
             at: self.now()?,
             body: act,
         })
+    }
+
+    /// What the server cannot be trusted to refuse is refused here, before anything leaves: a hand-over, because newer
+    /// facts may be withheld and a share that was sent is gone; and whatever rests on a certificate that only this
+    /// device was told is taken back. Everything else the server is asked about, and its receipt is checked.
+    fn check_alone(&self, standing: &Standing, proof: &Proof, act: &Act) -> Result<()> {
+        let Standing { ledger, roster, .. } = standing;
+        let told = told_alone(ledger, roster, &self.home.revocations()?);
+        let hands_over = matches!(act, Act::HandOver { .. });
+        if !hands_over && told.is_empty() {
+            return Ok(());
+        }
+        let at = self.now()?.max(ledger.migration().last_at);
+        // Of a share that the server has yet to make, nothing is asked but that there will be one.
+        let decided = |ledger: &Ledger| ledger.decided(proof, roster, at, Some(Digest([0; 32]))).map(drop);
+        if hands_over || decided(ledger).is_ok() { decided(&ledger.told(&told)) } else { Ok(()) }
     }
 
     /// The ledger with the act in it, once the receipt is seen to be one.

@@ -2,7 +2,7 @@
 
 use journal::{Checkpoint, leaf_hash, verify_consistency, verify_inclusion};
 use lexicon::{Alarm, Code, MigrationId, Refusal, Result, Timestamp, Trouble, canonical, spoken};
-use people::{RootId, Roster};
+use people::{Revocation, RootId, Roster};
 use procedure::{Act, ActBody, Ledger, PlanParty, Proof};
 use serde::Serialize;
 use wire::{Facts, Leaf, Placed, ServerCard};
@@ -142,15 +142,26 @@ fn check_last(served: &Facts, last: Option<&Placed>, checkpoint: &Checkpoint) ->
     verify_inclusion(leaf_hash(&canonical(&leaf)?), placed.leaf, checkpoint.size, &served.inclusion, checkpoint.root)
 }
 
+/// The revocations that were handed over by file and are no facts: recorded ones the procedure itself counts.
+fn unrecorded<'a>(
+    ledger: &'a Ledger,
+    roster: &'a Roster,
+    taken: &'a [Taken],
+) -> impl Iterator<Item = (Revocation, &'a Taken)> {
+    // By a root that is not pinned any more, or of what turned out to be another's certificate: nobody's word.
+    let theirs = taken.iter().filter_map(|taken| Some((roster.revocation(&taken.revocation).ok()?.1, taken)));
+    theirs.filter(|(revocation, _)| !ledger.migration().is_taken_back(revocation.root, revocation.certificate))
+}
+
+/// The revocations that this device knows of and the facts do not show.
+pub(crate) fn told_alone(ledger: &Ledger, roster: &Roster, taken: &[Taken]) -> Vec<Revocation> {
+    unrecorded(ledger, roster, taken).map(|(revocation, _)| revocation).collect()
+}
+
 /// What a person handed over by file and the server has not recorded: no act that came after it counts.
 pub(crate) fn check_revocations(ledger: &Ledger, roster: &Roster, taken: &[Taken]) -> Result<()> {
     let migration = ledger.migration();
-    for taken in taken {
-        // By a root that is not pinned any more, or of what turned out to be another's certificate: nobody's word.
-        let Ok((_, revocation)) = roster.revocation(&taken.revocation) else { continue };
-        if migration.is_taken_back(revocation.root, revocation.certificate) {
-            continue; // Recorded by now: the procedure itself says what counts.
-        }
+    for (revocation, taken) in unrecorded(ledger, roster, taken) {
         let known = taken.known.get(&migration.id).copied().unwrap_or(0);
         let after = ledger.recorded().iter().find(|recorded| {
             let theirs = recorded.fact.by.person().is_some_and(|signer| {

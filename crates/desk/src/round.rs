@@ -15,6 +15,7 @@ const SHARE: &str = "laboratory.share";
 const OPENING_KEY: &str = "opening.key";
 const PROBE: &str = "probe.parcel";
 const PROBE_NAME: &str = "probe.json";
+const PROGRESS: &str = "progress.json";
 const GONE: &str = "gone.json";
 
 /// One consignment of one migration.
@@ -104,6 +105,22 @@ impl Home {
         let folder = self.round(round);
         let Some(name) = files::read_json(&folder.join(PROBE_NAME))? else { return Ok(None) };
         Ok(files::read(&folder.join(PROBE))?.map(|sealed| (name, sealed)))
+    }
+
+    /// Keeps how far an extraction came: names, counts and digests, no secret.
+    ///
+    /// # Errors
+    /// A refusal when the round was destroyed.
+    pub fn keep_progress<T: Serialize>(&self, round: Round, progress: &T) -> Result<()> {
+        files::write_json(&self.writable(round)?.join(PROGRESS), progress)
+    }
+
+    /// How far an extraction came, if one was begun here.
+    ///
+    /// # Errors
+    /// Fault 1211; alarm 1212.
+    pub fn progress<T: DeserializeOwned>(&self, round: Round) -> Result<Option<T>> {
+        files::read_json(&self.round(round).join(PROGRESS))
     }
 
     /// The rounds of which something is or was kept.

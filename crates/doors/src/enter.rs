@@ -32,18 +32,19 @@ pub(crate) async fn enter(office: Arc<Office>, door: Door, request: Request) -> 
 }
 
 async fn answer(office: &Office, door: Door, request: Request) -> Result<Response> {
-    match door {
-        Door::Health => return Ok(json(&BTreeMap::from([("answers", true)]))),
-        Door::OpenApi => return Ok(json(&openapi())),
-        _ => {}
+    if door == Door::Health {
+        return Ok(json(&BTreeMap::from([("answers", true)])));
+    }
+    if door == Door::OpenApi {
+        return Ok(json(&openapi()));
     }
     let call = Call::read(door, request).await?;
     if door == Door::Present {
         let presented: wire::PresentCertificate = call.parsed()?;
-        office.present(&call.signed(), &call.headers()?, &presented.certificate).await?;
+        office.present(&call.signed(), &call.headers(), &presented.certificate).await?;
         return Ok(done());
     }
-    let signer = office.identify(&call.signed(), &call.headers()?).await?;
+    let signer = office.identify(&call.signed(), &call.headers()).await?;
     let response = serve(office, door, &call, &signer).await?;
     tracing::info!(door = ?door, person = %signer.person(), "Request served.");
     Ok(response)
@@ -91,13 +92,19 @@ impl Call {
             .await
             .map(|raw| raw.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
             .unwrap_or_default();
-        let limit = match door {
-            Door::StoreParcel => limits::PARCEL_BYTES_MAX,
-            Door::Submit => limits::ACT_BYTES_MAX.saturating_mul(2),
-            _ => SMALL_BODY_BYTES_MAX,
+        let limit = if door == Door::StoreParcel {
+            limits::PARCEL_BYTES_MAX
+        } else if door == Door::Submit {
+            limits::ACT_BYTES_MAX.saturating_mul(2)
+        } else {
+            SMALL_BODY_BYTES_MAX
         };
         let body = to_bytes(body, limit).await.map_err(|_| {
-            Refusal::new(Code(851), "the body of this request is too large, or was cut", "Send it again, in smaller parts.")
+            Refusal::new(
+                Code(851),
+                "the body of this request is too large, or was cut",
+                "Send it again, in smaller parts.",
+            )
         })?;
         Ok(Self {
             method: parts.method.as_str().to_owned(),
@@ -114,13 +121,14 @@ impl Call {
         request::Request { method: &self.method, path: &self.path, query: &self.query, body: self.digest }
     }
 
-    fn headers(&self) -> Result<request::Headers> {
-        let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-        Ok(request::Headers {
+    fn headers(&self) -> request::Headers {
+        let text =
+            |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        request::Headers {
             content_digest: text("content-digest"),
             signature_input: text("signature-input"),
             signature: text("signature"),
-        })
+        }
     }
 
     fn parameter<T: std::str::FromStr<Err = Refusal>>(&self, name: &str) -> Result<T> {
@@ -133,7 +141,8 @@ impl Call {
     }
 
     fn address(&self) -> Result<ParcelAddress> {
-        let attempt = self.parameters.get("attempt").and_then(|text| text.parse().ok()).ok_or_else(|| unreadable("attempt"))?;
+        let attempt =
+            self.parameters.get("attempt").and_then(|text| text.parse().ok()).ok_or_else(|| unreadable("attempt"))?;
         Ok(ParcelAddress { consignment: self.parameter("consignment")?, attempt, parcel: self.parameter("parcel")? })
     }
 
@@ -151,7 +160,11 @@ impl Call {
 }
 
 fn unreadable(what: &str) -> Refusal {
-    Refusal::new(Code(852), format!("the {what} of this request does not parse"), "Use the lazaret command of the server's version.")
+    Refusal::new(
+        Code(852),
+        format!("the {what} of this request does not parse"),
+        "Use the lazaret command of the server's version.",
+    )
 }
 
 fn done() -> Response {

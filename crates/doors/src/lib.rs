@@ -58,7 +58,9 @@ pub async fn serve(
     shut: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let config = axum_server::tls_rustls::RustlsConfig::from_config(identity.config()?);
-    let failed = |error: std::io::Error| Fault::new(Code(850), Retry::Later, format!("the door cannot be kept open: {}", error.kind()));
+    let failed = |error: std::io::Error| {
+        Fault::new(Code(850), Retry::Later, format!("the door cannot be kept open: {}", error.kind()))
+    };
     listener.set_nonblocking(true).map_err(failed)?;
     let handle = axum_server::Handle::new();
     let ending = handle.clone();

@@ -42,12 +42,12 @@ const SWEEP_SECONDS: u64 = 5;
 
 impl ServerSettings {
     /// For a server that is being made: there is no file yet.
-    pub fn from_flags(data: &Path, ring: Option<&PathBuf>, listen: Option<&str>) -> Result<Self> {
+    pub(crate) fn from_flags(data: &Path, ring: Option<&PathBuf>, listen: Option<&str>) -> Result<Self> {
         Self::layered(data, ring, listen, File::default())
     }
 
     /// For a server that exists.
-    pub fn load(data: &Path, ring: Option<&PathBuf>, listen: Option<&str>) -> Result<Self> {
+    pub(crate) fn load(data: &Path, ring: Option<&PathBuf>, listen: Option<&str>) -> Result<Self> {
         let path = data.join("lazaret.toml");
         let file: File = toml::from_str(&files::text(&path)?).map_err(|error| {
             Refusal::new(
@@ -61,10 +61,8 @@ impl ServerSettings {
 
     fn layered(data: &Path, ring: Option<&PathBuf>, listen: Option<&str>, file: File) -> Result<Self> {
         let below = |in_file: bool| if in_file { "file" } else { "default" }.to_owned();
-        let ring_from =
-            if ring.is_some() { given(ring, "LAZARET_RING") } else { below(file.ring.is_some()) };
-        let listen_from =
-            if listen.is_some() { given(listen, "LAZARET_LISTEN") } else { below(file.listen.is_some()) };
+        let ring_from = if ring.is_some() { given(ring, "LAZARET_RING") } else { below(file.ring.is_some()) };
+        let listen_from = if listen.is_some() { given(listen, "LAZARET_LISTEN") } else { below(file.listen.is_some()) };
         let origins = [
             ("data", given(Some(data), "LAZARET_DATA")),
             ("ring", ring_from),
@@ -93,7 +91,7 @@ impl ServerSettings {
     }
 
     /// As the file of a new server says it.
-    pub fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         let text = |value: &str| toml::Value::String(value.to_owned()).to_string();
         format!(
             "# The key ring lies outside this folder and outside every backup.\nring = {}\nlisten = {}\nsweep_seconds = {}\n",

@@ -23,9 +23,8 @@ fn main() -> ExitCode {
     };
     let printer = Printer::new(&cli.global);
     output::start_log(cli.global.quiet);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(_) => return ExitCode::from(exit::FAILURE),
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else {
+        return ExitCode::from(exit::FAILURE);
     };
     match runtime.block_on(cli::run(cli, &printer)) {
         Ok(done) => printer.done(&done),

@@ -1,5 +1,6 @@
 //! What people and programs read: sentences or one JSON document on standard output, progress and logs on the other.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -24,7 +25,7 @@ pub(crate) struct Done {
 
 impl Done {
     /// A command that came to its end.
-    pub fn new(text: impl Into<String>, json: Value) -> Self {
+    pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
         Self { text: text.into(), json, status: exit::OK }
     }
 }
@@ -35,20 +36,20 @@ pub(crate) struct Printer {
 }
 
 impl Printer {
-    pub fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global) -> Self {
         Self { json: global.json }
     }
 
-    pub fn done(&self, done: &Done) -> ExitCode {
+    pub(crate) fn done(&self, done: &Done) -> ExitCode {
         if self.json {
-            out(&done.json.to_string())
+            out(&done.json.to_string());
         } else {
-            out(done.text.trim_end())
-        };
+            out(done.text.trim_end());
+        }
         ExitCode::from(done.status)
     }
 
-    pub fn trouble(&self, trouble: &Trouble) -> ExitCode {
+    pub(crate) fn trouble(&self, trouble: &Trouble) -> ExitCode {
         if self.json {
             out(&json!({ "error": trouble }).to_string());
         }
@@ -61,6 +62,12 @@ impl Printer {
         }
         ExitCode::from(exit::status(trouble))
     }
+}
+
+/// Adds to a text that is being put together.
+pub(crate) fn add(text: &mut String, what: std::fmt::Arguments<'_>) {
+    // Writing into a string does not fail.
+    let _ignored = text.write_fmt(what);
 }
 
 /// One line on standard output. A closed pipe is the reader's choice.
@@ -85,16 +92,16 @@ pub(crate) fn start_log(quiet: bool) {
 
 /// Bars on a terminal, plain lines elsewhere, nothing when quiet.
 pub(crate) struct Bars {
-    bars: MultiProgress,
+    screen: MultiProgress,
     open: Mutex<Vec<(String, ProgressBar)>>,
     plain: bool,
     quiet: bool,
 }
 
 impl Bars {
-    pub fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global) -> Self {
         let plain = !std::io::stderr().is_terminal();
-        Self { bars: MultiProgress::new(), open: Mutex::new(Vec::new()), plain, quiet: global.quiet }
+        Self { screen: MultiProgress::new(), open: Mutex::new(Vec::new()), plain, quiet: global.quiet }
     }
 
     fn with(&self, name: &str, change: impl FnOnce(&ProgressBar)) {
@@ -106,7 +113,8 @@ impl Bars {
     }
 
     fn table(&self, name: &str, rows: u64) {
-        let bar = if self.plain || self.quiet { ProgressBar::hidden() } else { self.bars.add(ProgressBar::new(rows)) };
+        let bar =
+            if self.plain || self.quiet { ProgressBar::hidden() } else { self.screen.add(ProgressBar::new(rows)) };
         let style = "{prefix:24} {bar:30} {pos}/{len} rows  {per_sec}  {eta}";
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);

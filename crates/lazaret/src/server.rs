@@ -180,9 +180,8 @@ pub(crate) async fn serve(
 pub(crate) async fn interrupted() {
     #[cfg(unix)]
     {
-        let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(terminate) => terminate,
-            Err(_) => return,
+        let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
+            return;
         };
         tokio::select! {
             _ = terminate.recv() => {}

@@ -28,7 +28,7 @@ impl Office {
 
     async fn sweep_one(&self, state: &mut State, id: MigrationId) -> Result<()> {
         for act in self.overdue(state, id) {
-            self.record(state, id, Proof::Deadline(act), Vec::new()).await?;
+            self.record(state, id, Proof::Deadline(act), &[])?;
         }
         self.destroy_what_ended(state, id).await
     }
@@ -42,7 +42,8 @@ impl Office {
         if migration.is_due(now) {
             return vec![Act::Overdue { consignment: None }];
         }
-        let due = migration.consignments.iter().filter(|consignment| consignment.alive() && now >= consignment.deadline);
+        let due =
+            migration.consignments.iter().filter(|consignment| consignment.alive() && now >= consignment.deadline);
         due.map(|consignment| Act::Overdue { consignment: Some(consignment.id) }).collect()
     }
 
@@ -59,7 +60,7 @@ impl Office {
         for consignment in ended {
             self.destroy_one(state, id, consignment).await?;
         }
-        self.finish(state, id).await
+        self.finish(state, id)
     }
 
     async fn destroy_one(&self, state: &mut State, id: MigrationId, consignment: ConsignmentId) -> Result<()> {
@@ -67,12 +68,20 @@ impl Office {
         let receipt = self.registry.receipt(last)?;
         let wrapped = self.registry.wrapped_share(consignment)?;
         let erasure = vault::erase(Arc::clone(&self.ring), self.shelf.as_ref(), consignment, &receipt).await?;
-        let refuses = wrapped.is_none_or(|wrapped| self.ring.decrypt(consignment, &bound(id, consignment), &wrapped).is_err());
+        let refuses =
+            wrapped.is_none_or(|wrapped| self.ring.decrypt(consignment, &bound(id, consignment), &wrapped).is_err());
         let erased = match erasure.shelf {
             ShelfErasure::Empty(erased) => erased,
             ShelfErasure::Left(trouble) => {
-                self.note(format!("consignment {consignment}: its key is destroyed, its parcels are not deleted yet: {trouble}"))?;
-                return Err(Fault::new(Code(840), Retry::Later, "parcels whose key is destroyed could not all be deleted yet").into());
+                self.note(format!(
+                    "consignment {consignment}: its key is destroyed, its parcels are not deleted yet: {trouble}"
+                ))?;
+                return Err(Fault::new(
+                    Code(840),
+                    Retry::Later,
+                    "parcels whose key is destroyed could not all be deleted yet",
+                )
+                .into());
             }
         };
         let listed = self.shelf.list(consignment).await?.len();
@@ -84,11 +93,11 @@ impl Office {
             bytes: erased.bytes,
             listed_after: u64::try_from(listed).unwrap_or(u64::MAX),
         };
-        self.record(state, id, Proof::Server(Act::Destroyed { consignment, evidence }), Vec::new()).await?;
+        self.record(state, id, Proof::Server(Act::Destroyed { consignment, evidence }), &[])?;
         Ok(())
     }
 
-    async fn finish(&self, state: &mut State, id: MigrationId) -> Result<()> {
+    fn finish(&self, state: &mut State, id: MigrationId) -> Result<()> {
         let Some(ledger) = state.ledgers.get(&id) else { return Ok(()) };
         let migration = ledger.migration();
         let done = migration.consignments.iter().all(|consignment| consignment.stage == ConsignmentStage::Destroyed);
@@ -98,7 +107,7 @@ impl Office {
         let at = self.clock.now().max(migration.last_at);
         let certificate: Envelope = evidence::issue(ledger, &self.card, at, &self.key)?;
         let (digest, body) = (certificate.digest()?, lexicon::canonical(&certificate)?);
-        self.record(state, id, Proof::Server(Act::Finish { certificate: digest }), vec![(digest, body)]).await?;
+        self.record(state, id, Proof::Server(Act::Finish { certificate: digest }), &[(digest, body)])?;
         Ok(())
     }
 }

@@ -21,21 +21,19 @@ impl Office {
         let entries = self.registry.facts(migration, 1)?;
         let leaves = self.registry.leaf_hashes()?;
         let (checkpoint, size) = self.checkpoint()?;
-        let inclusion = entries.iter().map(|placed| inclusion(&leaves, placed.leaf, size)).collect::<Result<Vec<_>>>()?;
+        let inclusion =
+            entries.iter().map(|placed| inclusion(&leaves, placed.leaf, size)).collect::<Result<Vec<_>>>()?;
         let mut documents = BTreeMap::new();
         let mut certificate = None;
         for recorded in ledger.recorded() {
-            match &recorded.fact.act {
-                Act::Propose { plan } => {
-                    for digest in [plan.scope, plan.report] {
-                        self.add(migration, digest, &mut documents)?;
-                    }
+            if let Act::Propose { plan } = &recorded.fact.act {
+                for digest in [plan.scope, plan.report] {
+                    self.add(migration, digest, &mut documents)?;
                 }
-                Act::Finish { certificate: digest } => {
-                    let body = self.registry.document(migration, *digest)?;
-                    certificate = body.and_then(|body| serde_json::from_slice::<Envelope>(&body).ok());
-                }
-                _ => {}
+            }
+            if let Act::Finish { certificate: digest } = &recorded.fact.act {
+                let body = self.registry.document(migration, *digest)?;
+                certificate = body.and_then(|body| serde_json::from_slice::<Envelope>(&body).ok());
             }
         }
         evidence::write(&Pack {

@@ -1,7 +1,7 @@
 //! What anybody of a party may read: facts with their proofs, documents, the evidence pack.
 
-use lexicon::{Code, Digest, MigrationId, Refusal, Result};
 use journal::{Checkpoint, consistency, inclusion};
+use lexicon::{Code, Digest, MigrationId, Refusal, Result};
 use people::Signer;
 use wire::{Facts, FactsQuery};
 
@@ -11,13 +11,18 @@ impl Office {
     /// Facts from a number on, with the proofs that the journal only grew and holds the last of them. A migration of
     /// others looks like one that does not exist yet: it has no facts.
     ///
+    /// Whoever knows more facts or leaves than there are is answered with what there is: from the signed checkpoint they
+    /// see that this server was put back.
+    ///
     /// # Errors
-    /// A refusal when they ask about a larger journal than there is.
+    /// A fault when the rows cannot be read.
     pub async fn facts(&self, signer: &Signer, migration: MigrationId, query: FactsQuery) -> Result<Facts> {
-        let state = self.state.lock().await;
-        let all = match state.party_ledger(migration, signer) {
-            Ok(_) => self.registry.facts(migration, 1)?,
-            Err(_) => Vec::new(),
+        let mut state = self.state.lock().await;
+        let all = if state.party_ledger(migration, signer).is_ok() {
+            self.notice_behind(&mut state, migration, query.from)?;
+            self.registry.facts(migration, 1)?
+        } else {
+            Vec::new()
         };
         let last = all.last().map(|placed| placed.leaf);
         let before = usize::try_from(query.from.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -27,7 +32,11 @@ impl Office {
         Ok(Facts {
             entries,
             checkpoint,
-            consistency: if query.size == 0 { Vec::new() } else { consistency(&leaves, query.size, size)? },
+            consistency: if (1..=size).contains(&query.size) {
+                consistency(&leaves, query.size, size)?
+            } else {
+                Vec::new()
+            },
             inclusion: last.map_or(Ok(Vec::new()), |leaf| inclusion(&leaves, leaf, size))?,
             last,
         })
@@ -49,7 +58,12 @@ impl Office {
         state.party_ledger(migration, signer)?;
         let document = self.registry.document(migration, digest)?;
         document.ok_or_else(|| {
-            Refusal::new(Code(820), format!("there is no document {} in this migration", digest.short()), "It is destroyed, or was never handed in.").into()
+            Refusal::new(
+                Code(820),
+                format!("there is no document {} in this migration", digest.short()),
+                "It is destroyed, or was never handed in.",
+            )
+            .into()
         })
     }
 }

@@ -82,7 +82,10 @@ impl Office {
             let mut ledger = Ledger::new(&card.origin, key.public(), row.id);
             for placed in registry.facts(row.id, 1)? {
                 if let Err(trouble) = ledger.admit(&placed.entry, &state.roster, None) {
-                    state.alarm = Some(Alarm::new(Code(801), format!("the facts of migration {} do not replay: {trouble}", row.id)));
+                    state.alarm = Some(Alarm::new(
+                        Code(801),
+                        format!("the facts of migration {} do not replay: {trouble}", row.id),
+                    ));
                     break;
                 }
             }
@@ -117,7 +120,11 @@ impl Office {
     /// # Errors
     /// A refusal when it is unsigned, stale, replayed or of a certificate that is not good; an alarm when the signature
     /// does not hold.
-    pub async fn identify(&self, request: &people::request::Request<'_>, headers: &people::request::Headers) -> Result<Signer> {
+    pub async fn identify(
+        &self,
+        request: &people::request::Request<'_>,
+        headers: &people::request::Headers,
+    ) -> Result<Signer> {
         let now = self.clock.now();
         let state = self.state.lock().await;
         let (signer, claim) = people::request::verify(request, headers, &self.card.origin, &state.roster, now)?;
@@ -131,7 +138,12 @@ impl Office {
         if self.registry.spend_nonce(claim.keyid, claim.nonce, until, now)? {
             return Ok(());
         }
-        Err(Refusal::new(Code(803), "this request was received before", "Send a new request; the command does so by itself.").into())
+        Err(Refusal::new(
+            Code(803),
+            "this request was received before",
+            "Send a new request; the command does so by itself.",
+        )
+        .into())
     }
 
     fn nonce(&self) -> Result<Digest> {

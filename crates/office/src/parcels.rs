@@ -15,14 +15,21 @@ impl Office {
     /// # Errors
     /// A refusal when the signer's device holds no lease to extract, or other bytes are stored under that name; a fault
     /// of the shelf.
-    pub async fn store_parcel(&self, signer: &Signer, migration: MigrationId, address: ParcelAddress, bytes: Bytes) -> Result<ParcelLine> {
+    pub async fn store_parcel(
+        &self,
+        signer: &Signer,
+        migration: MigrationId,
+        address: ParcelAddress,
+        bytes: Bytes,
+    ) -> Result<ParcelLine> {
         if bytes.len() > limits::PARCEL_BYTES_MAX {
             return Err(Refusal::new(Code(830), "this parcel is larger than 64 MiB", "Seal smaller parcels.").into());
         }
         {
             let state = self.state.lock().await;
             state.writable()?;
-            let consignment = known(state.party_ledger(migration, signer)?.migration().consignment(address.consignment))?;
+            let consignment =
+                known(state.party_ledger(migration, signer)?.migration().consignment(address.consignment))?;
             let leased = consignment.last_attempt().is_some_and(|attempt| {
                 attempt.running
                     && attempt.step == Step::Extract
@@ -58,7 +65,12 @@ impl Office {
     ///
     /// # Errors
     /// As [`Self::fetch_parcel`].
-    pub async fn list_parcels(&self, signer: &Signer, migration: MigrationId, consignment: ConsignmentId) -> Result<Vec<ParcelLine>> {
+    pub async fn list_parcels(
+        &self,
+        signer: &Signer,
+        migration: MigrationId,
+        consignment: ConsignmentId,
+    ) -> Result<Vec<ParcelLine>> {
         self.may_read(signer, migration, consignment).await?;
         self.registry.parcels(consignment)
     }

@@ -28,7 +28,12 @@ impl Office {
     /// # Errors
     /// A refusal when the root is not admitted, the certificate breaks a rule or its key is another person's; an alarm
     /// when a signature does not hold.
-    pub async fn present(&self, request: &request::Request<'_>, headers: &request::Headers, envelope: &Envelope) -> Result<()> {
+    pub async fn present(
+        &self,
+        request: &request::Request<'_>,
+        headers: &request::Headers,
+        envelope: &Envelope,
+    ) -> Result<()> {
         let now = self.clock.now();
         let mut state = self.state.lock().await;
         state.writable()?;
@@ -68,13 +73,13 @@ impl Office {
             .ledgers
             .iter()
             .filter(|(_, ledger)| {
-                let migration = ledger.migration();
-                migration.side(&revocation.root).is_some() && !migration.revoked.contains_key(&revocation.certificate)
+                let is_new = ledger.recorded().iter().all(|recorded| recorded.fact.digest != digest);
+                is_new && ledger.migration().side(&revocation.root).is_some()
             })
             .map(|(id, _)| *id)
             .collect();
         for id in concerned {
-            self.record(&mut state, id, Proof::Revocation(envelope.clone()), Vec::new()).await?;
+            self.record(&mut state, id, Proof::Revocation(envelope.clone()), &[])?;
         }
         Ok(())
     }

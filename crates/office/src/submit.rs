@@ -38,16 +38,11 @@ impl Office {
         }
         self.check_party(&mut state, signer, migration, &body)?;
         let documents = checked_documents(&body.body, submitted.documents)?;
-        let key = match &body.body {
-            Act::Begin { consignment, key, .. } => Some((*consignment, key.clone())),
-            _ => None,
-        };
+        let key =
+            if let Act::Begin { consignment, key, .. } = &body.body { Some((*consignment, key.clone())) } else { None };
         // The share is made ready before the fact is recorded: a begin that could not be served is not begun.
-        let share = match &key {
-            Some((consignment, key)) => Some(self.sealed_share(migration, *consignment, key)),
-            None => None,
-        };
-        let placed = self.record_signed(&mut state, migration, submitted.proof, documents, share.as_ref()).await?;
+        let share = key.as_ref().map(|(consignment, key)| self.sealed_share(migration, *consignment, key));
+        let placed = self.record_signed(&mut state, migration, submitted.proof, &documents, share.as_ref())?;
         let share = share.transpose()?.map(|sealed| STANDARD.encode(sealed));
         self.destroy_what_ended(&mut state, migration).await?;
         Ok(Submitted { entry: placed, share })
@@ -57,11 +52,8 @@ impl Office {
         if matches!(body.body, Act::Open { .. }) && !state.ledgers.contains_key(&migration) {
             return Ok(());
         }
-        let facts = state.party_ledger(migration, signer)?.migration().facts;
-        if state.behind.contains(&migration) || body.last.number > facts {
-            if state.behind.insert(migration) {
-                self.note(format!("migration {migration}: an agent knows fact {}, this server only {facts}", body.last.number))?;
-            }
+        state.party_ledger(migration, signer)?;
+        if self.notice_behind(state, migration, body.last.number)? {
             return Err(Alarm::new(
                 Code(813),
                 format!("this server was put back behind its agents for migration {migration}; it may only destroy it"),
@@ -71,12 +63,21 @@ impl Office {
         Ok(())
     }
 
-    async fn record_signed(
+    /// Whether an agent ever knew more facts of a migration than there are: then this server was put back.
+    pub(crate) fn notice_behind(&self, state: &mut State, migration: MigrationId, known: u64) -> Result<bool> {
+        let facts = state.ledgers.get(&migration).map_or(0, |ledger| ledger.migration().facts);
+        if known > facts && state.behind.insert(migration) {
+            self.note(format!("migration {migration}: an agent knows fact {known}, this server only {facts}"))?;
+        }
+        Ok(state.behind.contains(&migration))
+    }
+
+    fn record_signed(
         &self,
         state: &mut Held<'_>,
         migration: MigrationId,
         proof: Proof,
-        documents: Vec<(Digest, Vec<u8>)>,
+        documents: &[(Digest, Vec<u8>)],
         share: Option<&Result<Vec<u8>>>,
     ) -> Result<Placed> {
         // A refusal of the procedure is the better answer than a share that is not there.
@@ -86,21 +87,22 @@ impl Office {
             ledger.decided(&proof, &state.roster, at, None)?;
             return Err(trouble.clone());
         }
-        self.record(state, migration, proof, documents).await
+        self.record(state, migration, proof, documents)
     }
 
     /// Decides, signs and records one proof, whoever it is from.
-    pub(crate) async fn record(
+    pub(crate) fn record(
         &self,
         state: &mut State,
         migration: MigrationId,
         proof: Proof,
-        documents: Vec<(Digest, Vec<u8>)>,
+        documents: &[(Digest, Vec<u8>)],
     ) -> Result<Placed> {
         let new = Ledger::new(&self.card.origin, self.key.public(), migration);
         let ledger = state.ledgers.get(&migration).unwrap_or(&new);
         let at = self.clock.now().max(ledger.migration().last_at);
-        let share = opened_consignment(&proof)?.map(|consignment| Ok::<_, lexicon::Trouble>((consignment, self.draw_share()?)));
+        let share =
+            opened_consignment(&proof)?.map(|consignment| Ok::<_, lexicon::Trouble>((consignment, self.draw_share()?)));
         let share = share.transpose()?;
         let commitment = share.as_ref().map(|(_, share)| Digest::of(share.as_ref()));
         let decided = ledger.decided(&proof, &state.roster, at, commitment)?;
@@ -148,7 +150,11 @@ impl Office {
     /// The strongroom share, sealed to a key whose private half is in an agent's memory only. Never stored.
     fn sealed_share(&self, migration: MigrationId, consignment: ConsignmentId, key: &Recipient) -> Result<Vec<u8>> {
         let wrapped = self.registry.wrapped_share(consignment)?.ok_or_else(|| {
-            Refusal::new(Code(814), "the strongroom holds no share of this consignment", "It is destroyed, or was never opened.")
+            Refusal::new(
+                Code(814),
+                "the strongroom holds no share of this consignment",
+                "It is destroyed, or was never opened.",
+            )
         })?;
         let share = self.ring.decrypt(consignment, &bound(migration, consignment), &wrapped)?;
         seal_to(std::slice::from_ref(key), &share)
@@ -164,10 +170,9 @@ pub(crate) fn bound(migration: MigrationId, consignment: ConsignmentId) -> Vec<u
 fn opened_consignment(proof: &Proof) -> Result<Option<ConsignmentId>> {
     let Proof::Signed(envelope) = proof else { return Ok(None) };
     let body: Option<ActBody> = serde_json::from_slice(&envelope.bytes()?).ok();
-    Ok(body.and_then(|body| match body.body {
-        Act::OpenConsignment { consignment, .. } => Some(consignment),
-        _ => None,
-    }))
+    Ok(body.and_then(
+        |body| if let Act::OpenConsignment { consignment, .. } = body.body { Some(consignment) } else { None },
+    ))
 }
 
 fn forgotten(decided: &Decided) -> Option<(ConsignmentId, Option<Digest>)> {
@@ -178,12 +183,20 @@ fn forgotten(decided: &Decided) -> Option<(ConsignmentId, Option<Digest>)> {
 
 /// The documents that an act names, each with the digest that it is named by.
 fn checked_documents(act: &Act, given: std::collections::BTreeMap<Digest, String>) -> Result<Vec<(Digest, Vec<u8>)>> {
-    let named: Vec<Digest> = match act {
-        Act::Propose { plan } => vec![plan.scope, plan.report],
-        Act::HandOver { share, .. } => vec![*share],
-        _ => Vec::new(),
+    let named: Vec<Digest> = if let Act::Propose { plan } = act {
+        vec![plan.scope, plan.report]
+    } else if let Act::HandOver { share, .. } = act {
+        vec![*share]
+    } else {
+        Vec::new()
     };
-    let wrong = |why: &str| Refusal::new(Code(815), format!("a document of this act is not acceptable: {why}"), "Send the act again with the documents that it names.");
+    let wrong = |why: &str| {
+        Refusal::new(
+            Code(815),
+            format!("a document of this act is not acceptable: {why}"),
+            "Send the act again with the documents that it names.",
+        )
+    };
     let mut documents = Vec::new();
     for (digest, text) in given {
         let body = STANDARD.decode(text).map_err(|_| wrong("it is not base64"))?;

@@ -5,7 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use desk::{Desk, Round};
-use lexicon::{Alarm, Code, ConsignmentId, Digest, MigrationId, ParcelId, Refusal, Result, Retry, Trouble, hours_after, limits};
+use lexicon::{
+    Alarm, Code, ConsignmentId, Digest, MigrationId, ParcelId, Refusal, Result, Retry, Trouble, hours_after, limits,
+};
 use people::{OpeningKey, Passphrase};
 use procedure::{Act, Consignment, Kind, Ledger, Plan, Step};
 use scope::{Report, Scope};
@@ -80,17 +82,27 @@ pub(crate) async fn papers(desk: &Desk, migration: MigrationId, ledger: &Ledger)
     let text = String::from_utf8(desk.document(migration, plan.scope).await?).map_err(|_| unreadable("scope"))?;
     let scope = Scope::parse(&text)?;
     scope.ready()?;
-    let envelope: people::Envelope = serde_json::from_slice(&desk.document(migration, plan.report).await?).map_err(|_| unreadable("scope report"))?;
+    let envelope: people::Envelope = serde_json::from_slice(&desk.document(migration, plan.report).await?)
+        .map_err(|_| unreadable("scope report"))?;
     let (_, roster) = desk.people().await?;
     let (_, report): (_, Report) = roster.open(&envelope, people::PayloadType::Statement, desk.now()?)?;
     if report.scope != scope.digest()? {
-        return Err(Refusal::new(Code(602), "the scope report is of another scope than the plan's", "Check the scope again and propose the plan anew.").into());
+        return Err(Refusal::new(
+            Code(602),
+            "the scope report is of another scope than the plan's",
+            "Check the scope again and propose the plan anew.",
+        )
+        .into());
     }
     Ok(Papers { plan, plan_digest, scope: Arc::new(scope), report })
 }
 
 fn unreadable(what: &str) -> Refusal {
-    Refusal::new(Code(603), format!("the plan's {what} does not parse"), "Propose the plan again with a document of this version.")
+    Refusal::new(
+        Code(603),
+        format!("the plan's {what} does not parse"),
+        "Propose the plan again with a document of this version.",
+    )
 }
 
 /// What a consignment of this kind would take, from the signed bytes.
@@ -101,7 +113,9 @@ pub async fn preview(desk: &Desk, migration: MigrationId, consignment: Consignme
     let ledger = desk.follow(migration).await?;
     let papers = papers(desk, migration, &ledger).await?;
     let consignment = known(&ledger, consignment)?;
-    let rows = |name: &str| papers.report.tables.iter().find(|table| table.name == name).map_or(0, |table| table.rows_in_scope);
+    let rows = |name: &str| {
+        papers.report.tables.iter().find(|table| table.name == name).map_or(0, |table| table.rows_in_scope)
+    };
     let own = papers.plan.side(&desk.me().root) == Some(procedure::Side::Controller);
     Ok(Preview {
         plan: papers.plan_digest,
@@ -121,13 +135,19 @@ pub async fn preview(desk: &Desk, migration: MigrationId, consignment: Consignme
             })
             .collect(),
         recipients: papers.plan.instruction.recipients.clone(),
-        share_held_by: if own { "the laboratory" } else { "the vendor: the laboratory share was held by the vendor" }.to_owned(),
+        share_held_by: if own { "the laboratory" } else { "the vendor: the laboratory share was held by the vendor" }
+            .to_owned(),
     })
 }
 
 pub(crate) fn known(ledger: &Ledger, id: ConsignmentId) -> Result<&Consignment> {
     ledger.migration().consignment(id).ok_or_else(|| {
-        Refusal::new(Code(604), "there is no such consignment in this migration", "List them with `lazaret migration show`.").into()
+        Refusal::new(
+            Code(604),
+            "there is no such consignment in this migration",
+            "List them with `lazaret migration show`.",
+        )
+        .into()
     })
 }
 
@@ -149,19 +169,29 @@ impl Errand<'_> {
         let now = self.desk.now()?;
         let mut build = |migration: &procedure::Migration| {
             let consignment = migration.consignment(self.consignment).ok_or_else(|| {
-                Refusal::new(Code(604), "there is no such consignment in this migration", "List them with `lazaret migration show`.")
+                Refusal::new(
+                    Code(604),
+                    "there is no such consignment in this migration",
+                    "List them with `lazaret migration show`.",
+                )
             })?;
             attempt = consignment.next_attempt();
             // One minute less than the most allowed: the server's clock may be behind.
-            let lease = hours_after(now, limits::LEASE_HOURS).checked_sub(jiff_minute()).unwrap_or(now).min(consignment.deadline);
+            let lease = hours_after(now, limits::LEASE_HOURS)
+                .checked_sub(jiff_minute())
+                .unwrap_or(now)
+                .min(consignment.deadline);
             Ok(Act::Begin { consignment: self.consignment, step, attempt, lease, key: key.recipient() })
         };
         let (submitted, ledger) = self.desk.act(self.migration, &mut build, &[]).await?;
         let sealed = submitted.share.and_then(|text| STANDARD.decode(text).ok());
-        let sealed = sealed.ok_or_else(|| Alarm::new(Code(605), "the server recorded a begin and gave no strongroom share"))?;
+        let sealed =
+            sealed.ok_or_else(|| Alarm::new(Code(605), "the server recorded a begin and gave no strongroom share"))?;
         let share = Share::take(&key.open(&sealed)?)?;
         if share.digest() != known(&ledger, self.consignment)?.strongroom_share {
-            return Err(Alarm::new(Code(606), "the server gave another strongroom share than the one it committed to").into());
+            return Err(
+                Alarm::new(Code(606), "the server gave another strongroom share than the one it committed to").into()
+            );
         }
         Ok((attempt, ledger, share))
     }
@@ -170,7 +200,9 @@ impl Errand<'_> {
     async fn give_up_interrupted(&self) -> Result<()> {
         let ledger = self.desk.follow(self.migration).await?;
         let device = self.desk.me().device.key;
-        let running = known(&ledger, self.consignment)?.last_attempt().filter(|attempt| attempt.running && attempt.device == device);
+        let running = known(&ledger, self.consignment)?
+            .last_attempt()
+            .filter(|attempt| attempt.running && attempt.device == device);
         if let Some(attempt) = running {
             self.failed(attempt.step, attempt.number, Code(607)).await?;
         }
@@ -179,9 +211,8 @@ impl Errand<'_> {
 
     /// Says that an attempt gave up.
     pub(crate) async fn failed(&self, step: Step, attempt: u32, code: Code) -> Result<()> {
-        let mut build = |_: &procedure::Migration| {
-            Ok(Act::Failed { consignment: self.consignment, step, attempt, code: code.0 })
-        };
+        let mut build =
+            |_: &procedure::Migration| Ok(Act::Failed { consignment: self.consignment, step, attempt, code: code.0 });
         self.desk.act(self.migration, &mut build, &[]).await.map(|_| ())
     }
 
@@ -199,17 +230,33 @@ impl Errand<'_> {
         }
     }
 
-    pub(crate) fn key(laboratory: &Share, strongroom: &Share, consignment: &Consignment) -> Result<Arc<ConsignmentKey>> {
+    pub(crate) fn key(
+        laboratory: &Share,
+        strongroom: &Share,
+        consignment: &Consignment,
+    ) -> Result<Arc<ConsignmentKey>> {
         Ok(Arc::new(ConsignmentKey::derive(laboratory, strongroom, consignment.opened)?))
     }
 
     pub(crate) async fn put(&self, attempt: u32, parcel: ParcelId, bytes: Bytes, digest: Digest) -> Result<()> {
         let client = self.desk.client();
         let line = self
-            .patiently(|| client.put_parcel(self.desk.keeper(), self.migration, self.consignment, (attempt, parcel), bytes.clone()))
+            .patiently(|| {
+                client.put_parcel(
+                    self.desk.keeper(),
+                    self.migration,
+                    self.consignment,
+                    (attempt, parcel),
+                    bytes.clone(),
+                )
+            })
             .await?;
         if line.digest != digest {
-            return Err(Alarm::new(Code(608), format!("the server stored other bytes for parcel {parcel} than were sent")).into());
+            return Err(Alarm::new(
+                Code(608),
+                format!("the server stored other bytes for parcel {parcel} than were sent"),
+            )
+            .into());
         }
         Ok(())
     }
@@ -233,5 +280,5 @@ impl Errand<'_> {
 }
 
 fn jiff_minute() -> std::time::Duration {
-    std::time::Duration::from_secs(60)
+    std::time::Duration::from_mins(1)
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use connectors::{Snapshot, Source};
 use futures::{StreamExt, TryStreamExt};
 use lexicon::{Code, Digest, Entropy, ParcelId, Refusal, Result};
-use people::seal_to;
-use procedure::{Act, Manifest, ManifestTable, Step};
-use scope::{Scope, TableFingerprint, TableScope};
+use people::{Recipient, seal_to};
+use procedure::{Act, Consignment, Manifest, ManifestParcel, ManifestTable, Step};
+use scope::{Scope, SourceTable, TableFingerprint, TableScope};
 use seal::{ConsignmentKey, Share, seal_fingerprints};
 use tokio::sync::mpsc;
 
 use crate::errand::{Papers, known, papers};
+use crate::resume::{Resume, Stored};
 use crate::table::{Ready, Sealing, cut, line};
 use crate::{Errand, Seen};
 
@@ -71,33 +72,21 @@ async fn seal_everything(
     (attempt, key, shares): Keys,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Manifest> {
-    let schema = connectors::schema_digest(&source.describe().await?)?;
-    if schema != papers.plan.source.schema {
-        return Err(Refusal::new(
-            Code(611),
-            "the tables or columns of the old system changed since the plan was approved",
-            "Draft and check the scope again, and have the amended plan approved.",
-        )
-        .into());
-    }
+    let schema = approved_schema(&source.describe().await?, papers)?;
     let snapshot = source.begin(papers.plan.source.live).await?;
     let counts = counted(snapshot.as_ref(), papers).await?;
+    let resume = Resume::open(errand, papers.plan.source.live, (schema, papers.plan.scope))?;
+    let work =
+        Work { errand, snapshot: snapshot.as_ref(), scope: &papers.scope, attempt, key: &key, entropy: &entropy };
     let done: Vec<Done> = futures::stream::iter(papers.scope.tables())
-        .map(|table| one_table(errand, snapshot.as_ref(), &papers.scope, table, (attempt, &key), &entropy, &counts))
+        .map(|table| work.table_or_kept(table, counts.get(&table.name).copied().unwrap_or_default(), &resume))
         .buffered(TABLES_AT_ONCE)
         .try_collect()
         .await?;
-    let tally = snapshot.tally();
     let moment = snapshot.description();
     snapshot.finish().await?;
-    let sums = {
-        let name = errand.name(attempt, ParcelId::draw(entropy.as_ref())?, "sums", 0);
-        let fingerprints: Vec<TableFingerprint> = done.iter().map(|done| done.fingerprint.clone()).collect();
-        let sealed = seal_fingerprints(&key, entropy.as_ref(), name.clone(), &fingerprints)?;
-        let sums = line(&name, &sealed);
-        errand.put(attempt, name.parcel, sealed.bytes, sealed.digest).await?;
-        sums
-    };
+    let fingerprints: Vec<TableFingerprint> = done.iter().map(|done| done.fingerprint.clone()).collect();
+    let sums = store_sums(errand, (attempt, &key), entropy.as_ref(), &fingerprints).await?;
     let tables = papers.scope.tables().iter().zip(&done);
     Ok(Manifest {
         consignment: errand.consignment,
@@ -108,11 +97,33 @@ async fn seal_everything(
         scope: papers.plan.scope,
         laboratory_share: shares.0,
         strongroom_share: shares.1,
-        tables: tables.map(|(table, done)| manifest_table(table, done, &counts, &tally)).collect(),
+        tables: tables.map(|(table, done)| manifest_table(table, done, &counts)).collect(),
         parcels: done.into_iter().flat_map(|done| done.parcels).collect(),
         sums,
         forgotten: true,
     })
+}
+
+/// The schema of the old system, when it is the plan's. A column that the scope does not know is told by its name, which
+/// says more than that something changed.
+fn approved_schema(found: &[SourceTable], papers: &Papers) -> Result<Digest> {
+    let schema = connectors::schema_digest(found)?;
+    if schema == papers.plan.source.schema {
+        return Ok(schema);
+    }
+    for table in papers.scope.tables() {
+        let columns = found.iter().filter(|source| source.name == table.name).flat_map(|source| &source.columns);
+        // With what the scope mentions, so that only what it does not mention is left to complain of.
+        let mentioned = table.take.iter().map(|take| &take.column).chain(&table.leave);
+        let columns: Vec<String> = columns.map(|column| &column.name).chain(mentioned).cloned().collect();
+        table.check_columns(&columns)?;
+    }
+    Err(Refusal::new(
+        Code(611),
+        "the tables or columns of the old system changed since the plan was approved",
+        "Draft and check the scope again, and have the amended plan approved.",
+    )
+    .into())
 }
 
 /// Rows of each table: all, and in scope; the latter within what was approved.
@@ -126,67 +137,104 @@ async fn counted(snapshot: &dyn Snapshot, papers: &Papers) -> Result<BTreeMap<St
     Ok(counts)
 }
 
+/// Seals bucket sums into a parcel of their own and stores it.
+async fn store_sums(
+    errand: &Errand<'_>,
+    (attempt, key): (u32, &Arc<ConsignmentKey>),
+    entropy: &dyn Entropy,
+    fingerprints: &[TableFingerprint],
+) -> Result<ManifestParcel> {
+    let name = errand.name(attempt, ParcelId::draw(entropy)?, "sums", 0);
+    let sealed = seal_fingerprints(key, entropy, name.clone(), fingerprints)?;
+    let sums = line(&name, &sealed);
+    errand.put(attempt, name.parcel, sealed.bytes, sealed.digest).await?;
+    Ok(sums)
+}
+
 struct Done {
     fingerprint: TableFingerprint,
-    parcels: Vec<procedure::ManifestParcel>,
+    parcels: Vec<ManifestParcel>,
+    transforms: BTreeMap<String, u64>,
 }
 
-async fn one_table(
-    errand: &Errand<'_>,
-    snapshot: &dyn Snapshot,
-    scope: &Scope,
-    table: &TableScope,
-    (attempt, key): (u32, &Arc<ConsignmentKey>),
-    entropy: &Arc<dyn Entropy>,
-    counts: &BTreeMap<String, (u64, u64)>,
-) -> Result<Done> {
-    let name = table.name.as_str();
-    let expected = counts.get(name).map_or(0, |(_, rows)| *rows);
-    errand.progress.seen(Seen::Table { name, rows: expected });
-    let (rows_in, rows_out) = mpsc::channel(2);
-    let (parcels_in, mut parcels_out) = mpsc::channel(1);
-    let sealing = Sealing {
-        key: Arc::clone(key),
-        fingerprint: key.fingerprint_keys(errand.consignment)?,
-        entropy: Arc::clone(entropy),
-        table: table.clone(),
-        name: errand.name(attempt, ParcelId::draw(entropy.as_ref())?, name, 0),
-    };
-    let thread = tokio::task::spawn_blocking(move || sealing.run(rows_out, &parcels_in));
-    let reading = async {
-        let mut batches = snapshot.read(scope, name);
-        while let Some(batch) = batches.try_next().await? {
-            let rows = u64::try_from(batch.rows()).unwrap_or(u64::MAX);
-            // A closed pipe means that sealing failed: its own trouble is told below.
-            if rows_in.send(batch).await.is_err() {
-                break;
+/// What the extraction of every table shares.
+struct Work<'a> {
+    errand: &'a Errand<'a>,
+    snapshot: &'a dyn Snapshot,
+    scope: &'a Scope,
+    attempt: u32,
+    key: &'a Arc<ConsignmentKey>,
+    entropy: &'a Arc<dyn Entropy>,
+}
+
+impl Work<'_> {
+    /// A table that an earlier attempt stored to its end, or else the table, read and stored.
+    async fn table_or_kept(&self, table: &TableScope, counts: (u64, u64), resume: &Resume<'_>) -> Result<Done> {
+        let name = table.name.as_str();
+        if let Some((stored, fingerprint)) = resume.table(name, counts, self.key).await? {
+            self.errand.progress.seen(Seen::Table { name, rows: counts.1 });
+            self.errand.progress.seen(Seen::Rows { name, rows: fingerprint.rows });
+            self.errand.progress.seen(Seen::Through { name });
+            return Ok(Done { fingerprint, parcels: stored.parcels, transforms: stored.transforms });
+        }
+        let (fingerprint, parcels) = self.one_table(table, counts.1).await?;
+        let transforms = transforms(&table.name, &self.snapshot.tally());
+        let one = std::slice::from_ref(&fingerprint);
+        let sums = store_sums(self.errand, (self.attempt, self.key), self.entropy.as_ref(), one).await?;
+        let stored = Stored { counts, parcels: parcels.clone(), sums, transforms: transforms.clone() };
+        resume.store(name, stored).await?;
+        Ok(Done { fingerprint, parcels, transforms })
+    }
+
+    async fn one_table(&self, table: &TableScope, expected: u64) -> Result<(TableFingerprint, Vec<ManifestParcel>)> {
+        let Self { errand, snapshot, scope, attempt, key, entropy } = *self;
+        let name = table.name.as_str();
+        errand.progress.seen(Seen::Table { name, rows: expected });
+        let (rows_in, rows_out) = mpsc::channel(2);
+        let (parcels_in, mut parcels_out) = mpsc::channel(1);
+        let sealing = Sealing {
+            key: Arc::clone(key),
+            fingerprint: key.fingerprint_keys(errand.consignment)?,
+            entropy: Arc::clone(entropy),
+            table: table.clone(),
+            name: errand.name(attempt, ParcelId::draw(entropy.as_ref())?, name, 0),
+        };
+        let thread = tokio::task::spawn_blocking(move || sealing.run(rows_out, &parcels_in));
+        let reading = async {
+            let mut batches = snapshot.read(scope, name);
+            while let Some(batch) = batches.try_next().await? {
+                let rows = u64::try_from(batch.rows()).unwrap_or(u64::MAX);
+                // A closed pipe means that sealing failed: its own trouble is told below.
+                if rows_in.send(batch).await.is_err() {
+                    break;
+                }
+                errand.progress.seen(Seen::Rows { name, rows });
             }
-            errand.progress.seen(Seen::Rows { name, rows });
-        }
-        drop(rows_in);
-        Ok::<_, lexicon::Trouble>(())
-    };
-    let storing = async {
-        let mut lines = Vec::new();
-        while let Some(Ready { line, sealed }) = parcels_out.recv().await {
-            errand.put(attempt, line.parcel, sealed.bytes, sealed.digest).await?;
-            errand.progress.seen(Seen::Bytes { name, bytes: line.bytes });
-            lines.push(line);
-        }
-        Ok::<_, lexicon::Trouble>(lines)
-    };
-    let (read, stored) = futures::future::join(reading, storing).await;
-    read?;
-    let parcels = stored?;
-    let fingerprint = thread.await.map_err(|_| cut())??;
-    errand.progress.seen(Seen::Through { name });
-    Ok(Done { fingerprint, parcels })
+            drop(rows_in);
+            Ok::<_, lexicon::Trouble>(())
+        };
+        let storing = async {
+            let mut lines = Vec::new();
+            while let Some(Ready { line, sealed }) = parcels_out.recv().await {
+                errand.put(attempt, line.parcel, sealed.bytes, sealed.digest).await?;
+                errand.progress.seen(Seen::Bytes { name, bytes: line.bytes });
+                lines.push(line);
+            }
+            Ok::<_, lexicon::Trouble>(lines)
+        };
+        let (read, stored) = futures::future::join(reading, storing).await;
+        read?;
+        let parcels = stored?;
+        let fingerprint = thread.await.map_err(|_| cut())??;
+        errand.progress.seen(Seen::Through { name });
+        Ok((fingerprint, parcels))
+    }
 }
 
-fn manifest_table(table: &TableScope, done: &Done, counts: &BTreeMap<String, (u64, u64)>, tally: &scope::Tally) -> ManifestTable {
-    let count = |columns: usize| u32::try_from(columns).unwrap_or(u32::MAX);
+/// How often each transform changed a value of a table.
+fn transforms(table: &str, tally: &scope::Tally) -> BTreeMap<String, u64> {
     let mut transforms = BTreeMap::new();
-    for (column, counted) in tally.tables.get(&table.name).map(|table| table.columns.clone()).unwrap_or_default() {
+    for (column, counted) in tally.tables.get(table).map(|table| table.columns.clone()).unwrap_or_default() {
         let kinds = [
             ("charset", counted.decoded),
             ("trim", counted.trimmed),
@@ -200,6 +248,11 @@ fn manifest_table(table: &TableScope, done: &Done, counts: &BTreeMap<String, (u6
             transforms.insert(format!("{column}: {kind}"), number);
         }
     }
+    transforms
+}
+
+fn manifest_table(table: &TableScope, done: &Done, counts: &BTreeMap<String, (u64, u64)>) -> ManifestTable {
+    let count = |columns: usize| u32::try_from(columns).unwrap_or(u32::MAX);
     ManifestTable {
         name: table.name.clone(),
         target: table.target.clone(),
@@ -208,7 +261,7 @@ fn manifest_table(table: &TableScope, done: &Done, counts: &BTreeMap<String, (u6
         root: done.fingerprint.root(),
         columns_taken: count(table.take.len()),
         columns_left: count(table.leave.len()),
-        transforms,
+        transforms: done.transforms.clone(),
     }
 }
 
@@ -219,21 +272,33 @@ fn manifest_table(table: &TableScope, done: &Done, counts: &BTreeMap<String, (u6
 pub async fn hand_over(errand: &Errand<'_>) -> Result<()> {
     let ledger = errand.desk.follow(errand.migration).await?;
     let consignment = known(&ledger, errand.consignment)?;
-    let released = consignment.released.as_ref().ok_or_else(|| {
-        Refusal::new(Code(612), "the consignment is not released", "Ask the controller; see `lazaret next`.")
-    })?;
-    let keys: Vec<_> = consignment
-        .offers
-        .iter()
-        .filter(|offer| released.offers.contains(&offer.digest))
-        .map(|offer| offer.key.clone())
-        .collect();
+    let keys = released_keys(consignment)?;
     let kept = errand.desk.home().share(errand.round(), errand.passphrase)?.ok_or_else(|| {
-        Refusal::new(Code(613), "this machine holds no laboratory share of the consignment", "Hand over on the machine that extracted.")
+        Refusal::new(
+            Code(613),
+            "this machine holds no laboratory share of the consignment",
+            "Hand over on the machine that extracted.",
+        )
     })?;
     let sealed = seal_to(&keys, &kept)?;
     let share = Digest::of(&sealed);
-    let mut build = |_: &procedure::Migration| Ok(Act::HandOver { consignment: errand.consignment, share });
+    let mut build = |migration: &procedure::Migration| {
+        // Facts come in between: the share leaves for the keys that it was sealed to, under the release that names them.
+        if migration.consignment(errand.consignment).map(released_keys).transpose()?.as_ref() != Some(&keys) {
+            let message = "the release changed while the laboratory share was being sealed";
+            return Err(Refusal::new(Code(615), message, "Look at the release and hand over again.").into());
+        }
+        Ok(Act::HandOver { consignment: errand.consignment, share })
+    };
     errand.desk.act(errand.migration, &mut build, &[sealed]).await?;
     Ok(())
+}
+
+/// The keys that the release names.
+fn released_keys(consignment: &Consignment) -> Result<Vec<Recipient>> {
+    let released = consignment.released.as_ref().ok_or_else(|| {
+        Refusal::new(Code(612), "the consignment is not released", "Ask the controller; see `lazaret next`.")
+    })?;
+    let named = consignment.offers.iter().filter(|offer| released.offers.contains(&offer.digest));
+    Ok(named.map(|offer| offer.key.clone()).collect())
 }

@@ -19,7 +19,9 @@ impl Errand<'_> {
     pub(crate) async fn parcel(&self, line: &ManifestParcel) -> Result<Bytes> {
         let client = self.desk.client();
         let bytes = self
-            .patiently(|| client.fetch_parcel(self.desk.keeper(), self.migration, self.consignment, (line.attempt, line.parcel)))
+            .patiently(|| {
+                client.fetch_parcel(self.desk.keeper(), self.migration, self.consignment, (line.attempt, line.parcel))
+            })
             .await?;
         self.progress.seen(Seen::Bytes { name: &line.table, bytes: line.bytes });
         Ok(bytes)
@@ -29,7 +31,8 @@ impl Errand<'_> {
     pub(crate) async fn sums(&self, key: &Arc<ConsignmentKey>, manifest: &Manifest) -> Result<Vec<TableFingerprint>> {
         let line = &manifest.sums;
         let name = self.name(line.attempt, line.parcel, &line.table, line.sequence);
-        let batches: Vec<RecordBatch> = open_parcel(key, &name, self.parcel(line).await?, line.digest)?.collect::<Result<_>>()?;
+        let batches: Vec<RecordBatch> =
+            open_parcel(key, &name, self.parcel(line).await?, line.digest)?.collect::<Result<_>>()?;
         let mut sums = TableFingerprint::from_batches(&batches)?;
         let mut ordered = Vec::new();
         for table in &manifest.tables {
@@ -39,7 +42,10 @@ impl Errand<'_> {
                 // A table without rows has no bucket to seal.
                 None if table.rows == 0 => {}
                 None => {
-                    let text = format!("the sealed bucket sums of table '{}' are not those that the manifest signs", table.name);
+                    let text = format!(
+                        "the sealed bucket sums of table '{}' are not those that the manifest signs",
+                        table.name
+                    );
                     return Err(Alarm::new(Code(620), text).into());
                 }
             }
@@ -57,7 +63,12 @@ impl Errand<'_> {
     ) -> BoxStream<'a, Result<RecordBatch>> {
         let (sealed_in, sealed_out) = mpsc::channel::<(ManifestParcel, Bytes)>(1);
         let (rows_in, rows_out) = mpsc::channel::<Result<RecordBatch>>(2);
-        let opening = Opening { key, fingerprint, table: table.clone(), names: self.name(0, lexicon::ParcelId([0; 16]), &table.name, 0) };
+        let opening = Opening {
+            key,
+            fingerprint,
+            table: table.clone(),
+            names: self.name(0, lexicon::ParcelId([0; 16]), &table.name, 0),
+        };
         let thread = tokio::task::spawn_blocking(move || opening.run(sealed_out, &rows_in));
         let fetching = async move {
             for line in lines {
@@ -123,7 +134,11 @@ struct Opening {
 }
 
 impl Opening {
-    fn run(self, mut sealed: mpsc::Receiver<(ManifestParcel, Bytes)>, rows: &mpsc::Sender<Result<RecordBatch>>) -> Result<TableFingerprint> {
+    fn run(
+        self,
+        mut sealed: mpsc::Receiver<(ManifestParcel, Bytes)>,
+        rows: &mpsc::Sender<Result<RecordBatch>>,
+    ) -> Result<TableFingerprint> {
         let mut fingerprint = Fingerprinter::new(&self.fingerprint, &self.table);
         while let Some((line, bytes)) = sealed.blocking_recv() {
             let name = seal::ParcelName {

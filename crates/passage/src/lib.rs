@@ -9,6 +9,7 @@ mod fetch;
 mod load;
 mod part;
 mod progress;
+mod resume;
 mod table;
 
 pub use errand::{Errand, Preview, PreviewTable, preview};

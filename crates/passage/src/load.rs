@@ -76,11 +76,17 @@ async fn step(errand: &Errand<'_>, sink: &dyn Sink, step: Step) -> Result<LoadRe
 /// The laboratory share that was handed over to this device's opening key.
 async fn laboratory_share(errand: &Errand<'_>, ledger: &Ledger, manifest: &Manifest) -> Result<Share> {
     let key = errand.desk.home().opening_key(errand.round(), errand.passphrase)?.ok_or_else(|| {
-        Refusal::new(Code(632), "this machine holds no opening key of the consignment", "Offer one with `lazaret consignment offer`.")
+        Refusal::new(
+            Code(632),
+            "this machine holds no opening key of the consignment",
+            "Offer one with `lazaret consignment offer`.",
+        )
     })?;
     let share = handed_over(errand.desk, ledger, errand, &key).await?;
     if share.digest() != manifest.laboratory_share {
-        return Err(Alarm::new(Code(633), "the share that was handed over is not the one that the manifest names").into());
+        return Err(
+            Alarm::new(Code(633), "the share that was handed over is not the one that the manifest names").into()
+        );
     }
     Ok(share)
 }
@@ -88,7 +94,11 @@ async fn laboratory_share(errand: &Errand<'_>, ledger: &Ledger, manifest: &Manif
 async fn handed_over(desk: &Desk, ledger: &Ledger, errand: &Errand<'_>, key: &OpeningKey) -> Result<Share> {
     let consignment = known(ledger, errand.consignment)?;
     let digest = consignment.released.as_ref().and_then(|released| released.share).ok_or_else(|| {
-        Refusal::new(Code(634), "the laboratory share was not handed over yet", "Ask the laboratory's operator; see `lazaret next`.")
+        Refusal::new(
+            Code(634),
+            "the laboratory share was not handed over yet",
+            "Ask the laboratory's operator; see `lazaret next`.",
+        )
     })?;
     let sealed = desk.client().document(desk.keeper(), errand.migration, digest).await?;
     if lexicon::Digest::of(&sealed) != digest {
@@ -123,7 +133,8 @@ impl Passing<'_> {
         let mut fetched = BTreeMap::new();
         for name in &prepared.order {
             let table = self.table(name)?;
-            let fingerprint = if step == Step::Load { self.load_table(table).await? } else { self.fetch_only(table).await? };
+            let fingerprint =
+                if step == Step::Load { self.load_table(table).await? } else { self.fetch_only(table).await? };
             fetched.insert(name.clone(), fingerprint);
         }
         let loading = started.elapsed().as_secs_f64();
@@ -143,7 +154,8 @@ impl Passing<'_> {
 
     fn table(&self, name: &str) -> Result<&TableScope> {
         self.papers.scope.table(name).ok_or_else(|| {
-            Alarm::new(Code(637), format!("the manifest speaks of a table '{name}' that the scope does not have")).into()
+            Alarm::new(Code(637), format!("the manifest speaks of a table '{name}' that the scope does not have"))
+                .into()
         })
     }
 
@@ -207,7 +219,8 @@ impl Passing<'_> {
         again: &TableFingerprint,
     ) -> Result<TableOutcome> {
         let sealed_root = sealed.map_or(root, TableFingerprint::root);
-        let differing = if fetched.root() == again.root() { Some(0) } else { self.locate(table, fetched, again).await? };
+        let differing =
+            if fetched.root() == again.root() { Some(0) } else { self.locate(table, fetched, again).await? };
         Ok(TableOutcome {
             name: table.name.clone(),
             target: table.target.clone(),
@@ -221,7 +234,12 @@ impl Passing<'_> {
 
     /// How many keys differ between the parcels and the target; the rows of differing buckets are looked at again on
     /// both sides. None when the table has no key.
-    async fn locate(&self, table: &TableScope, fetched: &TableFingerprint, again: &TableFingerprint) -> Result<Option<u64>> {
+    async fn locate(
+        &self,
+        table: &TableScope,
+        fetched: &TableFingerprint,
+        again: &TableFingerprint,
+    ) -> Result<Option<u64>> {
         if table.key.is_empty() {
             return Ok(None);
         }
@@ -234,7 +252,9 @@ impl Passing<'_> {
         for (side, mut rows) in sides.iter_mut().zip([parcels, target]) {
             while let Some(batch) = rows.try_next().await? {
                 let digests = scope::row_digests(&keys, table, &batch)?;
-                side.extend(digests.into_iter().filter(|row| buckets.contains(&row.bucket)).map(|row| (row.key, row.row)));
+                side.extend(
+                    digests.into_iter().filter(|row| buckets.contains(&row.bucket)).map(|row| (row.key, row.row)),
+                );
             }
         }
         let [parcels, target] = &sides;

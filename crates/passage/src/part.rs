@@ -51,15 +51,22 @@ pub struct PartReport {
 /// Destroys what this machine holds of every round that has ended, and states so. A recipient first asks the server
 /// again and tries with all that it holds; `more` adds byte strings from elsewhere (a copy of the server's folder).
 ///
-/// Offline it destroys what the last verified deadline condemns.
+/// Offline it destroys what the last verified deadline condemns, and the same when the server is found lying.
 ///
 /// # Errors
-/// A refusal when the passphrase is wrong; a fault when a key file cannot be overwritten.
-pub async fn destroy_part(desk: &Desk, passphrase: &Passphrase, migration: MigrationId, more: &[Vec<u8>]) -> Result<Vec<PartReport>> {
-    let (ledger, online) = match desk.follow(migration).await {
-        Ok(ledger) => (ledger, true),
-        Err(Trouble::Fault(_)) => (desk.kept(migration)?, false),
-        Err(trouble) => return Err(trouble),
+/// A refusal when the passphrase is wrong; a fault when a key file cannot be overwritten; what [`Desk::follow`] refuses
+/// or raises, after everything that is condemned was destroyed.
+pub async fn destroy_part(
+    desk: &Desk,
+    passphrase: &Passphrase,
+    migration: MigrationId,
+    more: &[Vec<u8>],
+) -> Result<Vec<PartReport>> {
+    let (ledger, online, found) = match desk.follow(migration).await {
+        Ok(ledger) => (ledger, true, Ok(())),
+        Err(Trouble::Fault(_)) => (desk.kept(migration)?, false, Ok(())),
+        // A server that lies, or says no to everything, keeps nobody from destroying.
+        Err(trouble) => (desk.kept(migration)?, false, Err(trouble)),
     };
     let now = desk.now()?;
     let mut reports = Vec::new();
@@ -72,7 +79,7 @@ pub async fn destroy_part(desk: &Desk, passphrase: &Passphrase, migration: Migra
             reports.extend(destroy_round(desk, passphrase, &ledger, (migration, id, part, online), more).await?);
         }
     }
-    Ok(reports)
+    found.map(|()| reports)
 }
 
 fn part_of(desk: &Desk, consignment: &Consignment) -> Option<Part> {
@@ -99,9 +106,8 @@ async fn destroy_round(
     let probe = if holds_key && online { probe(&errand, ledger, more).await? } else { None };
     let gone = desk.home().destroy(errand.round(), desk.now()?)?;
     let result = probe.as_ref().map(|probe| if probe.opened { ProbeResult::Opened } else { ProbeResult::Failed });
-    let mut build = |_: &procedure::Migration| {
-        Ok(Act::PartDestroyed { consignment: id, part, keys: gone.keys, probe: result })
-    };
+    let mut build =
+        |_: &procedure::Migration| Ok(Act::PartDestroyed { consignment: id, part, keys: gone.keys, probe: result });
     let stated = online && desk.act(migration, &mut build, &[]).await.is_ok();
     Ok(Some(PartReport { consignment: id, keys: gone.keys, probe, stated }))
 }

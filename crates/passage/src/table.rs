@@ -26,7 +26,11 @@ pub(crate) struct Ready {
 
 impl Sealing {
     /// Runs until `rows` ends; blocking, on a thread of its own.
-    pub fn run(mut self, mut rows: mpsc::Receiver<ScopedBatch>, parcels: &mpsc::Sender<Ready>) -> Result<TableFingerprint> {
+    pub(crate) fn run(
+        mut self,
+        mut rows: mpsc::Receiver<ScopedBatch>,
+        parcels: &mpsc::Sender<Ready>,
+    ) -> Result<TableFingerprint> {
         let schema = self.table.target_schema();
         let mut fingerprint = Fingerprinter::new(&self.fingerprint, &self.table);
         let mut writer: Option<ParcelWriter> = None;
@@ -35,12 +39,11 @@ impl Sealing {
                 continue;
             }
             fingerprint.add(batch.batch())?;
-            let mut open = match writer.take() {
-                Some(open) => open,
-                None => {
-                    self.name.parcel = ParcelId::draw(self.entropy.as_ref())?;
-                    ParcelWriter::new(&self.key, self.entropy.as_ref(), self.name.clone(), schema.clone())?
-                }
+            let mut open = if let Some(open) = writer.take() {
+                open
+            } else {
+                self.name.parcel = ParcelId::draw(self.entropy.as_ref())?;
+                ParcelWriter::new(&self.key, self.entropy.as_ref(), self.name.clone(), schema.clone())?
             };
             open.write(&batch)?;
             if open.is_full() {

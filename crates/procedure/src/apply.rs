@@ -90,7 +90,7 @@ impl Migration {
     }
 
     /// What was decided in ignorance of it is decided again: approvals before the first long step, voices for a thaw.
-    fn apply_revocation(&mut self, root: RootId, certificate: Digest, since: Timestamp) {
+    pub(crate) fn apply_revocation(&mut self, root: RootId, certificate: Digest, since: Timestamp) {
         let known = self.revoked.entry(root).or_default().entry(certificate).or_insert(since);
         *known = since.min(*known);
         if let Some(frozen) = &mut self.frozen {

@@ -2,7 +2,7 @@
 //! to believe it.
 
 use lexicon::{Alarm, Code, Digest, MigrationId, Refusal, Result, Timestamp, Trouble, canonical, digest_of, limits};
-use people::{Actor, Envelope, PayloadType, PublicKey, Roster, SigningKey};
+use people::{Actor, Envelope, PayloadType, PublicKey, Revocation, Roster, SigningKey};
 use serde::{Deserialize, Serialize};
 
 use crate::{Act, ActBody, Fact, Given, LastFact, Migration, decide};
@@ -177,6 +177,17 @@ impl Ledger {
         strongroom_share: Option<Digest>,
     ) -> Result<Decided> {
         self.weigh(proof, roster, true, at, strongroom_share)
+    }
+
+    /// The facts as a party sees them that was handed these revocations outside of them. For deciding what that party
+    /// itself will do: no further fact follows from it.
+    #[must_use]
+    pub fn told(&self, revocations: &[Revocation]) -> Self {
+        let mut told = self.clone();
+        for Revocation { root, certificate, compromised_since, .. } in revocations {
+            told.migration.apply_revocation(*root, *certificate, *compromised_since);
+        }
+        told
     }
 
     /// As [`Self::decided`]; `told` says whether revocations count that were handed over outside the facts.

@@ -55,17 +55,26 @@ impl Registry {
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Inner>> {
-        self.inner.lock().map_err(|_| Fault::new(Code(751), Retry::Never, "the registry was left in the middle of a write").into())
+        self.inner
+            .lock()
+            .map_err(|_| Fault::new(Code(751), Retry::Never, "the registry was left in the middle of a write").into())
     }
 }
 
 /// The environment failed under the registry. SQLite's own message names no values of ours, but it is left out anyway.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn broken(error: rusqlite::Error) -> lexicon::Trouble {
     let (retry, what) = match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => (Retry::Later, "the disk is full"),
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => (Retry::Now, "another process holds it"),
-        Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::PermissionDenied) => (Retry::Never, "it cannot be opened"),
-        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => (Retry::Never, "the file is damaged"),
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+            (Retry::Now, "another process holds it")
+        }
+        Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::PermissionDenied) => {
+            (Retry::Never, "it cannot be opened")
+        }
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+            (Retry::Never, "the file is damaged")
+        }
         _ => (Retry::Never, "SQLite refused"),
     };
     Fault::new(Code(750), retry, format!("the registry cannot be read or written: {what}")).into()

@@ -22,7 +22,11 @@ impl Registry {
             .map_err(broken)?;
         let stored: Option<String> = inner
             .connection
-            .query_row("SELECT digest FROM parcel WHERE consignment = ?1 AND attempt = ?2 AND parcel = ?3", name, |row| row.get(0))
+            .query_row(
+                "SELECT digest FROM parcel WHERE consignment = ?1 AND attempt = ?2 AND parcel = ?3",
+                name,
+                |row| row.get(0),
+            )
             .optional()
             .map_err(broken)?;
         if stored.as_deref() == Some(line.digest.to_string().as_str()) {
@@ -39,7 +43,9 @@ impl Registry {
         let inner = self.lock()?;
         let mut statement = inner
             .connection
-            .prepare("SELECT attempt, parcel, bytes, digest FROM parcel WHERE consignment = ?1 ORDER BY attempt, parcel")
+            .prepare(
+                "SELECT attempt, parcel, bytes, digest FROM parcel WHERE consignment = ?1 ORDER BY attempt, parcel",
+            )
             .map_err(broken)?;
         let rows = statement
             .query_map([consignment.to_string()], |row| {

@@ -56,14 +56,17 @@ impl Registry {
         let mut tree = inner.tree.clone();
         let hash = leaf_hash(&body);
         let index = tree.append(hash);
-        let transaction = inner.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(broken)?;
+        let transaction =
+            inner.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(broken)?;
         let number = i64::try_from(index).unwrap_or(i64::MAX);
         transaction
             .execute("INSERT INTO leaf VALUES (?1, ?2, ?3)", params![number, hash.to_string(), body])
             .map_err(broken)?;
         rows(&transaction, number, leaf, recording)?;
         let size = i64::try_from(tree.size()).unwrap_or(i64::MAX);
-        transaction.execute("UPDATE head SET size = ?1, root = ?2", params![size, tree.root().to_string()]).map_err(broken)?;
+        transaction
+            .execute("UPDATE head SET size = ?1, root = ?2", params![size, tree.root().to_string()])
+            .map_err(broken)?;
         transaction.commit().map_err(broken)?;
         let receipt = Receipt::of_committed(index, tree.root());
         inner.tree = tree;
@@ -100,19 +103,26 @@ fn rows(transaction: &Transaction<'_>, leaf: i64, body: &Leaf, recording: &Recor
                 .map_err(broken)?;
             let entry = String::from_utf8_lossy(&canonical(*entry)?).into_owned();
             transaction
-                .execute("INSERT INTO fact VALUES (?1, ?2, ?3, ?4, ?5)", params![id, number, leaf, nonce.to_string(), entry])
+                .execute(
+                    "INSERT INTO fact VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![id, number, leaf, nonce.to_string(), entry],
+                )
                 .map_err(broken)?;
             with(transaction, &id, fresh)
         }
         Recording::Root(root) => {
             let body = String::from_utf8_lossy(&canonical(*root)?).into_owned();
-            transaction.execute("INSERT INTO root VALUES (?1, ?2)", params![root.id().to_string(), body]).map_err(broken)?;
+            transaction
+                .execute("INSERT INTO root VALUES (?1, ?2)", params![root.id().to_string(), body])
+                .map_err(broken)?;
             Ok(())
         }
         Recording::Certificate(digest, certificate, envelope) => person(transaction, *digest, certificate, envelope),
         Recording::Revocation(digest, envelope) => {
             let body = String::from_utf8_lossy(&canonical(*envelope)?).into_owned();
-            transaction.execute("INSERT INTO revocation VALUES (?1, ?2)", params![digest.to_string(), body]).map_err(broken)?;
+            transaction
+                .execute("INSERT INTO revocation VALUES (?1, ?2)", params![digest.to_string(), body])
+                .map_err(broken)?;
             Ok(())
         }
         Recording::Note => Ok(()),
@@ -134,7 +144,10 @@ fn with(transaction: &Transaction<'_>, migration: &str, fresh: &Fresh<'_>) -> Re
         let id = consignment.to_string();
         if let Some(share) = share {
             transaction
-                .execute("DELETE FROM document WHERE migration = ?1 AND digest = ?2", params![migration, share.to_string()])
+                .execute(
+                    "DELETE FROM document WHERE migration = ?1 AND digest = ?2",
+                    params![migration, share.to_string()],
+                )
                 .map_err(broken)?;
         }
         transaction.execute("DELETE FROM strongroom WHERE consignment = ?1", params![id]).map_err(broken)?;
@@ -148,8 +161,10 @@ fn person(transaction: &Transaction<'_>, digest: Digest, certificate: &Certifica
         (certificate.device.key.to_string(), certificate.root.to_string(), certificate.person.id.to_string());
     transaction.execute("INSERT OR IGNORE INTO device VALUES (?1, ?2, ?3)", params![key, root, id]).map_err(broken)?;
     let body = String::from_utf8_lossy(&canonical(envelope)?).into_owned();
-    let made = transaction
-        .execute("INSERT INTO certificate VALUES (?1, ?2, ?3, ?4, ?5)", params![digest.to_string(), key, root, id, body]);
+    let made = transaction.execute(
+        "INSERT INTO certificate VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![digest.to_string(), key, root, id, body],
+    );
     match made {
         Ok(_) => Ok(()),
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => Err(Refusal::new(

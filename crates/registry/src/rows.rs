@@ -86,11 +86,14 @@ impl Registry {
         let mut statement =
             inner.connection.prepare("SELECT id, facts, stage, state FROM migration ORDER BY rowid").map_err(broken)?;
         let rows = statement
-            .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get(2)?, row.get::<_, String>(3)?)))
+            .query_map([], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get(2)?, row.get::<_, String>(3)?))
+            })
             .map_err(broken)?;
         rows.map(|row| {
-            let (id, facts, stage, state) = row.map_err(broken)?;
-            Ok(MigrationRow { id: id.parse()?, facts: u64::try_from(facts).unwrap_or(0), stage, state: state.parse()? })
+            let (id, facts, stage, digest) = row.map_err(broken)?;
+            let facts = u64::try_from(facts).unwrap_or(0);
+            Ok(MigrationRow { id: id.parse()?, facts, stage, state: digest.parse()? })
         })
         .collect()
     }
@@ -125,7 +128,9 @@ impl Registry {
     pub fn wrapped_share(&self, consignment: ConsignmentId) -> Result<Option<Vec<u8>>> {
         self.lock()?
             .connection
-            .query_row("SELECT wrapped FROM strongroom WHERE consignment = ?1", [consignment.to_string()], |row| row.get(0))
+            .query_row("SELECT wrapped FROM strongroom WHERE consignment = ?1", [consignment.to_string()], |row| {
+                row.get(0)
+            })
             .optional()
             .map_err(broken)
     }

@@ -1,1 +1,3 @@
 mod first_passage;
+mod no_contract;
+mod no_procedure;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Context;
 use super::serving::Place;
 use crate::config::{self, ServerSettings};
-use crate::output::Done;
+use crate::output::{Done, add};
 
 /// What is configured.
 #[derive(Subcommand)]
@@ -51,9 +51,9 @@ impl Show {
         let mut json = Map::new();
         for Line { key, value, origin } in &lines {
             if self.origin {
-                text.push_str(&format!("{key:16} {value:width$}  {origin}\n"));
+                add(&mut text, format_args!("{key:16} {value:width$}  {origin}\n"));
             } else {
-                text.push_str(&format!("{key:16} {value}\n"));
+                add(&mut text, format_args!("{key:16} {value}\n"));
             }
             json.insert((*key).to_owned(), json!({ "value": value, "origin": origin }));
         }

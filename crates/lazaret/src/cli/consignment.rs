@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Context;
 use super::context::acted;
 use super::migration::{Which, within};
-use crate::output::Done;
+use crate::output::{Done, add};
 
 /// Rounds of a migration.
 #[derive(Subcommand)]
@@ -42,7 +42,7 @@ pub(crate) struct WhichRound {
 
 impl WhichRound {
     /// The migration and the round that are meant.
-    pub async fn find(&self, context: &Context, desk: &Desk) -> Result<(MigrationId, ConsignmentId)> {
+    pub(crate) async fn find(&self, context: &Context, desk: &Desk) -> Result<(MigrationId, ConsignmentId)> {
         let migration = context.migration(desk, self.which.migration).await?;
         if let Some(consignment) = self.consignment {
             return Ok((migration, consignment));
@@ -74,7 +74,7 @@ pub(crate) fn errand<'a>(
 }
 
 impl Consignment {
-    pub async fn run(self, context: &Context) -> Result<Done> {
+    pub(crate) async fn run(self, context: &Context) -> Result<Done> {
         match self {
             Self::Open(command) => command.run(context).await,
             Self::Offer(which) => {
@@ -217,7 +217,7 @@ pub(crate) async fn release(desk: &Desk, (id, consignment): (MigrationId, Consig
 
 /// One minute inside the cap: the server's clock may be behind this one.
 fn load_by(now: Timestamp, hours: i64, deadline: Timestamp) -> Timestamp {
-    let wanted = hours_after(now, hours).checked_sub(std::time::Duration::from_secs(60)).unwrap_or(now);
+    let wanted = hours_after(now, hours).checked_sub(std::time::Duration::from_mins(1)).unwrap_or(now);
     wanted.min(deadline)
 }
 
@@ -225,13 +225,19 @@ fn manifest_text(consignment: &Round) -> String {
     let Some((digest, manifest)) = &consignment.manifest else { return String::new() };
     let mut text = format!("Manifest {}: {} parcels\n", digest.short(), manifest.parcels.len());
     for table in &manifest.tables {
-        text.push_str(&format!(
-            "  {} → {}: {} of {} rows, {} columns taken, {} left\n",
-            table.name, table.target, table.rows, table.rows_source, table.columns_taken, table.columns_left
-        ));
+        add(
+            &mut text,
+            format_args!(
+                "  {} → {}: {} of {} rows, {} columns taken, {} left\n",
+                table.name, table.target, table.rows, table.rows_source, table.columns_taken, table.columns_left
+            ),
+        );
     }
     for offer in &consignment.offers {
-        text.push_str(&format!("  offered key {} of device {}\n", offer.digest.short(), offer.device.digest().short()));
+        add(
+            &mut text,
+            format_args!("  offered key {} of device {}\n", offer.digest.short(), offer.device.digest().short()),
+        );
     }
     text
 }

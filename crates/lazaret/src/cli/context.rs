@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use desk::{Desk, Home, KeyHolder};
-use lexicon::{Clock, Code, Entropy, MigrationId, Refusal, Result, SystemClock, SystemEntropy, Timestamp};
+use lexicon::{Clock, Code, Entropy, MigrationId, Refusal, Result, SystemClock, SystemEntropy, Timestamp, Trouble};
 use people::Passphrase;
 use procedure::{Ledger, Migration};
 use serde_json::{Value, json};
@@ -21,23 +21,23 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub fn new(global: Global) -> Self {
+    pub(crate) fn new(global: Global) -> Self {
         Self { global, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy::new()) }
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
     /// The folder of this device.
-    pub fn home_folder(&self) -> Result<PathBuf> {
+    pub(crate) fn home_folder(&self) -> Result<PathBuf> {
         self.global.home.clone().ok_or_else(|| {
             Refusal::new(Code(1010), "no folder of a device is named", "Give --home DIR, or set LAZARET_HOME.").into()
         })
     }
 
     /// The passphrase: from the file, from the service manager's credential, or asked for.
-    pub fn passphrase(&self, what: &str) -> Result<Passphrase> {
+    pub(crate) fn passphrase(&self, what: &str) -> Result<Passphrase> {
         let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
             .map(|folder| PathBuf::from(folder).join("lazaret-passphrase"))
             .filter(|path| path.exists());
@@ -58,7 +58,7 @@ impl Context {
     }
 
     /// The desk for acts that do not bind: an unlocked key serves, where there is one.
-    pub async fn desk(&self) -> Result<Desk> {
+    pub(crate) fn desk(&self) -> Result<Desk> {
         let home = Home::open(&self.home_folder()?)?;
         #[cfg(unix)]
         if let Some(unlocked) = desk::unlocked::Unlocked::connect(&home)? {
@@ -68,12 +68,12 @@ impl Context {
     }
 
     /// The desk for acts that bind, and for work with the shares that this device keeps: the passphrase is asked for.
-    pub fn binding_desk(&self) -> Result<(Desk, Passphrase)> {
+    pub(crate) fn binding_desk(&self) -> Result<(Desk, Passphrase)> {
         let passphrase = self.passphrase("this device")?;
         Ok((self.desk_with(&passphrase)?, passphrase))
     }
 
-    pub fn desk_with(&self, passphrase: &Passphrase) -> Result<Desk> {
+    pub(crate) fn desk_with(&self, passphrase: &Passphrase) -> Result<Desk> {
         let home = Home::open(&self.home_folder()?)?;
         let holder = KeyHolder::unlock(&home, passphrase)?;
         self.at(home, Arc::new(holder))
@@ -91,11 +91,19 @@ impl Context {
     }
 
     /// The migration that is meant: the one named, or the only one that this organisation has.
-    pub async fn migration(&self, desk: &Desk, named: Option<MigrationId>) -> Result<MigrationId> {
+    pub(crate) async fn migration(&self, desk: &Desk, named: Option<MigrationId>) -> Result<MigrationId> {
         if let Some(named) = named {
             return Ok(named);
         }
-        let lines = desk.client().migrations(desk.keeper()).await?;
+        let lines = match desk.client().migrations(desk.keeper()).await {
+            Ok(lines) => lines,
+            // What is due is destroyed without the server too: the only one that this device keeps will do.
+            Err(fault @ Trouble::Fault(_)) => {
+                let kept = desk.home().migrations()?;
+                return if let [only] = kept.as_slice() { Ok(*only) } else { Err(fault) };
+            }
+            Err(trouble) => return Err(trouble),
+        };
         match lines.as_slice() {
             [only] => Ok(only.migration),
             [] => Err(Refusal::new(
@@ -112,33 +120,29 @@ impl Context {
             .into()),
         }
     }
+}
 
-    /// Asks before something that cannot be taken back; `given` is what an unattended caller said beforehand.
-    pub fn confirm(&self, question: &str, expected: &str, given: Option<&str>) -> Result<()> {
-        let refused =
-            |why: &str| Refusal::new(Code(1016), why, format!("Look at what is shown, then confirm with {expected}."));
-        if let Some(given) = given {
-            return if given == expected {
-                Ok(())
-            } else {
-                Err(refused("what was confirmed is not what would be done").into())
-            };
-        }
-        if !std::io::stdin().is_terminal() {
-            return Err(refused("this has to be confirmed and nobody can be asked").into());
-        }
-        let mut stderr = std::io::stderr().lock();
-        drop(write!(stderr, "{question}\nType the first eight digits of {expected} to go on: "));
-        drop(stderr.flush());
-        let mut typed = String::new();
-        std::io::stdin().read_line(&mut typed).map_err(|_| refused("nothing was typed"))?;
-        let typed = typed.trim();
-        if typed.len() >= 8 && expected.starts_with(typed) {
+/// Asks before something that cannot be taken back; `given` is what an unattended caller said beforehand.
+pub(crate) fn confirm(question: &str, expected: &str, given: Option<&str>) -> Result<()> {
+    let refused =
+        |why: &str| Refusal::new(Code(1016), why, format!("Look at what is shown, then confirm with {expected}."));
+    if let Some(given) = given {
+        return if given == expected {
             Ok(())
         } else {
-            Err(refused("it was not confirmed").into())
-        }
+            Err(refused("what was confirmed is not what would be done").into())
+        };
     }
+    if !std::io::stdin().is_terminal() {
+        return Err(refused("this has to be confirmed and nobody can be asked").into());
+    }
+    let mut stderr = std::io::stderr().lock();
+    drop(write!(stderr, "{question}\nType the first eight digits of {expected} to go on: "));
+    drop(stderr.flush());
+    let mut typed = String::new();
+    std::io::stdin().read_line(&mut typed).map_err(|_| refused("nothing was typed"))?;
+    let typed = typed.trim();
+    if typed.len() >= 8 && expected.starts_with(typed) { Ok(()) } else { Err(refused("it was not confirmed").into()) }
 }
 
 /// A passphrase-independent file that holds a database password.

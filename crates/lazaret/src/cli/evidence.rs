@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Context;
 use super::context::value;
 use super::migration::Which;
-use crate::output::Done;
+use crate::output::{Done, add};
 use crate::{exit, files};
 
 /// The evidence of a migration.
@@ -45,7 +45,7 @@ pub(crate) struct Export {
 
 impl Export {
     async fn run(self, context: &Context) -> Result<Done> {
-        let desk = context.desk().await?;
+        let desk = context.desk()?;
         let id = context.migration(&desk, self.which.migration).await?;
         // Followed first: whatever this device has seen by now must be in the pack.
         let ledger = desk.follow(id).await?;
@@ -57,7 +57,9 @@ impl Export {
         files::write_new(&self.out, &zip)?;
         let mut text = format!("The evidence of migration {id} is written to {}.\n", self.out.display());
         text.push_str(&summary(&verdict));
-        text.push_str("Next: anybody: `lazaret evidence verify FILE --trust ROOT`; the roots travel another way than the pack.");
+        text.push_str(
+            "Next: anybody: `lazaret evidence verify FILE --trust ROOT`; the roots travel another way than the pack.",
+        );
         let json = json!({ "migration": id, "pack": self.out, "digest": Digest::of(&zip), "verdict": verdict });
         Ok(Done::new(text, json))
     }
@@ -69,8 +71,11 @@ fn same_story(pack: &Pack, ledger: &Ledger) -> Result<()> {
     for recorded in ledger.recorded() {
         let same = told.next().map(|placed| placed.entry.fact.digest()).transpose()? == Some(recorded.digest);
         if pack.migration != ledger.migration().id || !same {
-            let text = format!("fact {} in the pack is missing, or another one than this device replayed", recorded.fact.number);
-            return Err(Alarm::new(Code(1093), text).into());
+            let text = format!(
+                "fact {} in the pack is missing, or another one than this device replayed",
+                recorded.fact.number
+            );
+            return Err(Alarm::new(Code(1056), text).into());
         }
     }
     Ok(())
@@ -106,7 +111,10 @@ impl Verify {
         let verdict = evidence::verify_against(&pack, &trust)?;
         let mut text = String::new();
         for statement in &verdict.statements {
-            text.push_str(&format!("- {}\n    {}: {}\n", statement.text, statement.strength.words(), statement.who));
+            add(
+                &mut text,
+                format_args!("- {}\n    {}: {}\n", statement.text, statement.strength.words(), statement.who),
+            );
         }
         text.push_str(&summary(&verdict));
         let status = if verdict.established { exit::OK } else { exit::REFUSED };
@@ -124,21 +132,25 @@ fn summary(verdict: &Verdict) -> String {
         text.push_str("This was a DEMONSTRATION with synthetic data.\n");
     }
     for warning in &verdict.warnings {
-        text.push_str(&format!("Warning: {warning}\n"));
+        add(&mut text, format_args!("Warning: {warning}\n"));
     }
     for missing in &verdict.missing {
-        text.push_str(&format!("Missing: {missing}\n"));
+        add(&mut text, format_args!("Missing: {missing}\n"));
     }
     let certificate = if verdict.certificate_complete { "complete" } else { "NOT complete" };
-    text.push_str(&format!("Certificate of destruction: {certificate}.\n"));
-    let server = if verdict.server_pinned { "is the one that you named" } else { "is the pack's own word: name it with --server" };
-    text.push_str(&format!("The server's key {server}.\n"));
+    add(&mut text, format_args!("Certificate of destruction: {certificate}.\n"));
+    let server = if verdict.server_pinned {
+        "is the one that you named"
+    } else {
+        "is the pack's own word: name it with --server"
+    };
+    add(&mut text, format_args!("The server's key {server}.\n"));
     if verdict.established {
         text.push_str("Consistent, and every party's root is one that you trust.\n");
     } else {
         text.push_str("Consistent, identities not established. Compare these words by telephone, then give the roots with --trust:\n");
         for unpinned in &verdict.unpinned {
-            text.push_str(&format!("  {}: {}\n", unpinned.organisation, unpinned.words));
+            add(&mut text, format_args!("  {}: {}\n", unpinned.organisation, unpinned.words));
         }
     }
     text

@@ -15,7 +15,7 @@ use wire::{Leaf, Placed, ServerCard};
 
 use super::Context;
 use crate::files;
-use crate::output::Done;
+use crate::output::{Done, add};
 
 /// The server's journal.
 #[derive(Subcommand)]
@@ -55,7 +55,7 @@ fn verify_data(data: &Path) -> Result<Done> {
     let file = data.join("registry.sqlite");
     if !file.is_file() {
         return Err(Refusal::new(
-            Code(1095),
+            Code(1052),
             format!("there is no server's registry in {}", data.display()),
             "Name the data folder of a server, or leave --data out to check from this device.",
         )
@@ -78,20 +78,21 @@ fn verify_data(data: &Path) -> Result<Done> {
         leaves.notes
     );
     for row in &replayed {
-        text.push_str(&format!("Migration {}: {} facts replayed, {}\n", row.id, row.facts, row.stage));
+        add(&mut text, format_args!("Migration {}: {} facts replayed, {}\n", row.id, row.facts, row.stage));
     }
     text.push_str(
         "Every leaf is as it was hashed, in its place, and every fact follows from the signed acts.\n\
          That the newest leaves were not cut off together with all that follows from them is what the parties' kept \
          checkpoints show: `lazaret journal verify` on their devices.",
     );
-    let migrations: Vec<_> = replayed.iter().map(|row| json!({ "migration": row.id, "facts": row.facts, "stage": row.stage })).collect();
+    let migrations: Vec<_> =
+        replayed.iter().map(|row| json!({ "migration": row.id, "facts": row.facts, "stage": row.stage })).collect();
     let json = json!({ "origin": card.origin, "size": tree.size(), "root": tree.root(), "leaves": leaves, "migrations": migrations });
     Ok(Done::new(text, json))
 }
 
 fn damaged(leaf: u64, why: &str) -> Trouble {
-    Alarm::new(Code(1096), format!("leaf {leaf} of the journal {why}")).into()
+    Alarm::new(Code(1053), format!("leaf {leaf} of the journal {why}")).into()
 }
 
 /// Every leaf parsed, and the entries of the facts among them by leaf.
@@ -102,7 +103,8 @@ fn read_leaves(registry: &Registry, size: u64) -> Result<(Leaves, BTreeMap<u64, 
     for number in 0..size {
         let body = registry.leaf(number)?.ok_or_else(|| damaged(number, "is missing"))?;
         tree.append(::journal::leaf_hash(&body));
-        let leaf: Leaf = serde_json::from_slice(&body).map_err(|_| damaged(number, "does not say what is written there"))?;
+        let leaf: Leaf =
+            serde_json::from_slice(&body).map_err(|_| damaged(number, "does not say what is written there"))?;
         if canonical(&leaf)? != body {
             return Err(damaged(number, "is not in its canonical form"));
         }
@@ -134,7 +136,10 @@ fn replay(registry: &Registry, card: &ServerCard, leaves: &BTreeMap<u64, Placed>
         let mut ledger = Ledger::new(&card.origin, card.key, row.id);
         for placed in registry.facts(row.id, 1)? {
             if left.remove(&placed.leaf).as_ref() != Some(&placed) {
-                return Err(damaged(placed.leaf, &format!("is not the fact that the row of migration {} says", row.id)));
+                return Err(damaged(
+                    placed.leaf,
+                    &format!("is not the fact that the row of migration {} says", row.id),
+                ));
             }
             ledger.admit(&placed.entry, &roster, None).map_err(|trouble| {
                 damaged(placed.leaf, &format!("does not follow from the leaves before it: {trouble}"))
@@ -142,7 +147,7 @@ fn replay(registry: &Registry, card: &ServerCard, leaves: &BTreeMap<u64, Placed>
         }
         if ledger.migration().facts != row.facts || digest_of(ledger.migration())? != row.state {
             let text = format!("the row of migration {} is not what its facts give", row.id);
-            return Err(Alarm::new(Code(1097), text).into());
+            return Err(Alarm::new(Code(1054), text).into());
         }
     }
     match left.keys().next() {
@@ -152,7 +157,7 @@ fn replay(registry: &Registry, card: &ServerCard, leaves: &BTreeMap<u64, Placed>
 }
 
 async fn verify_served(context: &Context) -> Result<Done> {
-    let desk = context.desk().await?;
+    let desk = context.desk()?;
     let before = kept_checkpoint(&desk)?;
     let listed = desk.client().migrations(desk.keeper()).await?;
     let listed: Vec<MigrationId> = listed.into_iter().map(|line| line.migration).collect();
@@ -169,14 +174,14 @@ async fn verify_served(context: &Context) -> Result<Done> {
     };
     let mut text = format!("Journal {}\n{} leaves, root {}\n", card.origin, after.size, after.root);
     match &before {
-        Some(before) => text.push_str(&format!(
-            "It holds, unchanged, the {} leaves that this device saw before.\n",
-            before.size
-        )),
+        Some(before) => add(
+            &mut text,
+            format_args!("It holds, unchanged, the {} leaves that this device saw before.\n", before.size),
+        ),
         None => text.push_str("This device had seen no checkpoint of it before.\n"),
     }
     for (id, facts) in &replayed {
-        text.push_str(&format!("Migration {id}: {facts} facts replayed; the last one stands in the journal.\n"));
+        add(&mut text, format_args!("Migration {id}: {facts} facts replayed; the last one stands in the journal.\n"));
     }
     text.push_str("Leaves of other organisations are covered by the root only: their parties replay those.");
     let migrations: Vec<_> = replayed.iter().map(|(id, facts)| json!({ "migration": id, "facts": facts })).collect();
@@ -195,8 +200,9 @@ pub(super) fn nothing_hidden(desk: &Desk, listed: &[MigrationId]) -> Result<()> 
     for id in desk.home().migrations()? {
         let facts = if listed.contains(&id) { 0 } else { desk.kept(id)?.migration().facts };
         if facts > 0 {
-            let text = format!("the server does not list migration {id} any more, of which this device has {facts} facts");
-            return Err(Alarm::new(Code(1098), text).into());
+            let text =
+                format!("the server does not list migration {id} any more, of which this device has {facts} facts");
+            return Err(Alarm::new(Code(1055), text).into());
         }
     }
     Ok(())

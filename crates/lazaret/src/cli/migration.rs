@@ -1,6 +1,5 @@
 //! `lazaret migration`.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -10,10 +9,10 @@ use procedure::{Act, ConsignmentStage, History, Kind, Migration as State, Plan, 
 use serde_json::json;
 
 use super::Context;
-use super::context::{acted, turn, value};
+use super::context::{acted, confirm, turn, value};
 use super::plan_file;
 use crate::files;
-use crate::output::Done;
+use crate::output::{Done, add};
 
 /// Migrations.
 #[derive(Subcommand)]
@@ -59,7 +58,7 @@ pub(crate) struct Reasoned {
 }
 
 impl Migration {
-    pub async fn run(self, context: &Context) -> Result<Done> {
+    pub(crate) async fn run(self, context: &Context) -> Result<Done> {
         match self {
             Self::Open(command) => command.run(context).await,
             Self::Propose(command) => command.run(context).await,
@@ -184,7 +183,7 @@ impl Approve {
         if !context.global.json {
             crate::output::out(&plan_text(&plan, digest, &text));
         }
-        context.confirm("Approve these bytes?", &digest.to_string(), self.yes.as_deref())?;
+        confirm("Approve these bytes?", &digest.to_string(), self.yes.as_deref())?;
         let (_, ledger) = desk.act(id, &mut |_: &State| Ok(Act::Approve { plan: digest }), &[]).await?;
         Ok(acted(&ledger, &format!("You approved plan {digest}.")))
     }
@@ -195,8 +194,7 @@ fn plan_text(plan: &Plan, digest: Digest, scope: &str) -> String {
     let mut text = format!("Plan {} of migration {}, digest {digest}\n", plan.serial, plan.migration);
     let instruction = &plan.instruction;
     let mut line = |name: &str, what: String| {
-        // Writing into a string does not fail.
-        drop(writeln!(text, "  {name:18} {what}"));
+        add(&mut text, format_args!("  {name:18} {what}\n"));
     };
     for party in &plan.parties {
         line(
@@ -228,7 +226,7 @@ fn plan_text(plan: &Plan, digest: Digest, scope: &str) -> String {
 /// Where it stands, in words.
 pub(crate) fn state_text(migration: &State) -> String {
     let mut text = format!("Migration {}: {:?}, {} facts\n", migration.id, migration.stage, migration.facts);
-    let mut line = |what: String| drop(writeln!(text, "  {what}"));
+    let mut line = |what: String| add(&mut text, format_args!("  {what}\n"));
     if let Some((digest, plan, _)) = &migration.plan {
         line(format!("plan {} {}", plan.serial, digest.short()));
     }
@@ -264,7 +262,7 @@ pub(crate) fn state_text(migration: &State) -> String {
 }
 
 async fn show(context: &Context, which: &Which) -> Result<Done> {
-    let desk = context.desk().await?;
+    let desk = context.desk()?;
     let id = context.migration(&desk, which.migration).await?;
     let ledger = desk.follow(id).await?;
     let migration = ledger.migration();
@@ -361,17 +359,22 @@ impl Destroy {
         let reports = passage::destroy_part(&desk, &passphrase, id, &more).await?;
         let mut text = String::new();
         for report in &reports {
-            drop(writeln!(text, "Consignment {}: {} keys destroyed on this device.", report.consignment, report.keys));
+            add(
+                &mut text,
+                format_args!("Consignment {}: {} keys destroyed on this device.\n", report.consignment, report.keys),
+            );
             if let Some(probe) = &report.probe {
                 let verdict = if probe.opened { "A PARCEL OPENED" } else { "nothing opened" };
-                drop(writeln!(
-                    text,
-                    "  Probe before that: {} combinations tried, {verdict}; the server said: {}",
-                    probe.tried, probe.server
-                ));
+                add(
+                    &mut text,
+                    format_args!(
+                        "  Probe before that: {} combinations tried, {verdict}; the server said: {}\n",
+                        probe.tried, probe.server
+                    ),
+                );
             }
             if !report.stated {
-                drop(writeln!(text, "  The server could not be told; run this again when it is back."));
+                add(&mut text, format_args!("  The server could not be told; run this again when it is back.\n"));
             }
         }
         if reports.is_empty() {

@@ -1,15 +1,21 @@
 //! The command line: `lazaret <noun> <verb>`. One file a noun.
 
+mod config;
 mod consignment;
 mod context;
 mod demo;
+mod evidence;
+mod journal;
 mod migration;
+mod next;
 mod organisation;
 mod passing;
 mod person;
 mod plan_file;
-mod rest;
+mod scope;
 mod serving;
+mod synth;
+mod unlock;
 
 use std::path::PathBuf;
 

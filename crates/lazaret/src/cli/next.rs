@@ -17,7 +17,7 @@ use super::Context;
 use super::context::value;
 use super::journal::nothing_hidden;
 use crate::exit;
-use crate::output::Done;
+use crate::output::{Done, add};
 
 /// What waits for me.
 #[derive(Args)]
@@ -39,7 +39,7 @@ struct Line {
 
 impl Next {
     pub(crate) async fn run(self, context: &Context) -> Result<Done> {
-        let desk = context.desk().await?;
+        let desk = context.desk()?;
         let listed = match desk.client().migrations(desk.keeper()).await {
             Ok(lines) => lines.into_iter().map(|line| line.migration).collect::<Vec<_>>(),
             Err(Trouble::Fault(fault)) => return self.offline(context, &desk, &fault.to_string()),
@@ -122,19 +122,19 @@ fn said(context: &Context, lines: &[Line], offline: Option<&str>) -> Done {
     let program = program(context);
     let mut text = String::new();
     if let Some(why) = offline {
-        text.push_str(&format!("The server cannot be asked: {why}\nWhat this device last verified says:\n"));
+        add(&mut text, format_args!("The server cannot be asked: {why}\nWhat this device last verified says:\n"));
     }
     for line in lines {
-        text.push_str(&format!("Migration {} {}\n", line.id, line.about));
+        add(&mut text, format_args!("Migration {} {}\n", line.id, line.about));
         if let Some(refusal) = &line.refused {
-            text.push_str(&format!("  YOU FIRST: {refusal}\n    {}\n", refusal.remedy));
+            add(&mut text, format_args!("  YOU FIRST: {refusal}\n    {}\n", refusal.remedy));
         }
         for wait in &line.waits {
             let until = wait.until.map(|until| format!(", until {until}")).unwrap_or_default();
             if wait.mine {
-                text.push_str(&format!("  YOUR TURN{until}: {}\n    {program} {}\n", wait.why, wait.command));
+                add(&mut text, format_args!("  YOUR TURN{until}: {}\n    {program} {}\n", wait.why, wait.command));
             } else {
-                text.push_str(&format!("  waits for {}{until}: {}\n", wait.who, wait.why));
+                add(&mut text, format_args!("  waits for {}{until}: {}\n", wait.who, wait.why));
             }
         }
     }
@@ -168,7 +168,9 @@ fn last_line(lines: &[Line], program: &str, offline: bool) -> String {
         (Some(wait), _, _) => format!("Next: you: `{program} {}`.", wait.command),
         (None, Some(refusal), _) => format!("Next: you: {}", refusal.remedy),
         (None, None, Some(wait)) => format!("Next: {}. Nothing waits for you.", wait.who),
-        (None, None, None) if offline => "Nothing here is due to be destroyed. Ask again when the server is back.".to_owned(),
+        (None, None, None) if offline => {
+            "Nothing here is due to be destroyed. Ask again when the server is back.".to_owned()
+        }
         (None, None, None) => "Nothing waits for anybody.".to_owned(),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::files;
-use crate::output::Done;
+use crate::output::{Done, add};
 
 /// Organisations and their root keys.
 #[derive(Subcommand)]
@@ -20,7 +20,7 @@ pub(crate) enum Organisation {
 }
 
 impl Organisation {
-    pub async fn run(self, context: &Context) -> Result<Done> {
+    pub(crate) async fn run(self, context: &Context) -> Result<Done> {
         match self {
             Self::Create(command) => command.run(context),
             Self::Revoke(command) => command.run(context).await,
@@ -67,7 +67,7 @@ impl Create {
             self.folder.join("organisation.json").display()
         );
         if self.paper {
-            text.push_str(&format!("Paper copy; lock it away:\n{}\n", organisation.paper().as_str()));
+            add(&mut text, format_args!("Paper copy; lock it away:\n{}\n", organisation.paper().as_str()));
         } else {
             text.push_str("No paper copy was printed: give --paper once, with a printer at hand.\n");
         }
@@ -104,7 +104,7 @@ impl Revoke {
         }
         let sent = context.global.home.is_some();
         if sent {
-            let desk = context.desk().await?;
+            let desk = context.desk()?;
             desk.client().revoke(desk.keeper(), &envelope).await?;
             desk.take_revocation(&envelope)?;
         }

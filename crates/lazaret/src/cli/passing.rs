@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::consignment::{self, KindName, WhichRound, errand};
-use super::context::{acted, credential, value};
-use crate::output::{Bars, Done, out};
+use super::context::{acted, confirm, credential, value};
+use crate::output::{Bars, Done, add, out};
 
 /// A database and how to sign in to it.
 #[derive(Args)]
 pub(crate) struct Old {
-    /// The old system: sqlite:/path, postgres://user@host/db, mariadb://user@host/db, csv:/folder
+    /// The old system: `sqlite:/path`, `postgres://user@host/db`, `mariadb://user@host/db`, `csv:/folder`
     #[arg(long)]
     source: String,
     /// The file that holds its password
@@ -30,7 +30,7 @@ pub(crate) struct Old {
 /// A database and how to sign in to it.
 #[derive(Args)]
 pub(crate) struct New {
-    /// The new system: sqlite:/path, postgres://user@host/db, mariadb://user@host/db
+    /// The new system: `sqlite:/path`, `postgres://user@host/db`, `mariadb://user@host/db`
     #[arg(long)]
     target: String,
     /// The file that holds its password
@@ -51,13 +51,13 @@ pub(crate) struct Extract {
 }
 
 impl Extract {
-    pub async fn run(self, context: &Context) -> Result<Done> {
+    pub(crate) async fn run(self, context: &Context) -> Result<Done> {
         let (desk, passphrase) = context.binding_desk()?;
         demonstration_only(&desk, &self.old.source)?;
         let round = self.round.find(context, &desk).await?;
         let preview = passage::preview(&desk, round.0, round.1).await?;
         shown(context, &preview);
-        context.confirm("Extract these?", &preview.plan.to_string(), self.yes.as_deref())?;
+        confirm("Extract these?", &preview.plan.to_string(), self.yes.as_deref())?;
         let (manifest, seconds) = extracted(context, &desk, &passphrase, round, &self.old).await?;
         let mut done = acted(&desk.kept(round.0)?, &extract_text(&manifest, seconds));
         done.json = extract_json(round, &manifest, seconds);
@@ -128,11 +128,11 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub async fn load(self, context: &Context) -> Result<Done> {
+    pub(crate) async fn load(self, context: &Context) -> Result<Done> {
         self.step(context, false).await
     }
 
-    pub async fn reconcile(self, context: &Context) -> Result<Done> {
+    pub(crate) async fn reconcile(self, context: &Context) -> Result<Done> {
         self.step(context, true).await
     }
 
@@ -165,7 +165,7 @@ async fn loaded(
 fn load_text(report: &LoadReport) -> String {
     let mut text = String::new();
     for note in &report.notes {
-        text.push_str(&format!("Note: {note}\n"));
+        add(&mut text, format_args!("Note: {note}\n"));
     }
     for table in &report.reconciliation.tables {
         let located =
@@ -173,7 +173,7 @@ fn load_text(report: &LoadReport) -> String {
         let verdict = table
             .broken()
             .map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}{located}"));
-        text.push_str(&format!("  {} → {}: {} rows, {verdict}\n", table.name, table.target, table.rows_target));
+        add(&mut text, format_args!("  {} → {}: {} rows, {verdict}\n", table.name, table.target, table.rows_target));
     }
     let verdict = if report.reconciliation.equal() { "Loaded and equal" } else { "Loaded, and NOT equal" };
     format!("{text}{verdict}; {:.1} s to load, {:.1} s to read again and compare.", report.seconds.0, report.seconds.1)
@@ -212,7 +212,7 @@ pub(crate) struct Migrate {
 }
 
 impl Migrate {
-    pub async fn run(self, context: &Context) -> Result<Done> {
+    pub(crate) async fn run(self, context: &Context) -> Result<Done> {
         let (desk, passphrase) = context.binding_desk()?;
         demonstration_only(&desk, &self.old.source)?;
         let id = context.migration(&desk, self.which.migration).await?;
@@ -231,7 +231,7 @@ impl Migrate {
         let round = (id, round);
         let preview = passage::preview(&desk, round.0, round.1).await?;
         shown(context, &preview);
-        context.confirm("Migrate these?", &preview.plan.to_string(), self.yes.as_deref())?;
+        confirm("Migrate these?", &preview.plan.to_string(), self.yes.as_deref())?;
         passage::offer(&errand(&desk, &passphrase, round, &passage::Quiet)).await?;
         let (manifest, seconds) = extracted(context, &desk, &passphrase, round, &self.old).await?;
         let mut releasing = context.global.clone();

@@ -9,6 +9,7 @@ use people::{Envelope, Role, Root};
 use serde_json::json;
 
 use super::Context;
+use super::context::confirm;
 use super::serving::Place;
 use crate::config::ServerSettings;
 use crate::output::Done;
@@ -26,7 +27,7 @@ pub(crate) enum Person {
 }
 
 impl Person {
-    pub async fn run(self, context: &Context) -> Result<Done> {
+    pub(crate) async fn run(self, context: &Context) -> Result<Done> {
         match self {
             Self::Invite(command) => command.run(context),
             Self::Enrol(command) => command.run(context).await,
@@ -137,7 +138,7 @@ impl Enrol {
         };
         let envelope: Envelope = files::json(invitation)?;
         let opened = desk::enrol::Invitation::open(&envelope)?;
-        compare_words(context, &opened.root, self.words.as_deref())?;
+        compare_words(&opened.root, self.words.as_deref())?;
         let home = Home::create(&folder)?;
         let passphrase = context.passphrase("this device, a new one")?;
         let request =
@@ -153,13 +154,13 @@ impl Enrol {
 }
 
 /// Nobody's root is trusted because a file says so.
-fn compare_words(context: &Context, root: &Root, given: Option<&str>) -> Result<()> {
+fn compare_words(root: &Root, given: Option<&str>) -> Result<()> {
     let words = spoken(&root.id());
     let question = format!(
         "The root of {} has these six words: {words}\nCompare them with what you hear by telephone.",
         root.organisation
     );
-    context.confirm(&question, &words, given)
+    confirm(&question, &words, given)
 }
 
 /// Certify.
@@ -213,9 +214,9 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    pub async fn run(self, context: &Context) -> Result<Done> {
+    pub(crate) async fn run(self, context: &Context) -> Result<Done> {
         if self.revocation {
-            let desk = context.desk().await?;
+            let desk = context.desk()?;
             let revocation = desk.take_revocation(&files::json(&self.root)?)?;
             return Ok(Done::new(
                 "This device does not accept that certificate any more.",
@@ -223,7 +224,7 @@ impl Trust {
             ));
         }
         let root: Root = files::json(&self.root)?;
-        compare_words(context, &root, self.words.as_deref())?;
+        compare_words(&root, self.words.as_deref())?;
         if let Some(data) = &self.data {
             let place = Place { data: data.clone(), ring: None, listen: None };
             let settings = ServerSettings::load(&place.data, None, None)?;

@@ -1,6 +1,5 @@
 //! `lazaret scope`: the allow-list of what leaves the old system, drafted from it, and checked against both systems.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::context::{credential, value};
 use crate::files;
-use crate::output::{self, Done};
+use crate::output::{self, Done, add};
 
 /// The allow-list of what leaves the old system.
 #[derive(Subcommand)]
@@ -39,7 +38,7 @@ impl Scope {
 /// Draft a scope.
 #[derive(Args)]
 pub(crate) struct Draft {
-    /// The old system: sqlite:/path, `postgres://user@host/db`, `mariadb://user@host/db`, csv:/folder
+    /// The old system: `sqlite:/path`, `postgres://user@host/db`, `mariadb://user@host/db`, `csv:/folder`
     #[arg(long)]
     source: String,
     /// The file that holds its password
@@ -59,7 +58,8 @@ impl Draft {
         let tables = source.describe().await?;
         let draft = scope::draft(&tables, &self.account)?;
         let mut written = statement_files(&self.out, |dialect| {
-            Ok([draft.grants.get(&dialect), draft.target_ddl.get(&dialect)].map(|text| text.cloned().unwrap_or_default()))
+            Ok([draft.grants.get(&dialect), draft.target_ddl.get(&dialect)]
+                .map(|text| text.cloned().unwrap_or_default()))
         })?;
         files::write_new(&self.out, draft.scope_toml.as_bytes())?;
         written.insert(0, self.out.clone());
@@ -70,7 +70,7 @@ impl Draft {
             source.identity()
         );
         for path in &written {
-            text.push_str(&format!("  {}\n", path.display()));
+            add(&mut text, format_args!("  {}\n", path.display()));
         }
         text.push_str(
             "The grants give nothing yet: write them again with `lazaret scope statements` once the scope is finished.\n\
@@ -105,7 +105,7 @@ impl Statements {
         })?;
         let mut text = "Written, to be read and run by a person; Lazaret runs none of it:\n".to_owned();
         for path in &written {
-            text.push_str(&format!("  {}\n", path.display()));
+            add(&mut text, format_args!("  {}\n", path.display()));
         }
         text.push_str("Next: the old system's administrator runs the grants of their database.");
         Ok(Done::new(text, json!({ "written": written })))
@@ -179,7 +179,7 @@ impl Check {
     async fn check_source(&self, context: &Context, scope: &ScopeFile, source: &dyn Source) -> Result<Done> {
         let Some(out) = &self.out else {
             return Err(Refusal::new(
-                Code(1094),
+                Code(1045),
                 "the report about the old system has no place to go to",
                 "Give --out FILE.",
             )
@@ -187,14 +187,14 @@ impl Check {
         };
         if out.exists() {
             return Err(Refusal::new(
-                Code(1090),
+                Code(1046),
                 format!("the file {} exists already", out.display()),
                 "Name another one: a report that somebody may have approved is not replaced.",
             )
             .into());
         }
         // Before the source is read: a report that nobody here can sign is of no use.
-        let desk = context.desk().await?;
+        let desk = context.desk()?;
         let found = source.describe().await?;
         let system = System { identity: source.identity(), schema: schema_digest(&found)?, live: self.live };
         let snapshot = source.begin(self.live).await?;
@@ -212,13 +212,16 @@ impl Check {
         let document = canonical(&desk.state(&report)?)?;
         files::write_new(out, &document)?;
         let mut text = source_text(scope, &report, &found);
-        text.push_str(&format!(
-            "Read {moment}.\nSigned by {}: {} (digest {}). Counts only; no value left this machine.\n{}",
-            desk.me().person.name,
-            out.display(),
-            Digest::of(&document),
-            system.plan_lines("[source]", Some(self.live)),
-        ));
+        add(
+            &mut text,
+            format_args!(
+                "Read {moment}.\nSigned by {}: {} (digest {}). Counts only; no value left this machine.\n{}",
+                desk.me().person.name,
+                out.display(),
+                Digest::of(&document),
+                system.plan_lines("[source]", Some(self.live)),
+            ),
+        );
         let json = json!({
             "source": { "identity": system.identity, "schema": system.schema, "live": system.live },
             "report": out,
@@ -269,8 +272,7 @@ fn left_whole(scope: &ScopeFile, found: &[SourceTable]) -> Vec<String> {
 fn source_text(scope: &ScopeFile, report: &Report, found: &[SourceTable]) -> String {
     let mut text = String::new();
     let mut line = |what: String| {
-        // Writing into a string does not fail.
-        drop(writeln!(text, "{what}"));
+        add(&mut text, format_args!("{what}\n"));
     };
     for table in &report.tables {
         let target = scope.table(&table.name).map_or("", |scoped| scoped.target.as_str());
@@ -310,10 +312,10 @@ fn target_text(scope: &ScopeFile, identity: &str, prepared: &Prepared) -> String
         let target = scope.table(name).map_or("", |table| table.target.as_str());
         let rows = prepared.counts.get(name).copied().unwrap_or(0);
         let full = if rows > 0 { "; a load needs it empty" } else { "" };
-        text.push_str(&format!("  {name} → {target}: {rows} rows there now{full}\n"));
+        add(&mut text, format_args!("  {name} → {target}: {rows} rows there now{full}\n"));
     }
     for note in &prepared.notes {
-        text.push_str(&format!("Note: {note}\n"));
+        add(&mut text, format_args!("Note: {note}\n"));
     }
     let system = System { identity: identity.to_owned(), schema: prepared.schema, live: false };
     text.push_str(&system.plan_lines("[[target]]\nkinds = [\"full\", \"delta\"]", None));

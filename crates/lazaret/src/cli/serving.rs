@@ -39,7 +39,7 @@ pub(crate) struct Init {
 }
 
 impl Init {
-    pub fn run(self, context: &Context) -> Result<Done> {
+    pub(crate) fn run(self, context: &Context) -> Result<Done> {
         let passphrase = context.passphrase("the server")?;
         let settings =
             ServerSettings::from_flags(&self.place.data, self.place.ring.as_ref(), self.place.listen.as_deref())?;
@@ -62,7 +62,7 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    pub async fn run(self, context: &Context) -> Result<Done> {
+    pub(crate) async fn run(self, context: &Context) -> Result<Done> {
         let passphrase = context.passphrase("the server")?;
         let settings = ServerSettings::load(&self.place.data, self.place.ring.as_ref(), self.place.listen.as_deref())?;
         let (office, identity, listener) = server::open(context, &settings, &passphrase)?;

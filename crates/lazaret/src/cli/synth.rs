@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::files;
-use crate::output::{self, Done};
+use crate::output::{self, Done, add};
 
 /// Make a synthetic old system.
 #[derive(Args)]
@@ -28,7 +28,7 @@ impl Synth {
     pub(crate) fn run(&self, context: &Context) -> Result<Done> {
         std::fs::create_dir_all(&self.out).map_err(|error| {
             Fault::new(
-                Code(1091),
+                Code(1043),
                 Retry::Later,
                 format!("the folder {} cannot be made: {}", self.out.display(), error.kind()),
             )
@@ -45,15 +45,21 @@ impl Synth {
         files::write_new(&self.out.join("sentinels.json"), &canonical(&made)?)?;
         let mut text = format!("Made {} from seed {}; nobody in it exists.\n", old.display(), self.seed);
         for (table, rows) in &made.tables {
-            text.push_str(&format!("  {table}: {} rows, {} in the scope of scope.toml\n", rows.all, rows.in_scope));
+            add(
+                &mut text,
+                format_args!("  {table}: {} rows, {} in the scope of scope.toml\n", rows.all, rows.in_scope),
+            );
         }
-        text.push_str(&format!(
-            "Planted {} sentinels, listed in sentinels.json. The new system's tables: target.sql.\n\
+        add(
+            &mut text,
+            format_args!(
+                "Planted {} sentinels, listed in sentinels.json. The new system's tables: target.sql.\n\
              Next: `lazaret scope check --source sqlite:{} --scope {} --out report.json`.",
-            made.sentinels.len(),
-            old.display(),
-            self.out.join("scope.toml").display()
-        ));
+                made.sentinels.len(),
+                old.display(),
+                self.out.join("scope.toml").display()
+            ),
+        );
         let json = json!({
             "source": format!("sqlite:{}", old.display()),
             "scope": self.out.join("scope.toml"),

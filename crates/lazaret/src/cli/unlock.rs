@@ -56,7 +56,7 @@ impl Unlock {
     #[cfg(not(unix))]
     pub(crate) async fn run(self, _: &Context) -> Result<Done> {
         Err(lexicon::Refusal::new(
-            lexicon::Code(1092),
+            lexicon::Code(1044),
             format!("a key cannot be held for {} minutes on this system", self.minutes),
             "Give the passphrase to each command, or --passphrase-file FILE where nobody is there.",
         )

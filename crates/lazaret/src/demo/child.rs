@@ -106,7 +106,7 @@ fn document(typed: &str, output: &Output) -> Result<Value> {
         None => {
             let stderr = String::from_utf8_lossy(&output.stderr);
             let text = format!("`{typed}` ended with {}: {}", output.status, stderr.trim());
-            Err(Fault::new(Code(1095), Retry::Never, text).into())
+            Err(Fault::new(Code(1085), Retry::Never, text).into())
         }
     }
 }
@@ -122,7 +122,8 @@ pub(super) fn field<T: serde::de::DeserializeOwned>(said: &Value, name: &str) ->
 }
 
 fn absent(name: &str) -> Trouble {
-    Fault::new(Code(1096), Retry::Never, format!("a command did not say '{name}', which the demonstration needs")).into()
+    Fault::new(Code(1086), Retry::Never, format!("a command did not say '{name}', which the demonstration needs"))
+        .into()
 }
 
 #[cfg(all(test, unix))]
@@ -162,6 +163,6 @@ mod tests {
     fn the_last_line_is_the_document() {
         let said = document("lazaret x", &ended(0, "a page for people\n{\"plan\":\"ab\"}\n", "")).unwrap();
         assert_eq!(text(&said, "plan").unwrap(), "ab");
-        assert_eq!(text(&said, "fact").unwrap_err().code(), Code(1096));
+        assert_eq!(text(&said, "fact").unwrap_err().code(), Code(1086));
     }
 }

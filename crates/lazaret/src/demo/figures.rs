@@ -49,10 +49,7 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
-        assert_eq!(
-            [0, 999, 1_000, 20_000, 1_234_567].map(count),
-            ["0", "999", "1,000", "20,000", "1,234,567"]
-        );
+        assert_eq!([0, 999, 1_000, 20_000, 1_234_567].map(count), ["0", "999", "1,000", "20,000", "1,234,567"]);
         assert_eq!([of(1, "row"), of(1_000, "row")], ["1 row", "1,000 rows"]);
     }
 

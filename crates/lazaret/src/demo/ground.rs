@@ -42,7 +42,7 @@ impl Ground {
         let mut entries = std::fs::read_dir(&dir).map_err(|error| unusable(&dir, &error))?;
         if entries.next().is_some() {
             return Err(Refusal::new(
-                Code(1093),
+                Code(1083),
                 format!("the folder {} is not empty", dir.display()),
                 "Name a folder that is new or empty: a demonstration touches nothing that exists.",
             )
@@ -91,6 +91,23 @@ impl Ground {
         Ok(entries(&self.path("new"))?.into_iter().filter(|path| belongs(path, &new)).collect())
     }
 
+    /// How many objects lie on a server's shelf.
+    pub(super) fn objects(&self, server: &str) -> Result<u64> {
+        let shelf = self.path(server).join("shelf");
+        let (mut objects, mut left) = (0_u64, Vec::new());
+        left.extend(shelf.exists().then_some(shelf));
+        while let Some(folder) = left.pop() {
+            for path in entries(&folder)? {
+                if path.is_dir() {
+                    left.push(path);
+                } else {
+                    objects = objects.saturating_add(1);
+                }
+            }
+        }
+        Ok(objects)
+    }
+
     /// Copies the server's data folder as it is at this moment, without the key ring, as a backup would.
     pub(super) fn copy_server(&self) -> Result<Copied> {
         let mut copied = Copied::default();
@@ -135,7 +152,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 pub(super) fn unusable(path: &Path, error: &std::io::Error) -> Fault {
-    Fault::new(Code(1094), Retry::Never, format!("{} cannot be used: {}", path.display(), error.kind()))
+    Fault::new(Code(1084), Retry::Never, format!("{} cannot be used: {}", path.display(), error.kind()))
 }
 
 #[cfg(test)]
@@ -164,7 +181,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         crate::files::write_new(&folder.path().join("mine"), b"x").unwrap();
         let refused = Ground::make(Some(folder.path()), &lexicon::SystemEntropy::new()).unwrap_err();
-        assert_eq!(refused.code(), Code(1093));
+        assert_eq!(refused.code(), Code(1083));
         assert_eq!(entries(folder.path()).unwrap(), [folder.path().join("mine")]);
     }
 }

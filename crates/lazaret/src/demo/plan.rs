@@ -48,7 +48,7 @@ pub(super) fn file(systems: &Systems, deadline: Timestamp) -> Result<String> {
         },
     });
     let text = toml::to_string(&plan)
-        .map_err(|error| Fault::new(Code(1098), Retry::Never, format!("the plan cannot be written: {error}")))?;
+        .map_err(|error| Fault::new(Code(1088), Retry::Never, format!("the plan cannot be written: {error}")))?;
     Ok(format!("# DEMONSTRATION: synthetic records only.\n{text}"))
 }
 

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use lexicon::Result;
 use procedure::{ManifestTable, TableOutcome};
 use serde::Serialize;
 use serde_json::Value;
@@ -86,7 +85,7 @@ impl Report {
 }
 
 /// Brings together what the scope check counted, what was sealed, and what was found in the target.
-pub(super) fn tables(scope: &scope::Report, sealed: &[ManifestTable], found: &[TableOutcome]) -> Result<Vec<Table>> {
+pub(super) fn tables(counted: &[scope::ReportTable], sealed: &[ManifestTable], found: &[TableOutcome]) -> Vec<Table> {
     let line = |counted: &scope::ReportTable| {
         let sealed = sealed.iter().find(|table| table.name == counted.name);
         let found = found.iter().find(|table| table.name == counted.name);
@@ -103,10 +102,11 @@ pub(super) fn tables(scope: &scope::Report, sealed: &[ManifestTable], found: &[T
             }),
         }
     };
-    Ok(scope.tables.iter().map(line).collect())
+    counted.iter().map(line).collect()
 }
 
-const COLUMNS: [&str; 8] = ["table", "in the old system", "in scope", "sealed", "in the new", "taken", "left", "S = F = T"];
+const COLUMNS: [&str; 8] =
+    ["table", "in the old system", "in scope", "sealed", "in the new", "taken", "left", "S = F = T"];
 
 /// The table of tables.
 pub(super) fn page(tables: &[Table]) -> String {

@@ -70,13 +70,17 @@ pub(super) fn look(ground: &Ground, sentinels: &[Sentinel], accented: &str) -> R
     let (moving, staying): (Vec<_>, Vec<_>) = new.hits.iter().partition(|hit| hit.label.ends_with(&moved));
     let out_of_scope = staying.iter().fold(0, |sum: u64, hit| sum.saturating_add(hit.count));
     failed.extend(staying.iter().map(|hit| format!("{NEW} holds {} of {}", hit.count, hit.label)));
-    failed.extend(new.missed.iter().map(|missed| format!("{} was not searched: {}", missed.file.display(), missed.why)));
+    failed
+        .extend(new.missed.iter().map(|missed| format!("{} was not searched: {}", missed.file.display(), missed.why)));
     let moves: Vec<Sentinel> = sentinels.iter().filter(|sentinel| sentinel.place == Place::Moves).cloned().collect();
     failed.extend(too_few(&new, &moves, "the new system"));
 
     let controls = vec![
         Control { place: "the old system", found: old.found() },
-        Control { place: "the new system, values that moved", found: moving.iter().fold(0, |sum, hit| hit.count.saturating_add(sum)) },
+        Control {
+            place: "the new system, values that moved",
+            found: moving.iter().fold(0, |sum, hit| hit.count.saturating_add(sum)),
+        },
         Control { place: "eight files written for practice, since deleted", found: practised },
     ];
     Ok(Looked { values: needles.count(), outside, out_of_scope, controls, failed })
@@ -112,7 +116,8 @@ fn told(report: &Report) -> Vec<String> {
     let hits = report.hits.iter().map(|hit| {
         format!("{} holds {} of {} ({:?} {})", hit.file.display(), hit.count, hit.label, hit.encoding, hit.within)
     });
-    let missed = report.missed.iter().map(|missed| format!("{} was not searched: {}", missed.file.display(), missed.why));
+    let missed =
+        report.missed.iter().map(|missed| format!("{} was not searched: {}", missed.file.display(), missed.why));
     hits.chain(missed).collect()
 }
 

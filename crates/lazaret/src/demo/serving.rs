@@ -51,8 +51,10 @@ impl Serving {
         }
         match is_up.await {
             Ok(Ok(())) => Ok(Self { child }),
-            Ok(Err(said)) => Err(Fault::new(Code(1097), Retry::Now, format!("the server did not start: {said}")).into()),
-            Err(_) => Err(Fault::new(Code(1097), Retry::Now, "the server did not start").into()),
+            Ok(Err(said)) => {
+                Err(Fault::new(Code(1087), Retry::Now, format!("the server did not start: {said}")).into())
+            }
+            Err(_) => Err(Fault::new(Code(1087), Retry::Now, "the server did not start").into()),
         }
     }
 

@@ -92,7 +92,12 @@ impl View<'_> {
 
     fn between(&self, plan: &Plan) -> Vec<Wait> {
         if self.migration.consignments.iter().any(|round| round.stage != ConsignmentStage::Destroyed) {
-            return vec![self.wait(false, "the server", "it destroys its part of the round that has ended", "migration show")];
+            return vec![self.wait(
+                false,
+                "the server",
+                "it destroys its part of the round that has ended",
+                "migration show",
+            )];
         }
         let mine = plan.extracting.contains(&self.me.device.key) && self.is(&[Role::Operator]);
         let who = format!("the operator ({})", self.holders(&plan.extracting));
@@ -151,7 +156,9 @@ impl View<'_> {
             ConsignmentStage::Open => vec![self.extract(plan, round)],
             ConsignmentStage::Closed if round.offers.is_empty() => Vec::new(),
             ConsignmentStage::Closed => vec![self.release(round, "the consignment is closed and keys are offered")],
-            ConsignmentStage::Released => round.released.iter().map(|released| self.released(round, released)).collect(),
+            ConsignmentStage::Released => {
+                round.released.iter().map(|released| self.released(round, released)).collect()
+            }
             ConsignmentStage::Loaded => self.loaded(plan, round),
             ConsignmentStage::Destroyed => Vec::new(),
         };
@@ -309,7 +316,11 @@ fn address(flag: &str, identity: &str) -> String {
 /// One word for a shell.
 pub(super) fn quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@=,+".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,101 @@
+//! What moves: one consignment, from the old system into the new one.
+
+use lexicon::Result;
+use procedure::{ManifestTable, TableOutcome};
+use serde_json::Value;
+
+use super::cast::{CONTROLLER, OPERATOR, RECIPIENT};
+use super::child::{Commands, field};
+use super::figures::{bytes, count, of, rate};
+use super::ground::{NEW, OLD, SERVER_COPY};
+use super::opening::Approved;
+use super::report::Seconds;
+
+/// What passed.
+pub(super) struct Passed {
+    pub(super) sealed: Vec<ManifestTable>,
+    pub(super) found: Vec<TableOutcome>,
+    /// Whether the recipient's keys and the strongroom share opened a parcel, while both existed.
+    pub(super) opened: bool,
+    pub(super) seconds: Seconds,
+}
+
+/// Opens a consignment, extracts, releases, hands over, loads, and reads the new system again.
+pub(super) async fn consignment(commands: &Commands, approved: &Approved) -> Result<Passed> {
+    let (old, new) = (commands.ground.database(OLD), commands.ground.database(NEW));
+    commands.tell.stage("Extraction");
+    commands.person(&OPERATOR, &["consignment", "open", "--kind", "full"]).await?;
+    commands.person(&RECIPIENT, &["consignment", "offer"]).await?;
+    let extracted = commands.person(&OPERATOR, &["extract", "--source", &old, "--yes", &approved.plan]).await?;
+    let sealed: Vec<ManifestTable> = field(&extracted, "tables")?;
+    let extract = extraction_told(commands, &extracted, &sealed)?;
+
+    commands.tell.stage("Release and hand-over");
+    commands.person(&CONTROLLER, &["consignment", "release"]).await?;
+    commands.person(&OPERATOR, &["consignment", "hand-over"]).await?;
+    commands.tell.acted(&format!("{} releases to the key that the recipient offered", CONTROLLER.introduced()));
+    commands.tell.acted(&format!("{} hands over the laboratory share, sealed to that key", OPERATOR.introduced()));
+    commands.tell.proved("their signatures; until now the recipient could open nothing, and the server never can");
+
+    commands.tell.stage("Loading and reconciliation");
+    let loaded = commands.person(&RECIPIENT, &["load", "--target", &new]).await?;
+    let again = commands.person(&RECIPIENT, &["reconcile", "--target", &new]).await?;
+    let found: Vec<TableOutcome> = field(&again, "tables")?;
+    let (load, reconcile) = (seconds(&loaded, "load")?, seconds(&again, "reconcile")?);
+    loading_told(commands, &found, (load, reconcile));
+    let opened = field::<bool>(&loaded, "opened")?;
+    Ok(Passed { sealed, found, opened, seconds: Seconds { extract, load, reconcile } })
+}
+
+fn extraction_told(commands: &Commands, extracted: &Value, sealed: &[ManifestTable]) -> Result<f64> {
+    let (parcels, size): (u64, u64) = (field(extracted, "parcels")?, field(extracted, "bytes")?);
+    let seconds: f64 = field(extracted, "seconds")?;
+    for table in sealed {
+        commands.tell.happened(&format!("{:12} {} sealed", table.name, of(table.rows, "row")));
+    }
+    let rows = sealed.iter().fold(0_u64, |sum, table| sum.saturating_add(table.rows));
+    commands.tell.happened(&format!(
+        "{} in {}, {} sealed, {seconds:.2} s: {} rows/s",
+        of(rows, "row"),
+        of(parcels, "parcel"),
+        bytes(size),
+        count(rate(rows, seconds)),
+    ));
+    commands.tell.acted(&OPERATOR.introduced());
+    commands
+        .tell
+        .proved("a manifest signed by the operator's device: rows, parcels, and the fingerprint S of each table");
+    Ok(seconds)
+}
+
+fn loading_told(commands: &Commands, found: &[TableOutcome], (load, reconcile): (f64, f64)) {
+    for table in found {
+        let verdict =
+            table.broken().map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}"));
+        commands.tell.happened(&format!("{:12} {}, {verdict}", table.name, of(table.rows_target, "row")));
+    }
+    let rows = found.iter().fold(0_u64, |sum, table| sum.saturating_add(table.rows_target));
+    commands.tell.happened(&format!(
+        "{} loaded in {load:.2} s: {} rows/s; fetched, read again and compared in {reconcile:.2} s",
+        of(rows, "row"),
+        count(rate(rows, load)),
+    ));
+    commands.tell.acted(&RECIPIENT.introduced());
+    commands.tell.proved("S is the laboratory's word; F and T are the recipient's, over the same keyed fingerprints");
+}
+
+fn seconds(said: &Value, step: &str) -> Result<f64> {
+    field(&field::<Value>(said, "seconds")?, step)
+}
+
+/// A backup of the server that nobody thought of: its whole data folder, in the middle, without the key ring.
+pub(super) fn somebody_copies(commands: &Commands) -> Result<()> {
+    commands.tell.stage("Somebody copies the server's data folder");
+    let copied = commands.ground.copy_server()?;
+    commands.tell.happened(&format!(
+        "{}, {}: every parcel and the whole registry, kept in {SERVER_COPY}/ for good.",
+        of(copied.files, "file"),
+        bytes(copied.bytes)
+    ));
+    Ok(())
+}
