@@ -9,6 +9,18 @@ use scope::Scope;
 use crate::paper::{instruction, scope_report};
 use crate::world::{Name, Party, World, entropy, passphrase};
 
+/// Tells when a table is through.
+struct Through(tokio::sync::mpsc::UnboundedSender<()>);
+
+impl passage::Progress for Through {
+    fn seen(&self, seen: passage::Seen<'_>) {
+        if matches!(seen, passage::Seen::Through { .. }) {
+            // Nobody listens once enough tables are through.
+            self.0.send(()).unwrap_or_default();
+        }
+    }
+}
+
 impl World {
     /// The two organisations as a plan names them.
     pub fn parties(&self) -> Vec<PlanParty> {
@@ -134,6 +146,30 @@ impl World {
         let errand =
             Errand { desk: &desk, passphrase: &secret, migration: plan.migration, consignment, progress: &Quiet };
         passage::extract(&errand, source, entropy()).await
+    }
+
+    /// The operator extracts until so many tables are through; then the machine dies: nothing more is said or stored.
+    ///
+    /// # Panics
+    /// When the extraction ends before that.
+    pub async fn extract_until(&self, plan: &Plan, consignment: ConsignmentId, source: &dyn Source, tables: usize) {
+        let (through, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let (desk, secret, progress) = (self.desk(Name::Operator), passphrase(), Through(through));
+        let migration = plan.migration;
+        let errand = Errand { desk: &desk, passphrase: &secret, migration, consignment, progress: &progress };
+        let dying = async {
+            for _ in 0..tables {
+                seen.recv().await.unwrap();
+            }
+            // The next table's stored note is written after its last row: let the one that is through be noted.
+            while passage::stored_tables(&desk, migration, consignment).unwrap() < tables {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            ended = passage::extract(&errand, source, entropy()) => { panic!("it was not cut: {:?}", ended.map(|manifest| manifest.attempt)) }
+            () = dying => {}
+        }
     }
 
     /// The controller releases to every key that is offered, the operator hands over.

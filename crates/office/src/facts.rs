@@ -18,18 +18,14 @@ impl Office {
     /// A fault when the rows cannot be read.
     pub async fn facts(&self, signer: &Signer, migration: MigrationId, query: FactsQuery) -> Result<Facts> {
         let mut state = self.state.lock().await;
-        let all = if state.party_ledger(migration, signer).is_ok() {
-            self.notice_behind(&mut state, migration, query.from)?;
-            self.registry.facts(migration, 1)?
-        } else {
-            Vec::new()
-        };
+        let is_theirs = state.party_ledger(migration, signer).is_ok();
+        let all = if is_theirs { self.registry.facts(migration, 1)? } else { Vec::new() };
         let last = all.last().map(|placed| placed.leaf);
         let before = usize::try_from(query.from.saturating_sub(1)).unwrap_or(usize::MAX);
         let entries = all.into_iter().skip(before).collect();
         let leaves = self.registry.leaf_hashes()?;
         let (checkpoint, size) = self.checkpoint()?;
-        Ok(Facts {
+        let facts = Facts {
             entries,
             checkpoint,
             consistency: if (1..=size).contains(&query.size) {
@@ -39,7 +35,11 @@ impl Office {
             },
             inclusion: last.map_or(Ok(Vec::new()), |leaf| inclusion(&leaves, leaf, size))?,
             last,
-        })
+        };
+        if is_theirs {
+            self.notice_behind(&mut state, migration, query.from)?;
+        }
+        Ok(facts)
     }
 
     /// The signed note over the tree as it is now, and its size.

@@ -77,6 +77,9 @@ impl Office {
         for envelope in registry.certificates()? {
             roster.admit(&envelope)?;
         }
+        for envelope in registry.revocations()? {
+            roster.revoke(&envelope)?;
+        }
         let mut state = State { roster, ledgers: BTreeMap::new(), alarm: None, behind: BTreeSet::new() };
         for row in registry.migrations()? {
             let mut ledger = Ledger::new(&card.origin, key.public(), row.id);

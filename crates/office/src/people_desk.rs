@@ -69,6 +69,8 @@ impl Office {
             let leaf = Leaf::Revocation { nonce: self.nonce()?, revocation: envelope.clone() };
             self.registry.record(&leaf, &Recording::Revocation(digest, envelope))?;
         }
+        // From now on its device is a stranger at every door.
+        state.roster.revoke(envelope)?;
         let concerned: Vec<MigrationId> = state
             .ledgers
             .iter()

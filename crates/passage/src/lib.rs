@@ -17,3 +17,4 @@ pub use extract::{extract, hand_over};
 pub use load::{LoadReport, load, reconcile};
 pub use part::{PartReport, Probe, destroy_part, offer};
 pub use progress::{Progress, Quiet, Seen};
+pub use resume::stored_tables;

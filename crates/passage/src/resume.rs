@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use lexicon::{Code, Digest, Fault, Result, Retry};
+use lexicon::{Code, ConsignmentId, Digest, Fault, MigrationId, Result, Retry};
 use procedure::ManifestParcel;
 use scope::TableFingerprint;
 use seal::{ConsignmentKey, open_parcel};
@@ -28,6 +28,15 @@ struct Kept {
     /// The source's schema and the scope: under others nothing is kept.
     under: Option<(Digest, Digest)>,
     tables: BTreeMap<String, Stored>,
+}
+
+/// How many tables of a round this device has stored to their end.
+///
+/// # Errors
+/// A fault or an alarm of the home.
+pub fn stored_tables(desk: &desk::Desk, migration: MigrationId, consignment: ConsignmentId) -> Result<usize> {
+    let kept: Option<Kept> = desk.home().progress(desk::Round { migration, consignment })?;
+    Ok(kept.map_or(0, |kept| kept.tables.len()))
 }
 
 /// The stored tables of a round, on this device.

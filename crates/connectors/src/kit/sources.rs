@@ -52,8 +52,7 @@ pub(super) async fn every_kind_arrives_as_it_left(lab: &Lab) {
         "1970-01-02 00:00:00Z",
     ];
     let nulls: Vec<Option<&str>> = (0..EVERY_KIND.len()).map(|index| (index == 0).then_some("0")).collect();
-    let [highest, lowest] = [highest, lowest].map(|row| row.map(Some));
-    lab.fill("everything", EVERY_KIND, &[&highest, &lowest, &nulls]).await;
+    lab.fill("everything", EVERY_KIND, &[&highest.map(Some), &lowest.map(Some), &nulls]).await;
     let words = Words { name: "everything", target: "arrived", key: &["id"], take: EVERY_KIND, ..Words::default() };
     let scope = scope_of(&words);
     lab.make_targets(&scope).await;
@@ -66,36 +65,9 @@ pub(super) async fn every_kind_arrives_as_it_left(lab: &Lab) {
     assert_eq!((loaded.rows, loaded.already), (3, false));
     let spelled_left = spelled(&left);
     assert_eq!(spelled_left, spelled(&arrived));
-    let expected = [
-        "9223372036854775807",
-        "true",
-        big,
-        "-1500000000000000.0",
-        "9999999999999999.9999",
-        "9999999999999999999999999999.9999999999",
-        "Zoé",
-        "00ff80",
-        "9999-12-31",
-        "23:59:59.999999",
-        "9999-12-31 23:59:59.999999",
-        "2037-12-31 23:59:59.999999Z",
-    ];
-    assert!(spelled_left.contains(&expected.map(str::to_owned).to_vec()), "{spelled_left:?}");
-    let expected = [
-        "-9223372036854775808",
-        "false",
-        "0",
-        "0.1",
-        "-0.0001",
-        "-1234567890123456789012345678.0000000001",
-        "",
-        "",
-        "1583-01-01",
-        "00:00:00",
-        "1901-02-03 04:05:06",
-        "1970-01-02 00:00:00Z",
-    ];
-    assert!(spelled_left.contains(&expected.map(str::to_owned).to_vec()), "{spelled_left:?}");
+    for expected in [highest, lowest] {
+        assert!(spelled_left.contains(&expected.map(str::to_owned).to_vec()), "{spelled_left:?}");
+    }
     assert!(spelled_left.iter().any(|row| row.iter().filter(|cell| *cell == "-").count() == 11), "{spelled_left:?}");
 }
 

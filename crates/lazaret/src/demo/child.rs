@@ -96,19 +96,15 @@ fn document(typed: &str, output: &Output) -> Result<Value> {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let last = stdout.lines().rev().find(|line| !line.trim().is_empty());
     let said = last.and_then(|line| serde_json::from_str::<Value>(line).ok());
-    if let Some(trouble) = said.as_ref().and_then(|said| said.get("error")) {
-        if let Ok(trouble) = serde_json::from_value::<Trouble>(trouble.clone()) {
-            return Err(trouble);
-        }
+    let trouble = said.as_ref().and_then(|said| said.get("error"));
+    if let Some(Ok(trouble)) = trouble.map(|trouble| serde_json::from_value::<Trouble>(trouble.clone())) {
+        return Err(trouble);
     }
-    match said.filter(|_| output.status.success()) {
-        Some(said) => Ok(said),
-        None => {
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            let text = format!("`{typed}` ended with {}: {}", output.status, stderr.trim());
-            Err(Fault::new(Code(1085), Retry::Never, text).into())
-        }
-    }
+    said.filter(|_| output.status.success()).ok_or_else(|| {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let text = format!("`{typed}` ended with {}: {}", output.status, stderr.trim());
+        Fault::new(Code(1085), Retry::Never, text).into()
+    })
 }
 
 /// A text in a document that a command printed.

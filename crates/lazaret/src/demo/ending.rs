@@ -80,8 +80,8 @@ async fn recipient_destroys(commands: &Commands) -> Result<bool> {
         .map(|name| format!("{SERVER_COPY}/{name}"))
         .filter(|name| commands.ground.path(name).exists())
         .collect();
-    let tries = copies.iter().flat_map(|copy| ["--try-with", copy]);
-    let arguments: Vec<&str> = ["migration", "destroy"].into_iter().chain(tries).collect();
+    let more = copies.iter().flat_map(|copy| ["--try-with", copy]);
+    let arguments: Vec<&str> = ["migration", "destroy"].into_iter().chain(more).collect();
     let said = commands.person(&RECIPIENT, &arguments).await?;
     let destroyed: Vec<Value> = field(&said, "destroyed")?;
     let probe: Value = destroyed.first().map_or(Ok(Value::Null), |round| field(round, "probe"))?;
@@ -218,6 +218,7 @@ pub(super) fn text(report: &Report, ground: &Ground) -> String {
     line(format!("  {EVIDENCE}       the evidence; begin with statements.md in it"));
     line(format!("  {CERTIFICATE}   the certificate of destruction, signed by the server"));
     line("  papers/            what people handed each other, and the plan".to_owned());
+    line("  papers/            what people handed each other, and the plan".to_owned());
     line("  logs/              every command that was run, and what it said".to_owned());
     line("  old/, new/         the two laboratory systems".to_owned());
     line(format!("This was a DEMONSTRATION with synthetic records. Journal: {} leaves.", count(report.journal.size)));
@@ -228,7 +229,7 @@ pub(super) fn text(report: &Report, ground: &Ground) -> String {
 pub(super) fn next(ground: &Ground) -> String {
     let person = |role: &str| format!("lazaret --home homes/{role} --passphrase-file secrets/{role}");
     format!(
-        "\nThe server is up again; Ctrl-C stops it. In another terminal:\n  cd {}\n  {} migration show\n  {} next\n  \
+        "The server is up again; Ctrl-C stops it. In another terminal:\n  cd {}\n  {} migration show\n  {} next\n  \
          lazaret evidence verify {EVIDENCE} --trust {} --trust {}\n  {} journal verify",
         ground.dir().display(),
         person(CONTROLLER.role),

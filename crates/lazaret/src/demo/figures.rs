@@ -33,14 +33,15 @@ pub(super) fn rate(number: u64, seconds: f64) -> u64 {
     u64::try_from(u128::from(number).saturating_mul(1_000).checked_div(passed).unwrap_or(0)).unwrap_or(u64::MAX)
 }
 
-/// `once`, `2 times`; `1 row`, `2 rows` for a noun.
+/// `1 row`, `2 rows`.
 pub(super) fn of(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(number)) }
 }
 
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 #[cfg(test)]
@@ -51,6 +52,11 @@ mod tests {
     fn numbers_are_grouped_by_thousands() {
         assert_eq!([0, 999, 1_000, 20_000, 1_234_567].map(count), ["0", "999", "1,000", "20,000", "1,234,567"]);
         assert_eq!([of(1, "row"), of(1_000, "row")], ["1 row", "1,000 rows"]);
+    }
+
+    #[test]
+    fn hexadecimal_digits_come_two_a_byte() {
+        assert_eq!(hex(&[0, 10, 255]), "000aff");
     }
 
     #[test]

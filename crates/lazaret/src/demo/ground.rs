@@ -93,9 +93,10 @@ impl Ground {
 
     /// How many objects lie on a server's shelf.
     pub(super) fn objects(&self, server: &str) -> Result<u64> {
-        let shelf = self.path(server).join("shelf");
-        let (mut objects, mut left) = (0_u64, Vec::new());
-        left.extend(shelf.exists().then_some(shelf));
+        let mut left = vec![self.path(server).join("shelf")];
+        // An empty shelf has no folder.
+        left.retain(|folder| folder.exists());
+        let mut objects = 0_u64;
         while let Some(folder) = left.pop() {
             for path in entries(&folder)? {
                 if path.is_dir() {

@@ -28,7 +28,8 @@ pub(super) async fn consignment(commands: &Commands, approved: &Approved) -> Res
     commands.person(&RECIPIENT, &["consignment", "offer"]).await?;
     let extracted = commands.person(&OPERATOR, &["extract", "--source", &old, "--yes", &approved.plan]).await?;
     let sealed: Vec<ManifestTable> = field(&extracted, "tables")?;
-    let extract = extraction_told(commands, &extracted, &sealed)?;
+    let (size, extract) = (field(&extracted, "bytes")?, field(&extracted, "seconds")?);
+    extraction_told(commands, &sealed, (field(&extracted, "parcels")?, size, extract));
 
     commands.tell.stage("Release and hand-over");
     commands.person(&CONTROLLER, &["consignment", "release"]).await?;
@@ -42,14 +43,12 @@ pub(super) async fn consignment(commands: &Commands, approved: &Approved) -> Res
     let again = commands.person(&RECIPIENT, &["reconcile", "--target", &new]).await?;
     let found: Vec<TableOutcome> = field(&again, "tables")?;
     let (load, reconcile) = (seconds(&loaded, "load")?, seconds(&again, "reconcile")?);
-    loading_told(commands, &found, (load, reconcile));
+    loading_told(commands, &found, (size, load, reconcile));
     let opened = field::<bool>(&loaded, "opened")?;
     Ok(Passed { sealed, found, opened, seconds: Seconds { extract, load, reconcile } })
 }
 
-fn extraction_told(commands: &Commands, extracted: &Value, sealed: &[ManifestTable]) -> Result<f64> {
-    let (parcels, size): (u64, u64) = (field(extracted, "parcels")?, field(extracted, "bytes")?);
-    let seconds: f64 = field(extracted, "seconds")?;
+fn extraction_told(commands: &Commands, sealed: &[ManifestTable], (parcels, size, seconds): (u64, u64, f64)) {
     for table in sealed {
         commands.tell.happened(&format!("{:12} {} sealed", table.name, of(table.rows, "row")));
     }
@@ -65,10 +64,9 @@ fn extraction_told(commands: &Commands, extracted: &Value, sealed: &[ManifestTab
     commands
         .tell
         .proved("a manifest signed by the operator's device: rows, parcels, and the fingerprint S of each table");
-    Ok(seconds)
 }
 
-fn loading_told(commands: &Commands, found: &[TableOutcome], (load, reconcile): (f64, f64)) {
+fn loading_told(commands: &Commands, found: &[TableOutcome], (size, load, reconcile): (u64, f64, f64)) {
     for table in found {
         let verdict =
             table.broken().map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}"));
@@ -76,8 +74,9 @@ fn loading_told(commands: &Commands, found: &[TableOutcome], (load, reconcile): 
     }
     let rows = found.iter().fold(0_u64, |sum, table| sum.saturating_add(table.rows_target));
     commands.tell.happened(&format!(
-        "{} loaded in {load:.2} s: {} rows/s; fetched, read again and compared in {reconcile:.2} s",
+        "{}, {} fetched, opened and loaded in {load:.2} s: {} rows/s; read again and compared in {reconcile:.2} s",
         of(rows, "row"),
+        bytes(size),
         count(rate(rows, load)),
     ));
     commands.tell.acted(&RECIPIENT.introduced());

@@ -1,4 +1,4 @@
-//! Looks for planted values in everything that the parties left behind, after showing that it finds them where they are.
+//! Looks for planted values in everything that the parties left behind, and shows that it finds them where they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -66,8 +66,8 @@ pub(super) fn look(ground: &Ground, sentinels: &[Sentinel], accented: &str) -> R
     let outside = search::files(&needles, &ground.besides_the_databases()?)?;
     failed.extend(told(&outside));
     let new = search::files(&needles, &ground.new_system()?)?;
-    let moved = format!(":{:?}", Place::Moves);
-    let (moving, staying): (Vec<_>, Vec<_>) = new.hits.iter().partition(|hit| hit.label.ends_with(&moved));
+    let suffix = format!(":{:?}", Place::Moves);
+    let (moving, staying): (Vec<_>, Vec<_>) = new.hits.iter().partition(|hit| hit.label.ends_with(&suffix));
     let out_of_scope = staying.iter().fold(0, |sum: u64, hit| sum.saturating_add(hit.count));
     failed.extend(staying.iter().map(|hit| format!("{NEW} holds {} of {}", hit.count, hit.label)));
     failed

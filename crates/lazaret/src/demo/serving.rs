@@ -37,10 +37,8 @@ impl Serving {
                 while let Ok(Some(line)) = lines.next_line().await {
                     // A log that cannot be written makes the search less, not the server.
                     drop(commands.append(LOG, format!("{line}\n").as_bytes()));
-                    if line.starts_with(UP) {
-                        if let Some(up) = up.take() {
-                            drop(up.send(Ok(())));
-                        }
+                    if let Some(up) = up.take_if(|_| line.starts_with(UP)) {
+                        drop(up.send(Ok(())));
                     }
                     said = line;
                 }

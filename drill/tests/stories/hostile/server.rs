@@ -1,0 +1,122 @@
+//! The way to the true server, in the hands of somebody who answers in its place when it suits.
+
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use drill::World;
+use futures::future::BoxFuture;
+use lexicon::{MigrationId, Result};
+use people::seal_to;
+use procedure::{Act, ActBody};
+use wire::{Answer, FactsQuery, Https, Method, Outgoing, SubmitAct, Submitted, Transport, path};
+
+use super::story::{Story, body_of};
+
+type Instead = Box<dyn Fn(&Outgoing) -> Option<Answer> + Send + Sync>;
+type After = Box<dyn Fn(&Outgoing, Answer) -> Answer + Send + Sync>;
+
+/// A server with the true one's keys and address.
+pub(crate) struct Hostile {
+    honest: Https,
+    instead: Instead,
+    after: After,
+    asked: Mutex<Vec<Outgoing>>,
+}
+
+impl Hostile {
+    /// Answers some requests by itself.
+    pub(crate) fn answering(
+        world: &World,
+        instead: impl Fn(&Outgoing) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Self::made(world, Box::new(instead), Box::new(|_, answer| answer))
+    }
+
+    /// Changes what the true server answers.
+    pub(crate) fn changing(
+        world: &World,
+        after: impl Fn(&Outgoing, Answer) -> Answer + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Self::made(world, Box::new(|_| None), Box::new(after))
+    }
+
+    /// Tells a story, and takes every act as the next fact of it.
+    pub(crate) fn telling(world: &World, story: Story) -> Arc<Self> {
+        Self::telling_in_turn(world, vec![story])
+    }
+
+    /// As [`Self::telling`], where each question for facts is answered with the next story, the last one for ever.
+    pub(crate) fn telling_in_turn(world: &World, stories: Vec<Story>) -> Arc<Self> {
+        let (acts, facts) = stories.first().map(|story| (path::acts(story.state.id), path::facts(story.state.id))).unwrap();
+        let stories = Mutex::new(stories);
+        Self::answering(world, move |outgoing| {
+            let mut stories = stories.lock().unwrap();
+            if outgoing.path == facts {
+                let answer = json(&stories[0].served(query(outgoing)));
+                if stories.len() > 1 {
+                    stories.remove(0);
+                }
+                return Some(answer);
+            }
+            (outgoing.path == acts).then(|| {
+                let sent: SubmitAct = serde_json::from_slice(&outgoing.body).unwrap();
+                let share = match body_of(&sent.proof).body {
+                    Act::Begin { key, .. } => Some(STANDARD.encode(seal_to(&[key], &[7; 32]).unwrap())),
+                    _ => None,
+                };
+                json(&Submitted { entry: stories[0].take(sent.proof), share })
+            })
+        })
+    }
+
+    fn made(world: &World, instead: Instead, after: After) -> Arc<Self> {
+        let honest = Https::new(&world.card).unwrap();
+        Arc::new(Self { honest, instead, after, asked: Mutex::default() })
+    }
+
+    /// The acts that it was sent.
+    pub(crate) fn acts(&self, migration: MigrationId) -> Vec<ActBody> {
+        let (asked, acts) = (self.asked.lock().unwrap(), path::acts(migration));
+        let sent = asked.iter().filter(|outgoing| outgoing.method == Method::Post && outgoing.path == acts);
+        sent.map(|outgoing| body_of(&serde_json::from_slice::<SubmitAct>(&outgoing.body).unwrap().proof)).collect()
+    }
+
+    /// The parcels that it was sent, with their paths.
+    pub(crate) fn parcels(&self) -> Vec<(String, Bytes)> {
+        let asked = self.asked.lock().unwrap();
+        let stored = asked.iter().filter(|outgoing| outgoing.method == Method::Put);
+        stored.map(|outgoing| (outgoing.path.clone(), outgoing.body.clone())).collect()
+    }
+}
+
+impl Transport for Hostile {
+    fn carry(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<Answer>> {
+        Box::pin(async move {
+            self.asked.lock().unwrap().push(outgoing.clone());
+            match (self.instead)(&outgoing) {
+                Some(answer) => Ok(answer),
+                None => Ok((self.after)(&outgoing, self.honest.carry(outgoing.clone()).await?)),
+            }
+        })
+    }
+}
+
+fn query(outgoing: &Outgoing) -> FactsQuery {
+    let number = |name: &str| {
+        let mut parts = outgoing.query.split('&').filter_map(|part| part.split_once('='));
+        parts.find(|(found, _)| *found == name).unwrap().1.parse().unwrap()
+    };
+    FactsQuery { from: number("from"), size: number("size") }
+}
+
+/// An answer that says this.
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> Answer {
+    bytes(serde_json::to_vec(value).unwrap())
+}
+
+/// An answer of these bytes.
+pub(crate) fn bytes(body: impl Into<Bytes>) -> Answer {
+    Answer { status: 200, body: body.into() }
+}
