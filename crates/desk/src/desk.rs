@@ -67,7 +67,7 @@ impl Desk {
     ) -> Result<Self> {
         let certificate = home.certificate()?;
         if certificate.0 != keeper.certificate() {
-            let remedy = "Lock it with `lazaret lock`, then unlock this device.";
+            let remedy = "End the `lazaret unlock` that holds it, then unlock this device.";
             return Err(lexicon::Refusal::new(Code(1230), "the unlocked key is another device's", remedy).into());
         }
         let latest = Mutex::new(home.time()?.unwrap_or(Timestamp::UNIX_EPOCH));

@@ -62,7 +62,7 @@ pub async fn serve(home: &Home, holder: KeyHolder, stop: impl Future<Output = ()
     let path = socket(home);
     match std::os::unix::net::UnixStream::connect(&path) {
         Ok(_) => {
-            let remedy = "Go on with it, or end it first with `lazaret lock`.";
+            let remedy = "Go on with it, or end the `lazaret unlock` that holds it.";
             return Err(Refusal::new(Code(1234), "this device is unlocked already", remedy).into());
         }
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {

@@ -1,6 +1,6 @@
 //! Files that people hand each other: read bounded, written whole or not at all.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use lexicon::{Code, Fault, Refusal, Result, Retry};
@@ -65,7 +65,9 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
 /// As [`write_new`], replacing what is there.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |error: std::io::Error| {
-        Fault::new(Code(1006), Retry::Later, format!("the file {} cannot be written: {}", path.display(), error.kind()))
+        let hopeless = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied);
+        let retry = if hopeless { Retry::Never } else { Retry::Later };
+        Fault::new(Code(1006), retry, format!("the file {} cannot be written: {}", path.display(), error.kind()))
     };
     let beside = path.with_extension("unfinished");
     #[expect(clippy::disallowed_methods, reason = "the one place where the command line writes a file")]

@@ -115,6 +115,8 @@ async fn destroy_round(
 /// Asks the server for the strongroom share again, and tries the kept parcel with every pair of what is held.
 async fn probe(errand: &Errand<'_>, ledger: &Ledger, more: &[Vec<u8>]) -> Result<Option<Probe>> {
     let kept: Option<((ParcelName, Digest), Vec<u8>)> = errand.desk.home().probe(errand.round())?;
+    // A parcel that is not the one that was signed opens with no key: it would tell nothing about these.
+    let kept = kept.filter(|((_, digest), bytes)| Digest::of(bytes) == *digest);
     let Some(((name, digest), bytes)) = kept else { return Ok(None) };
     let mut held = Vec::new();
     let server = match errand.begin(Step::Load).await {
@@ -139,7 +141,9 @@ async fn probe(errand: &Errand<'_>, ledger: &Ledger, more: &[Vec<u8>]) -> Result
         held.push(Share::take(&share)?);
     }
     held.push(Share::take(&[0; 32])?);
-    let (mut tried, found) = shares_within(consignment, more)?;
+    let named =
+        consignment.manifest.iter().flat_map(|(_, manifest)| [manifest.laboratory_share, manifest.strongroom_share]);
+    let (mut tried, found) = shares_within(&named.collect::<Vec<_>>(), more)?;
     held.extend(found);
     let bytes = bytes::Bytes::from(bytes);
     let mut opened = false;
@@ -153,11 +157,9 @@ async fn probe(errand: &Errand<'_>, ledger: &Ledger, more: &[Vec<u8>]) -> Result
     Ok(Some(Probe { server, tried, opened }))
 }
 
-/// The shares of this round that stand anywhere in `more`, and how many places were looked at. The manifest names the
-/// digest of each share, so that no other string of 32 bytes can be one: pairing them all would be a square of places.
-fn shares_within(consignment: &Consignment, more: &[Vec<u8>]) -> Result<(u64, Vec<Share>)> {
-    let Some((_, manifest)) = &consignment.manifest else { return Ok((0, Vec::new())) };
-    let named = [manifest.laboratory_share, manifest.strongroom_share];
+/// The shares that stand anywhere in `more`, and how many places were looked at. The manifest names the digest of each
+/// share of the round, so that no other string of 32 bytes can be one: pairing them all would be a square of places.
+fn shares_within(named: &[Digest], more: &[Vec<u8>]) -> Result<(u64, Vec<Share>)> {
     let (mut looked_at, mut found) = (0_u64, Vec::new());
     for window in more.iter().flat_map(|bytes| bytes.windows(32)) {
         looked_at = looked_at.saturating_add(1);
@@ -166,4 +168,19 @@ fn shares_within(consignment: &Consignment, more: &[Vec<u8>]) -> Result<(u64, Ve
         }
     }
     Ok((looked_at, found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_found_wherever_it_stands_and_nothing_else_is_taken_for_one() {
+        let share: Vec<u8> = (1..=32).collect();
+        let copy = [&[7; 1_001][..], &share, &[9; 5]].concat();
+        let (looked_at, found) = shares_within(&[Digest::of(&share)], &[vec![0; 31], copy]).unwrap();
+        assert_eq!(looked_at, 1_001 + 32 + 5 - 31);
+        assert_eq!(found.iter().map(Share::digest).collect::<Vec<_>>(), [Digest::of(&share)]);
+        assert!(shares_within(&[Digest::of(b"another")], &[share]).unwrap().1.is_empty());
+    }
 }

@@ -200,6 +200,36 @@ pub(crate) fn tree(connection: &rusqlite::Connection) -> Result<Tree> {
     let size = i64::try_from(tree.size()).unwrap_or(i64::MAX);
     match head {
         Some((stored, root)) if stored == size && root == tree.root().to_string() => Ok(tree),
-        _ => Err(wrong("its leaves do not give its head".to_owned()).into()),
+        Some((stored, _)) if stored > size => Err(wrong(format!("leaf {size} is missing at its end")).into()),
+        Some((stored, _)) if stored < size => Err(wrong(format!("leaf {stored} stands after its end")).into()),
+        _ => {
+            let which = misplaced(connection)?
+                .map_or_else(String::new, |leaf| format!("; the first in a wrong place is leaf {leaf}"));
+            Err(wrong(format!("its leaves do not give its head{which}")).into())
+        }
     }
+}
+
+/// The first leaf that is not the fact for which the rows name it: what tells leaves apart that were put in another
+/// order together with their hashes.
+fn misplaced(connection: &rusqlite::Connection) -> Result<Option<i64>> {
+    let query = "SELECT fact.leaf, fact.nonce, fact.entry, leaf.body FROM fact JOIN leaf ON leaf.number = fact.leaf \
+                 ORDER BY fact.leaf";
+    let mut statement = connection.prepare(query).map_err(broken)?;
+    let mut rows = statement.query([]).map_err(broken)?;
+    while let Some(row) = rows.next().map_err(broken)? {
+        let (number, nonce, entry, body): (i64, String, String, Vec<u8>) = (
+            row.get(0).map_err(broken)?,
+            row.get(1).map_err(broken)?,
+            row.get(2).map_err(broken)?,
+            row.get(3).map_err(broken)?,
+        );
+        let leaf: Option<Leaf> = serde_json::from_slice(&body).ok();
+        let same = matches!(&leaf, Some(Leaf::Fact { nonce: drawn, entry: said })
+            if drawn.to_string() == nonce && canonical(said)? == entry.as_bytes());
+        if !same {
+            return Ok(Some(number));
+        }
+    }
+    Ok(None)
 }

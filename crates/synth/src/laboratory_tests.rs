@@ -181,6 +181,15 @@ fn a_laboratory_is_never_made_over_another_file() {
 }
 
 #[test]
+fn the_new_system_is_made_empty_and_never_over_another_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new.db");
+    crate::new_system(&path).unwrap();
+    assert_eq!(one(&Connection::open(&path).unwrap(), "SELECT count(*) FROM import_patient"), 0);
+    assert_eq!(crate::new_system(&path).unwrap_err().code().0, 1110);
+}
+
+#[test]
 fn progress_is_told_every_thousand_and_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let mut told = Vec::new();

@@ -1,3 +1,4 @@
+mod blis;
 mod first_passage;
 mod no_authentication;
 mod no_contract;

@@ -37,7 +37,8 @@ impl Unlock {
         let holder = KeyHolder::unlock(&home, &passphrase)?;
         drop(passphrase);
         let (_, certificate, _) = home.certificate()?;
-        if !context.global.quiet {
+        let held = unlocked::Unlocked::connect(&home)?.is_some();
+        if !context.global.quiet && !held {
             output::error_line(&format!(
                 "The key of {} on {} is unlocked for {} minutes, or until Ctrl-C.\n{WILL}",
                 certificate.person.name, certificate.device.name, self.minutes

@@ -98,14 +98,9 @@ async fn a_swapped_recipients_key_is_refused_and_no_share_is_sealed_to_it() {
         (By::Signed(Name::Approver), refused(number, NOT_THE_ROLE)),
         (By::Stranger(key, certificate), unknown),
     ] {
-        let lie = truth.and(&world, &by, &offer);
-        let facts = path::facts(plan.migration);
-        let (served, root, envelope) = (lie.clone(), root.clone(), envelope.clone());
+        let (root, envelope) = (root.clone(), envelope.clone());
         // Everybody is shown the stranger's certificate, and its root among the admitted ones.
-        let server = Hostile::changing(&world, move |outgoing, answer| {
-            if outgoing.path == facts {
-                return json(&served.served(wire::FactsQuery { from: served.number_of_last_true(number), size: 0 }));
-            }
+        let server = Hostile::telling_and_changing(&world, truth.and(&world, &by, &offer), move |outgoing, answer| {
             if outgoing.path != path::PEOPLE {
                 return answer;
             }
@@ -140,13 +135,9 @@ async fn an_added_scope_column_is_refused_whoever_is_asked_for_it() {
     // By its author, who is in it with the server: the approvals of the other plan are none of this one.
     let amended = Plan { serial: 2, previous: Some(plan.digest().unwrap()), ..widened };
     let lie = truth.and(&world, &By::Signed(Name::Engineer), &Act::Propose { plan: Box::new(amended.clone()) });
-    let server = Hostile::telling(&world, lie);
-    let mut build = |_: &procedure::Migration| Ok(open_consignment(&world, &amended));
-    let outcome = Hands::of(&world, Name::Operator, &server).desk.act(plan.migration, &mut build, &[]).await;
+    let lie = lie.and(&world, &By::Signed(Name::Operator), &open_consignment(&world, &amended));
     let unapproved = refused(6, "the plan is not approved by two persons [LZ-0229]");
-    assert_eq!(said(outcome.map(drop)), unapproved);
-    std::fs::remove_dir_all(world.home(Name::Operator).join(format!("migrations/{}", plan.migration))).unwrap();
-    std::fs::remove_file(world.home(Name::Operator).join("checkpoint")).unwrap();
+    assert_eq!(hears(&world, Name::Controller, lie).await, unapproved);
 
     // In the document that the plan names.
     let consignment = world.consign(&plan).await;

@@ -49,26 +49,17 @@ impl Hostile {
 
     /// As [`Self::telling`], where each question for facts is answered with the next story, the last one for ever.
     pub(crate) fn telling_in_turn(world: &World, stories: Vec<Story>) -> Arc<Self> {
-        let (acts, facts) = stories.first().map(|story| (path::acts(story.state.id), path::facts(story.state.id))).unwrap();
-        let stories = Mutex::new(stories);
-        Self::answering(world, move |outgoing| {
-            let mut stories = stories.lock().unwrap();
-            if outgoing.path == facts {
-                let answer = json(&stories[0].served(query(outgoing)));
-                if stories.len() > 1 {
-                    stories.remove(0);
-                }
-                return Some(answer);
-            }
-            (outgoing.path == acts).then(|| {
-                let sent: SubmitAct = serde_json::from_slice(&outgoing.body).unwrap();
-                let share = match body_of(&sent.proof).body {
-                    Act::Begin { key, .. } => Some(STANDARD.encode(seal_to(&[key], &[7; 32]).unwrap())),
-                    _ => None,
-                };
-                json(&Submitted { entry: stories[0].take(sent.proof), share })
-            })
-        })
+        let tell = tell(stories);
+        Self::answering(world, tell)
+    }
+
+    /// As [`Self::telling`], and changes what the true server answers to everything else.
+    pub(crate) fn telling_and_changing(
+        world: &World,
+        story: Story,
+        after: impl Fn(&Outgoing, Answer) -> Answer + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Self::made(world, Box::new(tell(vec![story])), Box::new(after))
     }
 
     fn made(world: &World, instead: Instead, after: After) -> Arc<Self> {
@@ -99,6 +90,29 @@ impl Transport for Hostile {
                 Some(answer) => Ok(answer),
                 None => Ok((self.after)(&outgoing, self.honest.carry(outgoing.clone()).await?)),
             }
+        })
+    }
+}
+
+fn tell(stories: Vec<Story>) -> impl Fn(&Outgoing) -> Option<Answer> + Send + Sync + 'static {
+    let (acts, facts) = stories.first().map(|story| (path::acts(story.state.id), path::facts(story.state.id))).unwrap();
+    let stories = Mutex::new(stories);
+    move |outgoing: &Outgoing| {
+        let mut stories = stories.lock().unwrap();
+        if outgoing.path == facts {
+            let answer = json(&stories[0].served(query(outgoing)));
+            if stories.len() > 1 {
+                stories.remove(0);
+            }
+            return Some(answer);
+        }
+        (outgoing.path == acts).then(|| {
+            let sent: SubmitAct = serde_json::from_slice(&outgoing.body).unwrap();
+            let share = match body_of(&sent.proof).body {
+                Act::Begin { key, .. } => Some(STANDARD.encode(seal_to(&[key], &[7; 32]).unwrap())),
+                _ => None,
+            };
+            json(&Submitted { entry: stories[0].take(sent.proof), share })
         })
     }
 }

@@ -244,7 +244,9 @@ impl View<'_> {
         }
         let why = "the new system holds what was agreed; look at a sample in it first";
         let command = "migration sign-off --history target";
-        let mut waits = vec![self.wait(controller, &laboratory, why, command)];
+        // At its own deadline the round is destroyed, and without it there is nothing to sign off.
+        let until = Some(round.deadline);
+        let mut waits = vec![Wait { until, ..self.wait(controller, &laboratory, why, command) }];
         if self.left(plan, Kind::Delta) && plan.extracting.contains(&self.me.device.key) && self.is(&[Role::Operator]) {
             let why = "or bring what changed since, before the sign-off";
             waits.push(self.wait(true, "the operator", why, "consignment open --kind delta"));

@@ -1,0 +1,180 @@
+//! A real laboratory system's demonstration database (C4G BLIS: 55 tables, 3,033 patients) crosses from MariaDB to
+//! PostgreSQL: zero dates, tables without keys, results as `value,hash`, names that are words of SQL.
+
+mod compare;
+mod databases;
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use databases::Databases;
+use drill::{Name, World};
+use futures::FutureExt;
+use procedure::{ConsignmentStage, Manifest, Plan, Stage};
+use scope::{Dialect, Scope};
+
+const SCOPE: &str = include_str!("../../blis/scope.toml");
+const TARGET: &str = include_str!("../../blis/target.sql");
+
+/// What the review of the draft took out: the software's own, its users, billing, layouts of reports and worksheets.
+const LEFT: [&str; 19] = [
+    "bills",
+    "bills_test_association",
+    "blis_backups",
+    "blis_migrations",
+    "currency_conversion",
+    "dhims2_api_config",
+    "lab_config_access",
+    "patient_report_fields_order",
+    "payments",
+    "report_config",
+    "report_disease",
+    "test_agg_report_config",
+    "user",
+    "user_feedback",
+    "user_props",
+    "user_rating",
+    "worksheet_custom",
+    "worksheet_custom_test",
+    "worksheet_custom_userfield",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_laboratory_moves_from_mariadb_to_postgresql_and_nothing_is_left_behind() {
+    databases::with("a_real_laboratory_moves_from_mariadb_to_postgresql_and_nothing_is_left_behind", |databases| {
+        async move {
+            databases.load_laboratory().await;
+            databases.on_postgres(TARGET).await;
+            whole_life(databases).await;
+            let taken = Scope::parse(SCOPE).unwrap().tables().len();
+            equal_by_other_means(databases, taken).await;
+        }
+        .boxed_local()
+    })
+    .await;
+}
+
+/// From the approved plan to the destruction of every part.
+async fn whole_life(databases: &Databases) {
+    let world = World::start().await;
+    let source = connectors::connect_source(&databases.mariadb, None).unwrap();
+    let sink = connectors::connect_sink(&databases.postgres, None).unwrap();
+    let plan = world.approved(SCOPE, source.as_ref(), sink.as_ref()).await;
+    let consignment = world.consign(&plan).await;
+
+    let started = Instant::now();
+    let manifest = world.extract(&plan, consignment, source.as_ref()).await.unwrap();
+    let extracting = started.elapsed();
+    counts_of_the_laboratory(&manifest);
+    world.release(&plan, consignment).await.unwrap();
+    let report = world.load(&plan, consignment, sink.as_ref()).await.unwrap();
+    let rows: u64 = manifest.tables.iter().map(|table| table.rows).sum();
+    let (loading, reading) = report.seconds;
+    println!(
+        "{} tables, {rows} rows: extracted in {:.1} s, loaded in {loading:.1} s, read again in {reading:.1} s",
+        manifest.tables.len(),
+        extracting.as_secs_f64()
+    );
+
+    assert!(report.reconciliation.opened);
+    for (sealed, outcome) in manifest.tables.iter().zip(&report.reconciliation.tables) {
+        let name = &sealed.name;
+        assert_eq!((name, &sealed.target, sealed.rows), (&outcome.name, &outcome.target, outcome.rows_target));
+        assert_eq!(sealed.root, outcome.sealed, "{name}: what was sealed is not what was signed");
+        assert_eq!(outcome.sealed, outcome.fetched, "{name}: S is not F");
+        assert_eq!(outcome.fetched, outcome.target_root, "{name}: F is not T");
+    }
+    assert_eq!(report.reconciliation.tables.len(), manifest.tables.len());
+
+    world.sign_off(&plan).await.unwrap();
+    everything_is_destroyed(&world, &plan).await;
+}
+
+/// What is known of this laboratory.
+fn counts_of_the_laboratory(manifest: &Manifest) {
+    let table = |name: &str| manifest.tables.iter().find(|table| table.name == name).unwrap();
+    for (name, rows) in [("patient", 3033), ("specimen", 10_018), ("test", 11_310), ("stock_details", 122)] {
+        assert_eq!((table(name).rows, table(name).rows_source), (rows, rows), "{name}");
+    }
+    assert!(manifest.tables.iter().all(|table| table.rows == table.rows_source), "no table has a predicate");
+    // The only transform of this scope, counted in the evidence.
+    for table in &manifest.tables {
+        let changed: Vec<_> = table.transforms.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        let expected: &[_] = if table.name == "stock_details" { &[("date_of_supply: null_if", 122)] } else { &[] };
+        assert_eq!(changed, expected, "{}", table.name);
+    }
+}
+
+async fn everything_is_destroyed(world: &World, plan: &Plan) {
+    let recipient = world.destroy_part(Name::Recipient, plan.migration, &[]).await.unwrap();
+    let probe = recipient.first().and_then(|part| part.probe.clone()).unwrap();
+    assert!(!probe.opened && probe.tried > 0, "{probe:?}");
+    world.destroy_part(Name::Operator, plan.migration, &[]).await.unwrap();
+
+    let controller = world.desk(Name::Controller);
+    let ledger = controller.follow(plan.migration).await.unwrap();
+    assert_eq!(ledger.migration().stage, Stage::Destroyed);
+    assert!(ledger.migration().consignments.iter().all(|round| round.stage == ConsignmentStage::Destroyed));
+    let zip = controller.client().evidence(controller.keeper(), plan.migration).await.unwrap();
+    let roots = controller.home().trusted().unwrap();
+    let verdict = evidence::verify(&evidence::read(&zip).unwrap(), &roots).unwrap();
+    assert!(verdict.established && verdict.certificate_complete, "{verdict:?}");
+}
+
+/// Every value once more, by queries that share nothing with the fingerprint; and the proof that they see a difference.
+async fn equal_by_other_means(databases: &Databases, taken: usize) {
+    let compared = compare::every_table(databases).await;
+    println!("compared again: {} tables, {} rows, {} values", compared.tables, compared.rows, compared.values);
+    assert_eq!(compared.tables, taken);
+    assert_eq!(compared.zero_dates, 122);
+    assert_eq!(compared.differences, Vec::<String>::new());
+
+    databases
+        .on_postgres(
+            "UPDATE test SET result = result || ' ' WHERE test_id = 1; \
+             UPDATE specimen SET date_recvd = date_recvd + 1 WHERE specimen_id = 2; \
+             UPDATE stock_details SET date_of_supply = '1970-01-01 00:00:00+00' WHERE entry_id = 1; \
+             DELETE FROM patient_daily WHERE datestring = '20100504'",
+        )
+        .await;
+    let found = compare::every_table(databases).await.differences;
+    assert_eq!(
+        found,
+        [
+            "patient_daily: 320 rows here, 319 there",
+            "specimen.date_recvd: 1 values differ",
+            "stock_details.date_of_supply: 1 values differ",
+            "test.result: 1 values differ"
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_draft_for_a_real_laboratory_runs_as_it_stands() {
+    databases::with("the_draft_for_a_real_laboratory_runs_as_it_stands", |databases| {
+        async move {
+            databases.load_structure().await;
+            let source = connectors::connect_source(&databases.mariadb, None).unwrap();
+            let found = source.describe().await.unwrap();
+            let keyless = found.iter().filter(|table| table.primary_key.is_empty()).count();
+            assert_eq!((found.len(), keyless), (55, 12));
+
+            let draft = scope::draft(&found, "lazaret_reader").unwrap();
+            assert_eq!(draft.scope_toml.matches("credentials never cross").count(), 2, "user and dhims2_api_config");
+            assert_eq!(Scope::parse(&draft.scope_toml).unwrap().ready().unwrap_err().code(), lexicon::Code(317));
+            databases.on_postgres(draft.target_ddl.get(&Dialect::Postgres).unwrap()).await;
+
+            let reviewed = Scope::parse(SCOPE).unwrap();
+            reviewed.ready().unwrap();
+            let names: BTreeSet<_> = found.iter().map(|table| table.name.as_str()).collect();
+            let kept: BTreeSet<_> = reviewed.tables().iter().map(|table| table.name.as_str()).collect();
+            assert_eq!(names.difference(&kept).copied().collect::<Vec<_>>(), LEFT);
+            assert_eq!(kept.len() + LEFT.len(), names.len());
+            let sink = connectors::connect_sink(&databases.postgres, None).unwrap();
+            let prepared = sink.prepare(&reviewed).await.unwrap();
+            assert_eq!(prepared.order.len(), kept.len());
+        }
+        .boxed_local()
+    })
+    .await;
+}

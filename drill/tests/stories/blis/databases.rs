@@ -1,0 +1,103 @@
+//! The old system's database and the new one's, both made for one story and dropped at its end, whatever that is.
+
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use lexicon::{MigrationId, SystemEntropy};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions};
+
+/// Both databases.
+pub(super) struct Databases {
+    /// The old system's address.
+    pub(super) mariadb: String,
+    /// The new system's address.
+    pub(super) postgres: String,
+    servers: (String, String),
+    name: String,
+    dump: PathBuf,
+}
+
+type Story = for<'a> fn(&'a Databases) -> LocalBoxFuture<'a, ()>;
+
+/// Tells a story on two fresh databases; without servers or data it says that it was skipped.
+pub(super) async fn with(name: &str, story: Story) {
+    let asked = ["LAZARET_TEST_DATA", "LAZARET_TEST_MARIADB", "LAZARET_TEST_POSTGRES"];
+    let [Some(data), Some(mariadb), Some(postgres)] = asked.map(|variable| {
+        let value = std::env::var(variable).ok();
+        if value.is_none() {
+            println!("skipped: {name} ({variable} is not set)");
+        }
+        value
+    }) else {
+        return;
+    };
+    let databases = Databases::open(PathBuf::from(data), (mariadb, postgres)).await;
+    let ended = AssertUnwindSafe(story(&databases)).catch_unwind().await;
+    databases.close().await;
+    if let Err(panic) = ended {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+impl Databases {
+    async fn open(dump: PathBuf, servers: (String, String)) -> Self {
+        let name = format!("blis_{}", MigrationId::draw(&SystemEntropy::new()).unwrap());
+        let at = |server: &str| format!("{}/{name}", server.rsplit_once('/').unwrap().0);
+        run_on_mariadb(&servers.0, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await;
+        run_on_postgres(&servers.1, &format!("CREATE DATABASE {name}")).await;
+        Self { mariadb: at(&servers.0), postgres: at(&servers.1), servers, name, dump }
+    }
+
+    async fn close(self) {
+        run_on_mariadb(&self.servers.0, &format!("DROP DATABASE {}", self.name)).await;
+        run_on_postgres(&self.servers.1, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
+    }
+
+    fn part(&self, name: &str) -> String {
+        let path = self.dump.join(name);
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// The old system's tables, empty.
+    pub(super) async fn load_structure(&self) {
+        run_on_mariadb(&self.mariadb, &self.part("blis_127-structure.sql")).await;
+    }
+
+    /// The old system as it stood; the dump's statements go in as they are, in one commit.
+    pub(super) async fn load_laboratory(&self) {
+        self.load_structure().await;
+        let seed = format!("SET autocommit = 0;\n{}\nCOMMIT;", self.part("blis_127-seed.sql"));
+        run_on_mariadb(&self.mariadb, &seed).await;
+    }
+
+    /// Runs SQL on the new system, as its people would.
+    pub(super) async fn on_postgres(&self, sql: &str) {
+        run_on_postgres(&self.postgres, sql).await;
+    }
+}
+
+/// A session that is none of the connector's, in UTC.
+pub(super) async fn mariadb(address: &str) -> MySqlConnection {
+    let options: MySqlConnectOptions = address.parse().unwrap();
+    options.ssl_mode(MySqlSslMode::Disabled).timezone(Some("+00:00".to_owned())).connect().await.unwrap()
+}
+
+/// A session that is none of the connector's.
+pub(super) async fn postgres(address: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(address, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn run_on_mariadb(address: &str, sql: &str) {
+    // The server's own mode, as its command line client would have it: zero dates go in.
+    let sql = format!("SET SESSION sql_mode = @@GLOBAL.sql_mode;\n{sql}");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut mariadb(address).await).await.unwrap();
+}
+
+async fn run_on_postgres(address: &str, sql: &str) {
+    postgres(address).await.batch_execute(sql).await.unwrap();
+}

@@ -1,0 +1,159 @@
+//! Parcels that are lost, exchanged, cut or altered on the shelf.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use drill::{Name, Round, Systems, World, entropy};
+use lexicon::{Code, Digest, Refusal};
+use procedure::ManifestParcel;
+use seal::Share;
+use wire::{Answer, ParcelLine, path};
+
+use super::server::{Hostile, bytes, json};
+use super::{Hands, said};
+
+/// A consignment that is handed over, and the line of its parcel of patients.
+async fn handed_over(world: &World, systems: &Systems) -> (Round, ManifestParcel) {
+    let round = world.closed(systems).await;
+    world.release(&round.plan, round.consignment).await.unwrap();
+    let line = round.manifest.parcels.iter().find(|line| line.table == "patient").unwrap().clone();
+    (round, line)
+}
+
+fn place(round: &Round, line: &ManifestParcel) -> String {
+    path::parcel(round.plan.migration, round.consignment, line.attempt, line.parcel)
+}
+
+async fn load(world: &World, systems: &Systems, round: &Round, server: &Arc<Hostile>) -> String {
+    let hands = Hands::of(world, Name::Recipient, server);
+    let errand = hands.errand(round.plan.migration, round.consignment);
+    said(passage::load(&errand, systems.sink.as_ref()).await.map(|report| report.notes))
+}
+
+fn patients(systems: &Systems) -> u64 {
+    let target = rusqlite::Connection::open(&systems.new).unwrap();
+    target.query_row("SELECT count(*) FROM import_patient", [], |row| row.get(0)).unwrap()
+}
+
+fn not_the_one(line: &ManifestParcel, found: &[u8]) -> String {
+    format!(
+        "ALARM: parcel {} (table patient, number 0) is not the one in the manifest: digest {} expected, {} found [LZ-0503]",
+        line.parcel,
+        line.digest.short(),
+        Digest::of(found).short()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_parcel_stops_the_load_and_leaves_no_row_of_its_table() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let (round, line) = handed_over(&world, &systems).await;
+    let (dropped, nothing) = (place(&round, &line), not_the_one(&line, b""));
+    let there = dropped.clone();
+    let server = Hostile::answering(&world, move |outgoing| (outgoing.path == there).then(|| bytes(Bytes::new())));
+    assert_eq!(load(&world, &systems, &round, &server).await, nothing);
+    // A server that owns up to having lost it says so in its own words; to the load it is the same.
+    let lost = Refusal::new(Code(710), "there is no such parcel", "Ask the server's operator.");
+    let lost = Answer { status: 404, ..json(&lexicon::Trouble::Refusal(lost)) };
+    let there = dropped.clone();
+    let server = Hostile::answering(&world, move |outgoing| (outgoing.path == there).then(|| lost.clone()));
+    assert_eq!(load(&world, &systems, &round, &server).await, "there is no such parcel [LZ-0710]");
+    assert_eq!(patients(&systems), 0);
+
+    // Left out of the list that the shelf gives, it is still fetched: only the manifest says what there is.
+    let list = path::parcels(round.plan.migration, round.consignment);
+    let server = Hostile::answering(&world, move |outgoing| {
+        (outgoing.path == list).then(|| json(&Vec::<ParcelLine>::new()))
+    });
+    let hands = Hands::of(&world, Name::Recipient, &server);
+    let errand = hands.errand(round.plan.migration, round.consignment);
+    let report = passage::load(&errand, systems.sink.as_ref()).await.unwrap();
+    assert!(report.reconciliation.equal() && patients(&systems) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swapped_parcel_stops_the_load_and_leaves_no_row_of_its_table() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let (round, line) = handed_over(&world, &systems).await;
+    let shelf = world.desk(Name::Recipient);
+    let fetch = async |line: &ManifestParcel| {
+        let (id, name) = (round.plan.migration, (line.attempt, line.parcel));
+        shelf.client().fetch_parcel(shelf.keeper(), id, round.consignment, name).await.unwrap()
+    };
+    let whole = fetch(&line).await;
+    let other = round.manifest.parcels.iter().find(|other| other.table == "result").unwrap();
+    let other = fetch(other).await;
+    let cut = whole.slice(..whole.len() - 1);
+    let mut altered = whole.to_vec();
+    altered[1_000] ^= 1;
+    for lie in [other, cut, Bytes::from(altered), [whole.as_ref(), b"x"].concat().into()] {
+        let (there, sentence) = (place(&round, &line), not_the_one(&line, &lie));
+        let server = Hostile::answering(&world, move |outgoing| (outgoing.path == there).then(|| bytes(lie.clone())));
+        assert_eq!(load(&world, &systems, &round, &server).await, sentence);
+    }
+    assert_eq!(patients(&systems), 0);
+    world.load(&round.plan, round.consignment, systems.sink.as_ref()).await.unwrap();
+    assert!(patients(&systems) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parcel_that_is_stored_otherwise_than_it_was_sent_stops_the_extraction() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let plan = super::approved(&world, &systems).await;
+    let consignment = world.consign(&plan).await;
+    let server = Hostile::changing(&world, |outgoing, answer| {
+        if outgoing.method != wire::Method::Put {
+            return answer;
+        }
+        let line: ParcelLine = serde_json::from_slice(&answer.body).unwrap();
+        json(&ParcelLine { digest: Digest::of(b"another"), ..line })
+    });
+    let hands = Hands::of(&world, Name::Operator, &server);
+    let errand = hands.errand(plan.migration, consignment);
+    let sentence = said(passage::extract(&errand, systems.source.as_ref(), entropy()).await);
+    let (first, _) = server.parcels().first().unwrap().clone();
+    let name = first.rsplit('/').next().unwrap().get(..8).unwrap().to_owned();
+    assert!(sentence.starts_with("ALARM: the server stored parcel "), "{sentence}");
+    assert!(sentence.ends_with(" otherwise than it was sent [LZ-1204]"), "{sentence}");
+    assert!(server.parcels().iter().any(|(path, _)| sentence.contains(&path.rsplit('/').next().unwrap()[..8])), "{name}");
+    let acts: Vec<_> = server.acts(plan.migration).iter().map(|act| act.body.name()).collect();
+    assert_eq!(acts, ["begin", "failed"], "nothing is closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swapped_share_opens_nothing() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let (round, _) = handed_over(&world, &systems).await;
+    let truth = super::Story::so_far(&world, round.plan.migration).await;
+    let state = truth.state.consignment(round.consignment).unwrap();
+    // The laboratory share: another document, sealed to the recipient's true key.
+    let share = state.released.as_ref().unwrap().share.unwrap();
+    let keys: Vec<_> = state.offers.iter().map(|offer| offer.key.clone()).collect();
+    let mine = people::seal_to(&keys, Share::draw(entropy().as_ref()).unwrap().expose()).unwrap();
+    let document = path::document(round.plan.migration, share);
+    let server = Hostile::answering(&world, move |outgoing| (outgoing.path == document).then(|| bytes(mine.clone())));
+    let other = "ALARM: the server gave another document than the hand-over names [LZ-0635]";
+    assert_eq!(load(&world, &systems, &round, &server).await, other);
+    // The strongroom share: another than was committed to when the consignment was opened.
+    let acts = path::acts(round.plan.migration);
+    let server = Hostile::changing(&world, move |outgoing, answer| {
+        let mut submitted: wire::Submitted = match serde_json::from_slice(&answer.body) {
+            Ok(submitted) if outgoing.path == acts => submitted,
+            _ => return answer,
+        };
+        let sent: wire::SubmitAct = serde_json::from_slice(&outgoing.body).unwrap();
+        if let procedure::Act::Begin { key, .. } = super::story::body_of(&sent.proof).body {
+            use base64::Engine;
+            let mine = people::seal_to(&[key], &[7; 32]).unwrap();
+            submitted.share = Some(base64::engine::general_purpose::STANDARD.encode(mine));
+        }
+        json(&submitted)
+    });
+    let other = "ALARM: the server gave another strongroom share than the one it committed to [LZ-0606]";
+    assert_eq!(load(&world, &systems, &round, &server).await, other);
+    assert_eq!(patients(&systems), 0);
+}

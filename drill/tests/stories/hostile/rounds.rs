@@ -1,0 +1,173 @@
+//! One round offered in the place of another.
+
+use std::sync::Mutex;
+
+use drill::{Name, World, entropy};
+use lexicon::{Clock, ConsignmentId, Digest, hours_after};
+use procedure::{Act, Allowed, ConsignmentStage, History, Kind, Plan, Proof, Target};
+use wire::{Answer, SubmitAct, path};
+
+use super::server::Hostile;
+use super::story::{By, Story, body_of};
+use super::{Hands, approved, hears, not_theirs, refused, said};
+
+const WHATEVER: Act = Act::Overdue { consignment: None };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_superseded_manifest_is_refused() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let plan = approved(&world, &systems).await;
+    let consignment = world.consign(&plan).await;
+    // The server keeps the first manifest to itself and answers nothing: the attempt fails, a second one closes.
+    let held: std::sync::Arc<Mutex<Option<Proof>>> = std::sync::Arc::default();
+    let (keep, acts) = (std::sync::Arc::clone(&held), path::acts(plan.migration));
+    let server = Hostile::answering(&world, move |outgoing| {
+        let sent: SubmitAct = (outgoing.path == acts).then(|| serde_json::from_slice(&outgoing.body).unwrap())?;
+        matches!(body_of(&sent.proof).body, Act::Close { .. }).then(|| {
+            *keep.lock().unwrap() = Some(sent.proof);
+            Answer { status: 503, body: bytes::Bytes::new() }
+        })
+    });
+    let hands = Hands::of(&world, Name::Operator, &server);
+    let errand = hands.errand(plan.migration, consignment);
+    let cut = said(passage::extract(&errand, systems.source.as_ref(), entropy()).await);
+    let whom = "Laboratoire des Halles (dpo@example.org) and Editeur Biolog (dpo@example.org)";
+    assert_eq!(
+        cut,
+        format!(
+            "the close is NOT in force: there is no receipt for it (the server's answer (status 503) is not one of ours); telephone {whom} [LZ-1218]"
+        )
+    );
+    let first = held.lock().unwrap().take().unwrap();
+    world.extract(&plan, consignment, systems.source.as_ref()).await.unwrap();
+    world.release(&plan, consignment).await.unwrap();
+
+    // Once the attempt is known to have failed, its manifest comes too late.
+    let truth = Story::so_far(&world, plan.migration).await;
+    let failed = truth.number_of(|act| matches!(act, Act::Failed { .. }));
+    let close = truth.number_of(|act| matches!(act, Act::Close { .. }));
+    let stale = |number: u64, signed: u64| {
+        let last = number - 1;
+        refused(number, &format!("this act was signed over fact {signed}, and {last} is the last [LZ-0273]"))
+    };
+    let instead = truth.hiding_after(close - 1).and(&world, &By::Again(first.clone()), &WHATEVER);
+    assert_eq!(instead.state.consignment(consignment).unwrap().stage, ConsignmentStage::Closed);
+    assert_eq!(hears(&world, Name::Recipient, instead).await, stale(close, failed - 1));
+    // In a history without that failure it could stand; but no release of the true one can follow it there.
+    let fork = truth.hiding_after(failed - 1).and(&world, &By::Again(first.clone()), &WHATEVER);
+    let release = truth.number_of(|act| matches!(act, Act::Release { .. }));
+    let released = fork.and(&world, &By::Again(truth.proof(release)), &WHATEVER);
+    assert_eq!(hears(&world, Name::Recipient, released).await, stale(failed + 1, close));
+    // And a release that names it is none of the manifest that stands.
+    let offers = truth.state.consignment(consignment).unwrap().offers.iter().map(|offer| offer.digest).collect();
+    let load_by = hours_after(world.clock.now(), 20);
+    let misled = Act::Release { consignment, close: first.digest().unwrap(), offers, load_by };
+    let lie = truth.hiding_after(close).and(&world, &By::Signed(Name::Controller), &misled);
+    let other = "the release is not of the manifest that stands [LZ-0252]";
+    assert_eq!(hears(&world, Name::Recipient, lie).await, refused(close + 1, other));
+}
+
+/// A plan with a rehearsal into a target of its own.
+async fn with_rehearsal(world: &World, systems: &drill::Systems, sink: &dyn connectors::Sink) -> Plan {
+    let id = world.open().await;
+    let (mut plan, documents) =
+        world.plan(id, &synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
+    let schema = plan.targets[0].schema;
+    plan.targets.push(Target { kinds: vec![Kind::Rehearsal], identity: sink.identity(), schema });
+    plan.allowed.push(Allowed { kind: Kind::Rehearsal, count_max: 2, hours_max: 240 });
+    world.propose(&plan, &documents).await.unwrap();
+    world.approve(&plan).await;
+    plan
+}
+
+fn opening(world: &World, plan: &Plan, consignment: ConsignmentId, (kind, target): (Kind, Kind)) -> Act {
+    Act::OpenConsignment {
+        consignment,
+        plan: plan.digest().unwrap(),
+        kind,
+        seed: 1,
+        target: plan.target(target).unwrap().identity.clone(),
+        deadline: hours_after(world.clock.now(), 72),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_is_not_taken_for_a_full_round() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let small = world.path("rehearsal.sqlite");
+    synth::new_system(&small).unwrap();
+    let sink = connectors::connect_sink(&format!("sqlite:{}", small.display()), None).unwrap();
+    let plan = with_rehearsal(&world, &systems, sink.as_ref()).await;
+    let id = plan.migration;
+    let consignment = ConsignmentId::draw(entropy().as_ref()).unwrap();
+    world.act(Name::Operator, id, opening(&world, &plan, consignment, (Kind::Rehearsal, Kind::Rehearsal))).await.unwrap();
+    let honest = Hostile::answering(&world, |_| None);
+    let recipient = Hands::of(&world, Name::Recipient, &honest);
+    passage::offer(&recipient.errand(id, consignment)).await.unwrap();
+    world.extract(&plan, consignment, systems.source.as_ref()).await.unwrap();
+    world.release(&plan, consignment).await.unwrap();
+
+    // The recipient is sent to the full target with it.
+    let outcome = passage::load(&recipient.errand(id, consignment), systems.sink.as_ref()).await;
+    let rehearsal = format!("this consignment is for {}, this system is {} [LZ-0630]", sink.identity(), systems.sink.identity());
+    assert_eq!(said(outcome.map(|report| report.notes)), rehearsal);
+    world.load(&plan, consignment, sink.as_ref()).await.unwrap();
+
+    // Its opening is told as that of a full one; the operator helps, and names the rehearsal's target.
+    let truth = Story::so_far(&world, id).await;
+    let number = truth.number_of(|act| matches!(act, Act::OpenConsignment { .. }));
+    let before = truth.hiding_after(number - 1);
+    let full = opening(&world, &plan, consignment, (Kind::Full, Kind::Full));
+    let lie = before.and(&world, &By::Forged(Name::Operator), &full);
+    assert_eq!(hears(&world, Name::Controller, lie).await, refused(number, &not_theirs(&world, Name::Operator)));
+    for mixed in [(Kind::Full, Kind::Rehearsal), (Kind::Rehearsal, Kind::Full)] {
+        let lie = before.and(&world, &By::Signed(Name::Operator), &opening(&world, &plan, consignment, mixed));
+        let other = "the plan names another target for this kind [LZ-0234]";
+        assert_eq!(hears(&world, Name::Approver, lie).await, refused(number, other));
+    }
+    // Its report is signed off as if it were the full one's.
+    let report: Vec<Digest> = truth.state.consignments.iter().map(|round| round.outcome.as_ref().unwrap().digest).collect();
+    let sign_off = Act::SignOff { reports: report, history: History::Target };
+    let lie = truth.and(&world, &By::Signed(Name::Controller), &sign_off);
+    let none = "there is no full consignment loaded, or one is not reconciled [LZ-0227]";
+    assert_eq!(hears(&world, Name::Operator, lie).await, refused(truth.last().number + 1, none));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parcels_of_a_rehearsal_are_none_of_the_full_round() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let small = world.path("rehearsal.sqlite");
+    synth::new_system(&small).unwrap();
+    let sink = connectors::connect_sink(&format!("sqlite:{}", small.display()), None).unwrap();
+    let plan = with_rehearsal(&world, &systems, sink.as_ref()).await;
+    let id = plan.migration;
+    let rehearsal = ConsignmentId::draw(entropy().as_ref()).unwrap();
+    world.act(Name::Operator, id, opening(&world, &plan, rehearsal, (Kind::Rehearsal, Kind::Rehearsal))).await.unwrap();
+    let shelf = Hostile::answering(&world, |_| None);
+    let operator = Hands::of(&world, Name::Operator, &shelf);
+    let sealed = passage::extract(&operator.errand(id, rehearsal), systems.source.as_ref(), entropy()).await.unwrap();
+    let line = sealed.parcels.iter().find(|line| line.table == "patient").unwrap();
+    let place = path::parcel(id, rehearsal, line.attempt, line.parcel);
+    let (_, kept) = shelf.parcels().into_iter().find(|(stored, _)| *stored == place).unwrap();
+    world.act(Name::Controller, id, Act::Abandon { consignment: rehearsal, reason: "seen".into() }).await.unwrap();
+
+    let full = world.consign(&plan).await;
+    let manifest = world.extract(&plan, full, systems.source.as_ref()).await.unwrap();
+    world.release(&plan, full).await.unwrap();
+    let line = manifest.parcels.iter().find(|line| line.table == "patient").unwrap();
+    let place = path::parcel(id, full, line.attempt, line.parcel);
+    let found = Digest::of(&kept).short();
+    let server = Hostile::answering(&world, move |outgoing| {
+        (outgoing.path == place).then(|| super::server::bytes(kept.clone()))
+    });
+    let recipient = Hands::of(&world, Name::Recipient, &server);
+    let outcome = passage::load(&recipient.errand(id, full), systems.sink.as_ref()).await;
+    let (parcel, expected) = (line.parcel, line.digest.short());
+    let other = format!(
+        "ALARM: parcel {parcel} (table patient, number 0) is not the one in the manifest: digest {expected} expected, {found} found [LZ-0503]"
+    );
+    assert_eq!(said(outcome.map(|report| report.notes)), other);
+}
