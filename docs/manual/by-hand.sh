@@ -143,4 +143,4 @@ kill "$server"
 wait "$server" || true
 "$lazaret" evidence verify evidence.zip --trust laboratory/organisation.json --trust vendor/organisation.json
 on_server journal verify --data server
-say "Migration $migration is over and nothing is left behind"
+say "Migration $migration is over; the evidence says who destroyed what"

@@ -11,5 +11,5 @@ mod systems;
 mod world;
 
 pub use paper::{instruction, scope_report};
-pub use systems::{Round, Systems};
+pub use systems::{Round, Systems, copy_folder, files_below, write_file};
 pub use world::{Name, Party, World, entropy, passphrase};

@@ -1,13 +1,17 @@
 //! The two laboratory systems of a story, and how far it has brought a consignment between them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use connectors::{Sink, Source};
-use lexicon::ConsignmentId;
-use procedure::{Manifest, Plan};
+use desk::Home;
+use lexicon::{ConsignmentId, Digest, Result};
+use procedure::{Manifest, ManifestParcel, Plan};
+use registry::Registry;
+use seal::{ConsignmentKey, ParcelName, Share};
 use synth::Made;
+use vault::KeyRing;
 
-use crate::World;
+use crate::{Name, World, passphrase};
 
 /// The old system with its sentinels, and the empty new one.
 pub struct Systems {
@@ -36,8 +40,13 @@ pub struct Round {
 impl World {
     /// A laboratory with so many patients, and the empty new system beside it.
     pub fn systems(&self, patients: u64) -> Systems {
+        self.systems_of(7, patients)
+    }
+
+    /// As [`Self::systems`], with sentinels that no other story plants.
+    pub fn systems_of(&self, seed: u64, patients: u64) -> Systems {
         let (old, new) = (self.path("old.sqlite"), self.path("new.sqlite"));
-        let made = synth::laboratory(&old, 7, patients, &mut |_| {}).unwrap();
+        let made = synth::laboratory(&old, seed, patients, &mut |_| {}).unwrap();
         synth::new_system(&new).unwrap();
         let source = connectors::connect_source(&format!("sqlite:{}", old.display()), None).unwrap();
         let sink = connectors::connect_sink(&format!("sqlite:{}", new.display()), None).unwrap();
@@ -51,4 +60,104 @@ impl World {
         let manifest = self.extract(&plan, consignment, systems.source.as_ref()).await.unwrap();
         Round { plan, consignment, manifest }
     }
+
+    /// The laboratory share, as the operator's folder (or a copy of it) holds it.
+    pub fn laboratory_share(&self, home: &Path, round: &Round) -> Option<Share> {
+        let of = desk::Round { migration: round.plan.migration, consignment: round.consignment };
+        let kept = Home::open(home).unwrap().share(of, &passphrase()).unwrap();
+        kept.map(|share| Share::take(&share).unwrap())
+    }
+
+    /// The strongroom share, as a thief of the data folder, the ring's folder and the server's secrets unwraps it. The
+    /// server must be down: its ring is held.
+    ///
+    /// # Errors
+    /// As [`KeyRing::decrypt`].
+    pub fn strongroom_share(&self, data: &Path, ring: &Path, round: &Round) -> Result<Option<Share>> {
+        let wrapped = Registry::open(&data.join("registry.sqlite"))?.wrapped_share(round.consignment)?;
+        let Some(wrapped) = wrapped else { return Ok(None) };
+        let bound = format!("lazaret/1/strongroom|{}|{}", round.plan.migration, round.consignment);
+        let share = self.ring(data, ring)?.decrypt(round.consignment, bound.as_bytes(), &wrapped)?;
+        Share::take(&share).map(Some)
+    }
+
+    /// The digest of the act that opened the consignment: the salt of its key, known to everybody.
+    pub async fn opened(&self, round: &Round) -> Digest {
+        let ledger = self.desk(Name::Operator).follow(round.plan.migration).await.unwrap();
+        ledger.migration().consignment(round.consignment).unwrap().opened
+    }
+}
+
+impl Round {
+    /// Every parcel: its whole name, its bytes on a shelf, and its line in the manifest.
+    pub fn parcels(&self, data: &Path) -> Vec<(ParcelName, bytes::Bytes, &ManifestParcel)> {
+        let lines = self.manifest.parcels.iter().chain([&self.manifest.sums]);
+        lines
+            .map(|line| {
+                let (migration, consignment) = (self.plan.migration, self.consignment);
+                let (table, sequence) = (line.table.clone(), line.sequence);
+                let name =
+                    ParcelName { migration, consignment, attempt: line.attempt, parcel: line.parcel, table, sequence };
+                let place = format!("shelf/{consignment}/{}/{}", line.attempt, line.parcel);
+                (name, std::fs::read(data.join(place)).unwrap().into(), line)
+            })
+            .collect()
+    }
+
+    /// How many of the parcels on a shelf a pair of shares opens.
+    pub fn opened_by(&self, data: &Path, opened: Digest, (laboratory, strongroom): (&Share, &Share)) -> usize {
+        let key = ConsignmentKey::derive(laboratory, strongroom, opened).unwrap();
+        let parcels = self.parcels(data);
+        parcels.iter().filter(|(name, bytes, line)| seal::open_header(&key, name, bytes, line.digest).is_ok()).count()
+    }
+
+    /// Every string of 32 bytes in these that is one of the two shares.
+    pub fn shares_within<'a>(&self, haystacks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Share> {
+        let named = [self.manifest.laboratory_share, self.manifest.strongroom_share];
+        let places = haystacks.into_iter().flat_map(|bytes| bytes.windows(32));
+        places.filter(|place| named.contains(&Digest::of(place))).map(|place| Share::take(place).unwrap()).collect()
+    }
+}
+
+/// Every file below these folders.
+pub fn files_below(folders: &[&Path]) -> Vec<PathBuf> {
+    let (mut left, mut files): (Vec<PathBuf>, Vec<PathBuf>) = (folders.iter().map(PathBuf::from).collect(), Vec::new());
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// A copy as a backup takes it, permissions included.
+pub fn copy_folder(from: &Path, to: &Path) {
+    for file in files_below(&[from]) {
+        let copy = to.join(file.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        std::fs::copy(&file, &copy).unwrap();
+    }
+    for folder in folders_below(from) {
+        let copy = to.join(folder.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(&copy).unwrap();
+        std::fs::set_permissions(&copy, std::fs::metadata(&folder).unwrap().permissions()).unwrap();
+    }
+}
+
+fn folders_below(folder: &Path) -> Vec<PathBuf> {
+    let (mut left, mut folders) = (vec![folder.to_owned()], Vec::new());
+    while let Some(path) = left.pop() {
+        left.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()));
+        folders.push(path);
+    }
+    folders
+}
+
+/// A new file with these bytes.
+pub fn write_file(path: &Path, bytes: &[u8]) {
+    use std::io::Write;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).unwrap();
+    file.write_all(bytes).unwrap();
 }

@@ -219,7 +219,12 @@ impl World {
     }
 
     fn serve_on(&mut self, listener: TcpListener) {
-        let office = Arc::new(self.open_office(&self.server_folder(), &self.ring_folder()).unwrap());
+        let (data, ring) = (self.server_folder(), self.ring_folder());
+        self.serve_from(&data, &ring, listener);
+    }
+
+    fn serve_from(&mut self, data: &Path, ring: &Path, listener: TcpListener) {
+        let office = Arc::new(self.open_office(data, ring).unwrap());
         let identity = doors::Identity {
             certificate_pem: self.secrets.identity.0.clone(),
             key_pem: self.secrets.identity.1.clone(),
@@ -253,8 +258,18 @@ impl World {
 
     /// Starts the server again on its folders and its address.
     pub fn restart(&mut self) {
-        let address = self.card.url.trim_start_matches("https://").to_owned();
-        self.serve_on(TcpListener::bind(address).unwrap());
+        let listener = self.own_address();
+        self.serve_on(listener);
+    }
+
+    /// Starts the server at its address on other folders: those that somebody restored.
+    pub fn restart_from(&mut self, data: &Path, ring: &Path) {
+        let listener = self.own_address();
+        self.serve_from(data, ring, listener);
+    }
+
+    fn own_address(&self) -> TcpListener {
+        TcpListener::bind(self.card.url.trim_start_matches("https://")).unwrap()
     }
 
     async fn enrol(&self, name: Name) {

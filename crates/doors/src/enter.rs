@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{RawPathParams, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use lexicon::{Code, Digest, MigrationId, Refusal, Result, Retry, Trouble, limits};
@@ -38,13 +38,17 @@ async fn answer(office: &Office, door: Door, request: Request) -> Result<Respons
     if door == Door::OpenApi {
         return Ok(json(&openapi()));
     }
-    let call = Call::read(door, request).await?;
+    let (mut call, body) = Call::knock(request).await?;
     if door == Door::Present {
+        // The key to verify with is in the body; it is small.
+        call.take_in(body, door).await?;
         let presented: wire::PresentCertificate = call.parsed()?;
-        office.present(&call.signed(), &call.headers(), &presented.certificate).await?;
+        office.present(&call.signed(), &call.headers, &presented.certificate).await?;
         return Ok(done());
     }
-    let signer = office.identify(&call.signed(), &call.headers()).await?;
+    // Who asks is known before a byte of the body is read: strangers cannot fill this machine's memory.
+    let signer = office.identify(&call.signed(), &call.headers).await?;
+    call.take_in(body, door).await?;
     let response = serve(office, door, &call, &signer).await?;
     tracing::info!(door = ?door, person = %signer.person(), "Request served.");
     Ok(response)
@@ -74,24 +78,46 @@ async fn serve(office: &Office, door: Door, call: &Call, signer: &Signer) -> Res
     }
 }
 
-/// A request, read whole.
+/// A request: its head first, its body once its sender is known.
 struct Call {
     method: String,
     path: String,
     query: String,
     parameters: BTreeMap<String, String>,
-    headers: HeaderMap,
+    headers: request::Headers,
     body: Bytes,
     digest: Digest,
 }
 
 impl Call {
-    async fn read(door: Door, request: Request) -> Result<Self> {
+    async fn knock(request: Request) -> Result<(Self, Body)> {
         let (mut parts, body) = request.into_parts();
         let parameters = <RawPathParams as axum::extract::FromRequestParts<()>>::from_request_parts(&mut parts, &())
             .await
             .map(|raw| raw.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
             .unwrap_or_default();
+        let text =
+            |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let headers = request::Headers {
+            content_digest: text("content-digest"),
+            signature_input: text("signature-input"),
+            signature: text("signature"),
+        };
+        let digest = request::claimed_body(&headers)?;
+        let call = Self {
+            method: parts.method.as_str().to_owned(),
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            parameters,
+            headers,
+            digest,
+            body: Bytes::new(),
+        };
+        Ok((call, body))
+    }
+
+    /// Reads the body, which must be the one that was signed.
+    async fn take_in(&mut self, body: Body, door: Door) -> Result<()> {
         let limit = if door == Door::StoreParcel {
             limits::PARCEL_BYTES_MAX
         } else if door == Door::Submit {
@@ -99,36 +125,18 @@ impl Call {
         } else {
             SMALL_BODY_BYTES_MAX
         };
-        let body = to_bytes(body, limit).await.map_err(|_| {
+        self.body = to_bytes(body, limit).await.map_err(|_| {
             Refusal::new(
                 Code(851),
                 "the body of this request is too large, or was cut",
                 "Send it again, in smaller parts.",
             )
         })?;
-        Ok(Self {
-            method: parts.method.as_str().to_owned(),
-            path: parts.uri.path().to_owned(),
-            query: parts.uri.query().unwrap_or_default().to_owned(),
-            parameters,
-            headers: parts.headers,
-            digest: Digest::of(&body),
-            body,
-        })
+        if Digest::of(&self.body) == self.digest { Ok(()) } else { Err(request::other_body().into()) }
     }
 
     fn signed(&self) -> request::Request<'_> {
         request::Request { method: &self.method, path: &self.path, query: &self.query, body: self.digest }
-    }
-
-    fn headers(&self) -> request::Headers {
-        let text =
-            |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-        request::Headers {
-            content_digest: text("content-digest"),
-            signature_input: text("signature-input"),
-            signature: text("signature"),
-        }
     }
 
     fn parameter<T: std::str::FromStr<Err = Refusal>>(&self, name: &str) -> Result<T> {

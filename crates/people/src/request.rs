@@ -61,6 +61,23 @@ fn content_digest(body: Digest) -> String {
     format!("sha-256=:{}:", STANDARD.encode(body.0))
 }
 
+/// The body's SHA-256 as the headers claim it: what the signature covers. Whoever verifies with this before the body is
+/// read has yet to compare it with the body.
+///
+/// # Errors
+/// A refusal when the header is not of the one form that [`sign`] writes.
+pub fn claimed_body(headers: &Headers) -> Result<Digest> {
+    let text = headers.content_digest.strip_prefix("sha-256=:").and_then(|rest| rest.strip_suffix(':'));
+    let bytes = text.and_then(|text| STANDARD.decode(text).ok()).ok_or_else(unsigned)?;
+    let digest: [u8; 32] = bytes.try_into().map_err(|_| unsigned())?;
+    Ok(Digest(digest))
+}
+
+/// The trouble of a body that is not the one that was signed.
+pub fn other_body() -> Alarm {
+    Alarm::new(Code(142), "the signature of a request does not hold")
+}
+
 fn base(request: &Request<'_>, parameters: &str) -> String {
     let Request { method, path, query, body } = request;
     let content = content_digest(*body);
@@ -143,7 +160,7 @@ pub fn verify_with(request: &Request<'_>, headers: &Headers, claim: &Claim, key:
     if headers.content_digest != content_digest(request.body)
         || !key.verifies(base(request, &parameters(claim)).as_bytes(), &signature)
     {
-        return Err(Alarm::new(Code(142), "the signature of a request does not hold").into());
+        return Err(other_body().into());
     }
     Ok(())
 }

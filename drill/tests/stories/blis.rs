@@ -43,11 +43,16 @@ const LEFT: [&str; 19] = [
 async fn a_real_laboratory_moves_from_mariadb_to_postgresql_and_nothing_is_left_behind() {
     databases::with("a_real_laboratory_moves_from_mariadb_to_postgresql_and_nothing_is_left_behind", |databases| {
         async move {
+            let t = Instant::now();
             databases.load_laboratory().await;
+           
             databases.on_postgres(TARGET).await;
+            println!("T {:?}", t.elapsed());
             whole_life(databases).await;
+           
             let taken = Scope::parse(SCOPE).unwrap().tables().len();
             equal_by_other_means(databases, taken).await;
+           
         }
         .boxed_local()
     })

@@ -1,6 +1,9 @@
 mod blis;
 mod first_passage;
+mod hostile;
 mod no_authentication;
 mod no_contract;
 mod no_procedure;
+mod over_extraction;
 mod resumed;
+mod shared_accounts;

@@ -2,12 +2,13 @@
 //! line of its table is locked, and each lock is tried with every kind of wrong caller.
 
 use bytes::Bytes;
+use desk::organisation::Organisation;
 use desk::{Desk, KeyHolder};
 use doors::{DOORS, Door, Line, Lock};
 use drill::{Name, Party, World, entropy, passphrase};
 use lexicon::{Clock, ConsignmentId, Digest, Entropy, MigrationId, ParcelId, canonical, hours_after};
 use people::request::{Claim, GOOD_FOR_SECONDS, Request};
-use people::{Envelope, OpeningKey, Person, Role, SigningKey};
+use people::{Envelope, OpeningKey, Person, Role, Root, SigningKey};
 use procedure::{Act, ActBody, LastFact, Proof, Step};
 use wire::{Answer, Https, Keeper, Method, Outgoing, PresentCertificate, SubmitAct, Transport};
 
@@ -66,6 +67,11 @@ struct Street {
     parcel: ParcelId,
     /// Certified and presented, and to be taken back at the door of revocations.
     spare: Envelope,
+    controller: Desk,
+    operator: Desk,
+    revoked: Desk,
+    outsider: Desk,
+    stranger: Desk,
 }
 
 /// How much of an answer is looked at and shown, in letters: more than any list of one migration.
@@ -94,38 +100,33 @@ impl Street {
             key: OpeningKey::draw().recipient(),
         };
         world.act(Name::Operator, plan.migration, begin).await.unwrap();
-        let laboratory = world.organisation(Party::Laboratory);
-        let taken_back = enrolled(&world, Party::Laboratory, "revoked", "Hugo Roux").await;
+        let taken_back = enrolled(&world, "revoked", "Hugo Roux").await;
         let controller = world.desk(Name::Controller);
         controller.client().revoke(controller.keeper(), &revocation(&world, &taken_back)).await.unwrap();
-        let spare = revocation(&world, &enrolled(&world, Party::Laboratory, "spare", "Lise Colin").await);
-        let third = desk::organisation::Organisation::create(
-            &world.path("third"),
-            "Autre Labo",
-            &passphrase(),
-            entropy().as_ref(),
-        );
-        let third = third.unwrap();
-        world.newcomer(&third, &world.path("outsider"), person("Rosa Weil"), Role::Controller);
-        world.office().admit_root(third.root()).await.unwrap();
-        world.desk_at(&world.path("outsider")).present().await.unwrap();
-        let unknown = desk::organisation::Organisation::create(
-            &world.path("fourth"),
-            "Inconnu",
-            &passphrase(),
-            entropy().as_ref(),
-        );
-        world.newcomer(&unknown.unwrap(), &world.path("stranger"), person("Omar Sy"), Role::Controller);
-        assert_ne!(laboratory.root().id(), third.root().id());
-        let https = Https::new(&world.card).unwrap();
-        let parcel = ParcelId::draw(entropy().as_ref()).unwrap();
-        Self { https, migration: plan.migration, scope: plan.scope, consignment, parcel, spare, world }
+        let spare = revocation(&world, &enrolled(&world, "spare", "Lise Colin").await);
+        let outsider = of_elsewhere(&world, "outsider", "Rosa Weil");
+        world.office().admit_root(&outsider.0).await.unwrap();
+        outsider.1.present().await.unwrap();
+        Self {
+            https: Https::new(&world.card).unwrap(),
+            migration: plan.migration,
+            scope: plan.scope,
+            consignment,
+            parcel: ParcelId::draw(entropy().as_ref()).unwrap(),
+            spare,
+            controller,
+            operator: world.desk(Name::Operator),
+            revoked: taken_back,
+            outsider: outsider.1,
+            stranger: of_elsewhere(&world, "stranger", "Omar Sy").1,
+            world,
+        }
     }
 
     /// Whoever may do most at a door.
-    fn right(&self, door: Door) -> Desk {
+    fn right(&self, door: Door) -> &Desk {
         let parcels = matches!(door, Door::ListParcels | Door::StoreParcel | Door::FetchParcel);
-        self.world.desk(if parcels { Name::Operator } else { Name::Controller })
+        if parcels { &self.operator } else { &self.controller }
     }
 
     fn knock<'a>(&self, line: &Line, caller: &'a Desk, method: Method) -> Knock<'a> {
@@ -204,8 +205,7 @@ impl Street {
     /// The answer to a wrong caller at one door.
     async fn tried(&self, line: &Line, wrong: Wrong) -> Answer {
         let right = self.right(line.door);
-        let other = |folder: &str| self.world.desk_at(&self.world.path(folder));
-        let knock = self.knock(line, &right, method(line.verb));
+        let knock = self.knock(line, right, method(line.verb));
         let mut claim = self.claim(right.keeper());
         match wrong {
             Wrong::Unsigned => self.send(&knock, None, knock.body.clone()).await,
@@ -215,13 +215,12 @@ impl Street {
                 self.ask(&Knock { keeper: &forger, ..knock }, &claim).await
             }
             Wrong::Stranger | Wrong::Revoked | Wrong::NoParty => {
-                let folder = match wrong {
-                    Wrong::Stranger => "stranger",
-                    Wrong::Revoked => "revoked",
-                    _ => "outsider",
+                let caller = match wrong {
+                    Wrong::Stranger => &self.stranger,
+                    Wrong::Revoked => &self.revoked,
+                    _ => &self.outsider,
                 };
-                let caller = other(folder);
-                let knock = self.knock(line, &caller, method(line.verb));
+                let knock = self.knock(line, caller, method(line.verb));
                 self.ask(&knock, &self.claim(caller.keeper())).await
             }
             Wrong::Replayed => {
@@ -248,7 +247,7 @@ impl Street {
             Wrong::OtherBody => {
                 // At the door where certificates are presented: another's, since one that is none is no request at all.
                 let sent = match line.door {
-                    Door::Present => self.knock(line, &self.world.desk(Name::Operator), method(line.verb)).body,
+                    Door::Present => self.knock(line, &self.operator, method(line.verb)).body,
                     _ => Bytes::from_static(b"something else"),
                 };
                 self.send(&knock, Some(&claim), sent).await
@@ -265,17 +264,26 @@ fn person(name: &str) -> Person {
     Person { id: lexicon::PersonId::draw(entropy().as_ref()).unwrap(), name: name.to_owned() }
 }
 
-/// A certified device that the server knows; its certificate's name.
-async fn enrolled(world: &World, party: Party, folder: &str, name: &str) -> Digest {
-    world.newcomer(world.organisation(party), &world.path(folder), person(name), Role::Controller);
+/// A device of the laboratory that the server knows.
+async fn enrolled(world: &World, folder: &str, name: &str) -> Desk {
+    world.newcomer(world.organisation(Party::Laboratory), &world.path(folder), person(name), Role::Controller);
     let desk = world.desk_at(&world.path(folder));
     desk.present().await.unwrap();
-    desk.keeper().certificate()
+    desk
 }
 
-fn revocation(world: &World, certificate: &Digest) -> Envelope {
+/// A device of an organisation that has nothing to do with the migration.
+fn of_elsewhere(world: &World, folder: &str, name: &str) -> (Root, Desk) {
+    let made =
+        Organisation::create(&world.path(&format!("{folder} root")), "Autre Labo", &passphrase(), entropy().as_ref());
+    let organisation = made.unwrap();
+    world.newcomer(&organisation, &world.path(folder), person(name), Role::Controller);
+    (organisation.root().clone(), world.desk_at(&world.path(folder)))
+}
+
+fn revocation(world: &World, desk: &Desk) -> Envelope {
     let now = world.clock.now();
-    world.organisation(Party::Laboratory).revoke(*certificate, now, now).unwrap()
+    world.organisation(Party::Laboratory).revoke(desk.keeper().certificate(), now, now).unwrap()
 }
 
 fn text(answer: &Answer) -> String {
@@ -334,7 +342,7 @@ async fn every_door_is_locked_to_every_kind_of_wrong_caller() {
     // The control: each door opens to the right caller, so that it was the caller who was wrong.
     for line in DOORS {
         let right = street.right(line.door);
-        let knock = street.knock(line, &right, method(line.verb));
+        let knock = street.knock(line, right, method(line.verb));
         let claim = street.claim(right.keeper());
         let answer = street.ask(&knock, &claim).await;
         assert_eq!(answer.status, 200, "{:?}: {}", line.door, text(&answer));

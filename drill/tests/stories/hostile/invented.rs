@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use drill::{Name, World, entropy};
-use lexicon::{Clock, ConsignmentId, Digest, Entropy, PersonId, Serial, canonical, hours_after};
+use lexicon::{Clock, ConsignmentId, Digest, Entropy, PersonId, Serial, hours_after};
 use people::{Certificate, Device, OpeningKey, Person, Role, Root, SigningKey};
-use procedure::{Act, Kind, Plan, Proof, Stage};
+use procedure::{Act, Kind, Plan, Stage};
 use wire::path;
 
 use super::server::{Hostile, bytes, json};
-use super::story::{By, Story, body_of};
+use super::story::{By, Story};
 use super::{Hands, alarms, approved, dishonest, hears, not_theirs, proposed, refused, said};
 
 const NOT_THEIRS: &str = "this act is not theirs to make [LZ-0210]";
@@ -48,11 +48,10 @@ async fn an_invented_approval_is_refused() {
         (By::Again(truth.proof(3)), "these signed bytes are a fact already [LZ-0275]".to_owned()),
     ];
     let count = lies.len();
+    let forged = truth.and(&world, &By::Forged(Name::Controller), &approve);
+    assert_eq!(forged.state.stage, Stage::Approved, "whoever believed it would extract");
     for (by, why) in lies {
         let lie = truth.and(&world, &by, &approve);
-        if !matches!(by, By::Server | By::Deadline) {
-            assert_eq!(lie.state.stage, Stage::Approved, "whoever believed it would extract");
-        }
         assert_eq!(hears(&world, Name::Operator, lie).await, refused(4, &why));
     }
     assert_eq!(alarms(&world, Name::Operator, plan.migration), count);
@@ -121,9 +120,8 @@ async fn an_added_scope_column_is_refused_whoever_is_asked_for_it() {
     let world = World::start().await;
     let systems = world.systems(60);
     let plan = approved(&world, &systems).await;
-    let scope = synth::scope_toml();
-    let wider = scope.replacen("leave = [", "leave = [ # one less\n", 1).replacen("portal_password", "portal_secret", 1);
-    assert_ne!(scope, wider);
+    let wider = wider(&synth::scope_toml());
+    assert!(scope::Scope::parse(&wider).is_ok());
     let truth = Story::so_far(&world, plan.migration).await;
 
     // In the plan, in the name of its author.
@@ -146,9 +144,19 @@ async fn an_added_scope_column_is_refused_whoever_is_asked_for_it() {
     let hands = Hands::of(&world, Name::Operator, &server);
     let errand = hands.errand(plan.migration, consignment);
     let outcome = passage::extract(&errand, systems.source.as_ref(), entropy()).await;
-    let other = format!("ALARM: the server sends other bytes for document {} than those that were signed [LZ-1224]", plan.scope.short());
+    let other = format!(
+        "ALARM: the server sends other bytes for document {} than those that were signed [LZ-1224]",
+        plan.scope.short()
+    );
     assert_eq!(said(outcome), other);
     assert!(server.acts(plan.migration).is_empty(), "no extraction was begun");
+}
+
+/// A scope that takes the first column that was to stay.
+fn wider(scope: &str) -> String {
+    let (taken, left) = scope.split_once("]\nleave = [\n").unwrap();
+    let (column, left) = left.split_once(",\n").unwrap();
+    format!("{taken}  {{ column = {}, type = \"text\" }},\n]\nleave = [\n{left}", column.trim())
 }
 
 fn open_consignment(world: &World, plan: &Plan) -> Act {
@@ -168,8 +176,10 @@ async fn an_extended_deadline_is_refused() {
     let systems = world.systems(60);
     let plan = approved(&world, &systems).await;
     let truth = Story::so_far(&world, plan.migration).await;
-    let until = |days: i64| Act::Extend { until: hours_after(world.clock.now(), days * 24), reason: "more time".into() };
-    let beyond = "the deadline moves forward only, and not beyond the plan's cap or the instruction's deadline [LZ-0223]";
+    let until =
+        |days: i64| Act::Extend { until: hours_after(world.clock.now(), days * 24), reason: "more time".into() };
+    let beyond =
+        "the deadline moves forward only, and not beyond the plan's cap or the instruction's deadline [LZ-0223]";
     for (by, days, why) in [
         (By::Forged(Name::Controller), 25, not_theirs(&world, Name::Controller)),
         (By::Server, 25, NOT_THEIRS.to_owned()),
@@ -209,12 +219,11 @@ async fn an_invented_consignment_is_refused() {
     let second = both.and(&world, &By::Signed(Name::Operator), &open_consignment(&world, &plan));
     let one = refused(6, "one consignment at a time [LZ-0231]");
     assert_eq!(hears(&world, Name::Controller, second).await, one);
-    let elsewhere = Plan { targets: vec![procedure::Target { identity: "sqlite:mine".into(), ..plan.targets[0].clone() }], ..plan.clone() };
-    let mut open = open_consignment(&world, &elsewhere);
-    if let Act::OpenConsignment { plan: digest, .. } = &mut open {
-        *digest = plan.digest().unwrap();
+    let mut elsewhere = open_consignment(&world, &plan);
+    if let Act::OpenConsignment { target, .. } = &mut elsewhere {
+        "sqlite:mine".clone_into(target);
     }
-    let lie = truth.and(&world, &By::Signed(Name::Operator), &open);
+    let lie = truth.and(&world, &By::Signed(Name::Operator), &elsewhere);
     let other = refused(5, "the plan names another target for this kind [LZ-0234]");
     assert_eq!(hears(&world, Name::Controller, lie).await, other);
 }

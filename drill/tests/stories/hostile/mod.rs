@@ -45,9 +45,7 @@ fn refused(number: u64, why: &str) -> String {
 /// What is said of a signature in the name of `name` that another key made.
 fn not_theirs(world: &World, name: Name) -> String {
     let certificate = world.certificate(name).short();
-    format!(
-        "ALARM: a signature under key {certificate} does not hold: the bytes are not what was signed [LZ-0112]"
-    )
+    format!("ALARM: a signature under key {certificate} does not hold: the bytes are not what was signed [LZ-0112]")
 }
 
 /// What this person's agent says to this story.

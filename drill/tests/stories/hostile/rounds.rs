@@ -1,13 +1,13 @@
 //! One round offered in the place of another.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use drill::{Name, World, entropy};
 use lexicon::{Clock, ConsignmentId, Digest, hours_after};
 use procedure::{Act, Allowed, ConsignmentStage, History, Kind, Plan, Proof, Target};
 use wire::{Answer, SubmitAct, path};
 
-use super::server::Hostile;
+use super::server::{Hostile, bytes};
 use super::story::{By, Story, body_of};
 use super::{Hands, approved, hears, not_theirs, refused, said};
 
@@ -20,13 +20,13 @@ async fn a_superseded_manifest_is_refused() {
     let plan = approved(&world, &systems).await;
     let consignment = world.consign(&plan).await;
     // The server keeps the first manifest to itself and answers nothing: the attempt fails, a second one closes.
-    let held: std::sync::Arc<Mutex<Option<Proof>>> = std::sync::Arc::default();
-    let (keep, acts) = (std::sync::Arc::clone(&held), path::acts(plan.migration));
+    let held: Arc<Mutex<Option<Proof>>> = Arc::default();
+    let (keep, acts) = (Arc::clone(&held), path::acts(plan.migration));
     let server = Hostile::answering(&world, move |outgoing| {
         let sent: SubmitAct = (outgoing.path == acts).then(|| serde_json::from_slice(&outgoing.body).unwrap())?;
         matches!(body_of(&sent.proof).body, Act::Close { .. }).then(|| {
             *keep.lock().unwrap() = Some(sent.proof);
-            Answer { status: 503, body: bytes::Bytes::new() }
+            Answer { status: 503, ..bytes(Vec::new()) }
         })
     });
     let hands = Hands::of(&world, Name::Operator, &server);
@@ -56,6 +56,8 @@ async fn a_superseded_manifest_is_refused() {
     assert_eq!(hears(&world, Name::Recipient, instead).await, stale(close, failed - 1));
     // In a history without that failure it could stand; but no release of the true one can follow it there.
     let fork = truth.hiding_after(failed - 1).and(&world, &By::Again(first.clone()), &WHATEVER);
+    let believer = world.desk_over(Name::Engineer, Hostile::telling(&world, fork.clone()));
+    assert_eq!(believer.follow(plan.migration).await.unwrap().last().number, failed);
     let release = truth.number_of(|act| matches!(act, Act::Release { .. }));
     let released = fork.and(&world, &By::Again(truth.proof(release)), &WHATEVER);
     assert_eq!(hears(&world, Name::Recipient, released).await, stale(failed + 1, close));
@@ -102,7 +104,10 @@ async fn a_rehearsal_is_not_taken_for_a_full_round() {
     let plan = with_rehearsal(&world, &systems, sink.as_ref()).await;
     let id = plan.migration;
     let consignment = ConsignmentId::draw(entropy().as_ref()).unwrap();
-    world.act(Name::Operator, id, opening(&world, &plan, consignment, (Kind::Rehearsal, Kind::Rehearsal))).await.unwrap();
+    world
+        .act(Name::Operator, id, opening(&world, &plan, consignment, (Kind::Rehearsal, Kind::Rehearsal)))
+        .await
+        .unwrap();
     let honest = Hostile::answering(&world, |_| None);
     let recipient = Hands::of(&world, Name::Recipient, &honest);
     passage::offer(&recipient.errand(id, consignment)).await.unwrap();
@@ -111,7 +116,8 @@ async fn a_rehearsal_is_not_taken_for_a_full_round() {
 
     // The recipient is sent to the full target with it.
     let outcome = passage::load(&recipient.errand(id, consignment), systems.sink.as_ref()).await;
-    let rehearsal = format!("this consignment is for {}, this system is {} [LZ-0630]", sink.identity(), systems.sink.identity());
+    let rehearsal =
+        format!("this consignment is for {}, this system is {} [LZ-0630]", sink.identity(), systems.sink.identity());
     assert_eq!(said(outcome.map(|report| report.notes)), rehearsal);
     world.load(&plan, consignment, sink.as_ref()).await.unwrap();
 
@@ -121,14 +127,15 @@ async fn a_rehearsal_is_not_taken_for_a_full_round() {
     let before = truth.hiding_after(number - 1);
     let full = opening(&world, &plan, consignment, (Kind::Full, Kind::Full));
     let lie = before.and(&world, &By::Forged(Name::Operator), &full);
-    assert_eq!(hears(&world, Name::Controller, lie).await, refused(number, &not_theirs(&world, Name::Operator)));
+    assert_eq!(hears(&world, Name::Approver, lie).await, refused(number, &not_theirs(&world, Name::Operator)));
     for mixed in [(Kind::Full, Kind::Rehearsal), (Kind::Rehearsal, Kind::Full)] {
         let lie = before.and(&world, &By::Signed(Name::Operator), &opening(&world, &plan, consignment, mixed));
         let other = "the plan names another target for this kind [LZ-0234]";
         assert_eq!(hears(&world, Name::Approver, lie).await, refused(number, other));
     }
     // Its report is signed off as if it were the full one's.
-    let report: Vec<Digest> = truth.state.consignments.iter().map(|round| round.outcome.as_ref().unwrap().digest).collect();
+    let report: Vec<Digest> =
+        truth.state.consignments.iter().map(|round| round.outcome.as_ref().unwrap().digest).collect();
     let sign_off = Act::SignOff { reports: report, history: History::Target };
     let lie = truth.and(&world, &By::Signed(Name::Controller), &sign_off);
     let none = "there is no full consignment loaded, or one is not reconciled [LZ-0227]";
@@ -160,9 +167,7 @@ async fn parcels_of_a_rehearsal_are_none_of_the_full_round() {
     let line = manifest.parcels.iter().find(|line| line.table == "patient").unwrap();
     let place = path::parcel(id, full, line.attempt, line.parcel);
     let found = Digest::of(&kept).short();
-    let server = Hostile::answering(&world, move |outgoing| {
-        (outgoing.path == place).then(|| super::server::bytes(kept.clone()))
-    });
+    let server = Hostile::answering(&world, move |outgoing| (outgoing.path == place).then(|| bytes(kept.clone())));
     let recipient = Hands::of(&world, Name::Recipient, &server);
     let outcome = passage::load(&recipient.errand(id, full), systems.sink.as_ref()).await;
     let (parcel, expected) = (line.parcel, line.digest.short());

@@ -1,5 +1,6 @@
 //! The way to the true server, in the hands of somebody who answers in its place when it suits.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
@@ -7,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use drill::World;
 use futures::future::BoxFuture;
-use lexicon::{MigrationId, Result};
+use lexicon::{Digest, MigrationId, Result};
 use people::seal_to;
-use procedure::{Act, ActBody};
+use procedure::{Act, Proof};
 use wire::{Answer, FactsQuery, Https, Method, Outgoing, SubmitAct, Submitted, Transport, path};
 
 use super::story::{Story, body_of};
@@ -49,8 +50,7 @@ impl Hostile {
 
     /// As [`Self::telling`], where each question for facts is answered with the next story, the last one for ever.
     pub(crate) fn telling_in_turn(world: &World, stories: Vec<Story>) -> Arc<Self> {
-        let tell = tell(stories);
-        Self::answering(world, tell)
+        Self::answering(world, tell(stories))
     }
 
     /// As [`Self::telling`], and changes what the true server answers to everything else.
@@ -67,11 +67,24 @@ impl Hostile {
         Arc::new(Self { honest, instead, after, asked: Mutex::default() })
     }
 
-    /// The acts that it was sent.
-    pub(crate) fn acts(&self, migration: MigrationId) -> Vec<ActBody> {
+    /// The acts that it was sent, as they were signed.
+    pub(crate) fn proofs(&self, migration: MigrationId) -> Vec<Proof> {
         let (asked, acts) = (self.asked.lock().unwrap(), path::acts(migration));
         let sent = asked.iter().filter(|outgoing| outgoing.method == Method::Post && outgoing.path == acts);
-        sent.map(|outgoing| body_of(&serde_json::from_slice::<SubmitAct>(&outgoing.body).unwrap().proof)).collect()
+        sent.map(|outgoing| serde_json::from_slice::<SubmitAct>(&outgoing.body).unwrap().proof).collect()
+    }
+
+    /// What those acts are called.
+    pub(crate) fn acts(&self, migration: MigrationId) -> Vec<&'static str> {
+        self.proofs(migration).iter().map(|proof| body_of(proof).body.name()).collect()
+    }
+
+    /// The documents that came with those acts.
+    pub(crate) fn documents(&self, migration: MigrationId) -> BTreeMap<Digest, Vec<u8>> {
+        let (asked, acts) = (self.asked.lock().unwrap(), path::acts(migration));
+        let sent = asked.iter().filter(|outgoing| outgoing.method == Method::Post && outgoing.path == acts);
+        let sent = sent.flat_map(|outgoing| serde_json::from_slice::<SubmitAct>(&outgoing.body).unwrap().documents);
+        sent.map(|(digest, document)| (digest, STANDARD.decode(document).unwrap())).collect()
     }
 
     /// The parcels that it was sent, with their paths.
@@ -95,25 +108,29 @@ impl Transport for Hostile {
 }
 
 fn tell(stories: Vec<Story>) -> impl Fn(&Outgoing) -> Option<Answer> + Send + Sync + 'static {
-    let (acts, facts) = stories.first().map(|story| (path::acts(story.state.id), path::facts(story.state.id))).unwrap();
-    let stories = Mutex::new(stories);
+    let id = stories.first().unwrap().state.id;
+    let (stories, documents) = (Mutex::new(stories), Mutex::new(BTreeMap::new()));
     move |outgoing: &Outgoing| {
-        let mut stories = stories.lock().unwrap();
-        if outgoing.path == facts {
+        let (mut stories, mut documents) = (stories.lock().unwrap(), documents.lock().unwrap());
+        if outgoing.path == path::facts(id) {
             let answer = json(&stories[0].served(query(outgoing)));
             if stories.len() > 1 {
                 stories.remove(0);
             }
             return Some(answer);
         }
-        (outgoing.path == acts).then(|| {
-            let sent: SubmitAct = serde_json::from_slice(&outgoing.body).unwrap();
-            let share = match body_of(&sent.proof).body {
-                Act::Begin { key, .. } => Some(STANDARD.encode(seal_to(&[key], &[7; 32]).unwrap())),
-                _ => None,
-            };
-            json(&Submitted { entry: stories[0].take(sent.proof), share })
-        })
+        if outgoing.path != path::acts(id) {
+            return documents.get(&outgoing.path).map(|document: &Vec<u8>| bytes(document.clone()));
+        }
+        let sent: SubmitAct = serde_json::from_slice(&outgoing.body).unwrap();
+        for (digest, document) in &sent.documents {
+            documents.insert(path::document(id, *digest), STANDARD.decode(document).unwrap());
+        }
+        let share = match body_of(&sent.proof).body {
+            Act::Begin { key, .. } => Some(STANDARD.encode(seal_to(&[key], &[7; 32]).unwrap())),
+            _ => None,
+        };
+        Some(json(&Submitted { entry: stories[0].take(sent.proof), share }))
     }
 }
 

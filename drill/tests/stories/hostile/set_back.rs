@@ -37,6 +37,7 @@ async fn a_registry_that_is_rolled_back_is_found_out() {
     world.restart();
     let thaw = Act::Thaw { reason: "seen".to_owned() };
     world.act(Name::Controller, id, thaw.clone()).await.unwrap();
+    world.desk(Name::Controller).follow(id).await.unwrap();
     let truth = Story::so_far(&world, id).await;
     world.stop().await;
     std::fs::remove_dir_all(&data).unwrap();
@@ -44,20 +45,27 @@ async fn a_registry_that_is_rolled_back_is_found_out() {
     world.restart();
 
     let (before, now) = (truth.leaves.len(), truth.set_back_to(2).leaves.len());
-    let smaller = format!("ALARM: the server's journal has {now} leaves where it had {before} before: it was set back; {KEPT} [LZ-1220]");
+    let smaller = format!(
+        "ALARM: the server's journal has {now} leaves where it had {before} before: it was set back; {KEPT} [LZ-1220]"
+    );
     assert_eq!(said(world.desk(Name::Controller).follow(id).await.map(drop)), smaller);
     // Whoever knew less finds nothing wrong, and is told by the server itself, which has learnt that it is behind.
-    let behind = format!("ALARM: this server was put back behind its agents for migration {id}; it may only destroy it [LZ-0813]");
+    let behind = format!(
+        "ALARM: this server was put back behind its agents for migration {id}; it may only destroy it [LZ-0813]"
+    );
     assert_eq!(said(world.act(Name::Recipient, id, thaw).await), behind);
 
     // A server that hides it lets its journal grow past what was seen.
     let past = truth.set_back_to(2);
     let same = past.clone().grown(1);
-    let two = format!("ALARM: the server signed two journals of {before} leaves: it keeps two histories; {KEPT} [LZ-1221]");
+    let two =
+        format!("ALARM: the server signed two journals of {before} leaves: it keeps two histories; {KEPT} [LZ-1221]");
     assert_eq!(hears(&world, Name::Controller, same).await, two);
     let grown = past.clone().grown(9);
     let more = grown.leaves.len();
-    let other = format!("ALARM: the journal of {more} leaves does not go on from the one of {before} seen before; {KEPT} [LZ-1304]");
+    let other = format!(
+        "ALARM: the journal of {more} leaves does not go on from the one of {before} seen before; {KEPT} [LZ-1304]"
+    );
     assert_eq!(hears(&world, Name::Controller, grown).await, other);
     // Or keeps the journal and puts only the migration back.
     let gone = format!(
@@ -87,7 +95,7 @@ async fn two_histories_are_found_out_and_no_act_of_one_counts_in_the_other() {
     // What the operator signed there follows from nothing here; not even what may be made over older facts.
     other = other.and(&world, &By::Signed(Name::Approver), &Act::Cancel { reason: "enough".into() });
     let stale = refused(3, "this act was signed over fact 2, and 2 is the last [LZ-0273]");
-    for proof in [other.proof(3), thaw_of(&server, id)] {
+    for proof in [other.proof(3), server.proofs(id).pop().unwrap()] {
         let lie = shown.and(&world, &By::Again(proof), &freeze());
         assert_eq!(hears(&world, Name::Controller, lie).await, stale);
     }
@@ -96,7 +104,9 @@ async fn two_histories_are_found_out_and_no_act_of_one_counts_in_the_other() {
     both.leaves.clone_from(&other.leaves);
     let two = |number: u64| {
         let id = id.short();
-        format!("ALARM: the server shows another fact {number} of migration {id} than it showed this device before: it keeps two histories; {KEPT} [LZ-1221]")
+        format!(
+            "ALARM: the server shows another fact {number} of migration {id} than it showed this device before: it keeps two histories; {KEPT} [LZ-1221]"
+        )
     };
     let gone = format!(
         "ALARM: the server no longer shows fact 3 of migration {}, which this device has: it was set back; {KEPT} [LZ-1220]",
@@ -107,8 +117,4 @@ async fn two_histories_are_found_out_and_no_act_of_one_counts_in_the_other() {
     both = both.and(&world, &By::Signed(Name::Approver), &Act::Thaw { reason: "seen".to_owned() });
     assert_eq!(hears(&world, Name::Operator, both).await, two(3));
     assert!(alarms(&world, Name::Operator, id) == 2 && alarms(&world, Name::Controller, id) == 3);
-}
-
-fn thaw_of(server: &Hostile, id: lexicon::MigrationId) -> procedure::Proof {
-    server.proofs(id).pop().unwrap()
 }

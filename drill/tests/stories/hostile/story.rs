@@ -35,7 +35,8 @@ pub(crate) enum By {
 pub(crate) struct Story {
     key: Arc<SigningKey>,
     origin: String,
-    now: Timestamp,
+    /// When the next fact is recorded, and signed unless somebody signs by their own clock.
+    pub(crate) now: Timestamp,
     /// Everyone; the server may certify more.
     pub(crate) roster: Roster,
     /// What whoever believes all of it arrives at.
