@@ -57,7 +57,7 @@ async fn answer(office: &Office, door: Door, request: Request) -> Result<Respons
 async fn serve(office: &Office, door: Door, call: &Call, signer: &Signer) -> Result<Response> {
     match door {
         Door::Health | Door::OpenApi | Door::Present => Ok(done()),
-        Door::People => Ok(json(&office.people()?)),
+        Door::People => Ok(json(&office.people(signer).await?)),
         Door::Revoke => {
             office.revoke(&call.parsed()?).await?;
             Ok(done())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lexicon::{Code, ConsignmentId, Fault, MigrationId, Result, Retry};
+use lexicon::{Code, ConsignmentId, Fault, MigrationId, Result, Retry, Trouble};
 use people::Envelope;
 use procedure::{Act, ConsignmentStage, Destroyed, Proof, Stage};
 use vault::ShelfErasure;
@@ -17,6 +17,7 @@ impl Office {
     /// A fault when something could not be destroyed; it is tried again at the next call.
     pub async fn sweep(&self) -> Result<()> {
         let mut state = self.state.lock().await;
+        self.spread_revocations(&mut state)?;
         let ids: Vec<MigrationId> = state.ledgers.keys().copied().collect();
         let mut first = Ok(());
         for id in ids {
@@ -68,14 +69,21 @@ impl Office {
         let receipt = self.registry.receipt(last)?;
         let wrapped = self.registry.wrapped_share(consignment)?;
         let erasure = vault::erase(Arc::clone(&self.ring), self.shelf.as_ref(), consignment, &receipt).await?;
-        let refuses =
-            wrapped.is_none_or(|wrapped| self.ring.decrypt(consignment, &bound(id, consignment), &wrapped).is_err());
+        let refuses = wrapped.is_none_or(|wrapped| {
+            let asked = self.ring.decrypt(consignment, &bound(id, consignment), &wrapped);
+            // A ring that cannot be reached has refused nothing.
+            matches!(asked, Err(Trouble::Refusal(_)))
+        });
+        // What was noted as stored: an erasure that was cut and taken up again would count only the rest.
+        let stored = self.registry.parcels(consignment)?;
         let erased = match erasure.shelf {
             ShelfErasure::Empty(erased) => erased,
             ShelfErasure::Left(trouble) => {
-                self.note(format!(
-                    "consignment {consignment}: its key is destroyed, its parcels are not deleted yet: {trouble}"
-                ))?;
+                if state.left.insert(consignment) {
+                    self.note(format!(
+                        "consignment {consignment}: its key is destroyed, its parcels are not deleted yet: {trouble}"
+                    ))?;
+                }
                 return Err(Fault::new(
                     Code(840),
                     Retry::Later,
@@ -89,8 +97,8 @@ impl Office {
             key: format!("{}; epoch {}", erasure.ring.level, erasure.ring.epoch),
             key_at: erasure.ring.destroyed_at,
             ring_refuses: refuses,
-            parcels: erased.objects,
-            bytes: erased.bytes,
+            parcels: erased.objects.max(u64::try_from(stored.len()).unwrap_or(u64::MAX)),
+            bytes: erased.bytes.max(stored.iter().map(|line| line.bytes).sum()),
             listed_after: u64::try_from(listed).unwrap_or(u64::MAX),
         };
         self.record(state, id, Proof::Server(Act::Destroyed { consignment, evidence }), &[])?;

@@ -40,7 +40,7 @@ impl Office {
             card: self.card.clone(),
             migration,
             entries,
-            people: self.people()?,
+            people: self.everyone()?,
             checkpoint,
             inclusion,
             documents,

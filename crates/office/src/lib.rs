@@ -14,7 +14,7 @@ mod submit;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lexicon::{Alarm, Clock, Code, Digest, Entropy, MigrationId, Refusal, Result, Timestamp, digest_of};
+use lexicon::{Alarm, Clock, Code, ConsignmentId, Digest, Entropy, MigrationId, Refusal, Result, Timestamp, digest_of};
 use people::{Roster, Signer, SigningKey};
 use procedure::{Ledger, Migration};
 use registry::Registry;
@@ -60,6 +60,8 @@ struct State {
     ledgers: BTreeMap<MigrationId, Ledger>,
     /// Why only evidence is served, if so.
     alarm: Option<Alarm>,
+    /// Consignments whose dead parcels could not be deleted yet, and of which that is noted.
+    left: BTreeSet<ConsignmentId>,
     /// Migrations whose agents know facts that this server does not: it was restored, and may only destroy them.
     behind: BTreeSet<MigrationId>,
 }
@@ -80,7 +82,8 @@ impl Office {
         for envelope in registry.revocations()? {
             roster.revoke(&envelope)?;
         }
-        let mut state = State { roster, ledgers: BTreeMap::new(), alarm: None, behind: BTreeSet::new() };
+        let mut state =
+            State { roster, ledgers: BTreeMap::new(), alarm: None, behind: BTreeSet::new(), left: BTreeSet::new() };
         for row in registry.migrations()? {
             let mut ledger = Ledger::new(&card.origin, key.public(), row.id);
             for placed in registry.facts(row.id, 1)? {

@@ -48,6 +48,14 @@ impl Office {
             digest: Digest::of(&bytes),
         };
         self.shelf.put(address, bytes).await?;
+        let state = self.state.lock().await;
+        let alive = state.party_ledger(migration, signer)?.migration().consignment(address.consignment);
+        if alive.is_none_or(|consignment| consignment.ending.is_some()) {
+            // It ended while the parcel was on its way: what came too late goes too.
+            let last = self.registry.facts(migration, 1)?.last().map_or(0, |placed| placed.leaf);
+            self.shelf.erase(address.consignment, &self.registry.receipt(last)?).await?;
+            return Err(no_lease().into());
+        }
         self.registry.note_parcel(address.consignment, &line)?;
         Ok(line)
     }

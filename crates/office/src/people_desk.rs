@@ -1,12 +1,14 @@
 //! Organisations are admitted on the server's machine; devices present certificates; roots take them back.
 
+use std::collections::BTreeSet;
+
 use lexicon::{Alarm, Code, MigrationId, Result};
-use people::{Certificate, Envelope, PayloadType, Root, Signer, request};
+use people::{Certificate, Envelope, PayloadType, Root, RootId, Signer, request};
 use procedure::Proof;
 use registry::Recording;
 use wire::{Leaf, MigrationLine, People};
 
-use crate::{Office, stage_name};
+use crate::{Office, State, stage_name};
 
 impl Office {
     /// Admits an organisation. Called on the server's own machine only; no door leads here.
@@ -62,7 +64,7 @@ impl Office {
     pub async fn revoke(&self, envelope: &Envelope) -> Result<()> {
         let mut state = self.state.lock().await;
         state.writable()?;
-        let (_, revocation) = state.roster.revocation(envelope)?;
+        state.roster.revocation(envelope)?;
         let digest = envelope.digest()?;
         let known = self.registry.revocations()?.contains(envelope);
         if !known {
@@ -71,26 +73,52 @@ impl Office {
         }
         // From now on its device is a stranger at every door.
         state.roster.revoke(envelope)?;
-        let concerned: Vec<MigrationId> = state
-            .ledgers
-            .iter()
-            .filter(|(_, ledger)| {
-                let is_new = ledger.recorded().iter().all(|recorded| recorded.fact.digest != digest);
-                is_new && ledger.migration().side(&revocation.root).is_some()
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in concerned {
-            self.record(&mut state, id, Proof::Revocation(envelope.clone()), &[])?;
+        self.spread_revocations(&mut state)
+    }
+
+    /// Makes every revocation a fact of every migration that its organisation is a party to; taken up again where a
+    /// crash cut it.
+    pub(crate) fn spread_revocations(&self, state: &mut State) -> Result<()> {
+        for envelope in self.registry.revocations()? {
+            let (_, revocation) = state.roster.revocation(&envelope)?;
+            let digest = envelope.digest()?;
+            let concerned: Vec<MigrationId> = state
+                .ledgers
+                .iter()
+                .filter(|(_, ledger)| {
+                    let is_new = ledger.recorded().iter().all(|recorded| recorded.fact.digest != digest);
+                    is_new && ledger.migration().side(&revocation.root).is_some()
+                })
+                .map(|(id, _)| *id)
+                .collect();
+            for id in concerned {
+                self.record(state, id, Proof::Revocation(envelope.clone()), &[])?;
+            }
         }
         Ok(())
     }
 
-    /// Everyone the server knows.
+    /// Everyone of the organisations that a signer has a migration with, and of their own: who else is a customer here
+    /// is nobody's business.
     ///
     /// # Errors
     /// A fault when the rows cannot be read.
-    pub fn people(&self) -> Result<People> {
+    pub async fn people(&self, signer: &Signer) -> Result<People> {
+        let state = self.state.lock().await;
+        let mut known: BTreeSet<RootId> = [signer.root()].into();
+        for ledger in state.ledgers.values().filter(|ledger| ledger.migration().side(&signer.root()).is_some()) {
+            known.extend(ledger.migration().parties.iter().map(|party| party.root));
+        }
+        let of_known = |envelope: &Envelope| envelope.keyid().is_ok_and(|root| known.contains(&root));
+        Ok(People {
+            roots: self.registry.roots()?.into_iter().filter(|root| known.contains(&root.id())).collect(),
+            certificates: self.registry.certificates()?.into_iter().filter(of_known).collect(),
+            revocations: self.registry.revocations()?.into_iter().filter(of_known).collect(),
+        })
+    }
+
+    /// Everyone: the pack leaves out whom its entries do not need.
+    pub(crate) fn everyone(&self) -> Result<People> {
         Ok(People {
             roots: self.registry.roots()?,
             certificates: self.registry.certificates()?,

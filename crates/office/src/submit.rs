@@ -44,7 +44,10 @@ impl Office {
         let share = key.as_ref().map(|(consignment, key)| self.sealed_share(migration, *consignment, key));
         let placed = self.record_signed(&mut state, migration, submitted.proof, &documents, share.as_ref())?;
         let share = share.transpose()?.map(|sealed| STANDARD.encode(sealed));
-        self.destroy_what_ended(&mut state, migration).await?;
+        // The act is a fact whatever comes of its consequences: the sweep takes up what could not be done now.
+        if let Err(trouble) = self.destroy_what_ended(&mut state, migration).await {
+            tracing::error!(code = %trouble.code(), "What ended could not be destroyed yet: {trouble}.");
+        }
         Ok(Submitted { entry: placed, share })
     }
 

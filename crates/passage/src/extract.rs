@@ -85,6 +85,7 @@ async fn seal_everything(
         .await?;
     let moment = snapshot.description();
     snapshot.finish().await?;
+    let moment = Resume::told(moment, attempt, &done.iter().flat_map(|done| &done.parcels).collect::<Vec<_>>());
     let fingerprints: Vec<TableFingerprint> = done.iter().map(|done| done.fingerprint.clone()).collect();
     let sums = store_sums(errand, (attempt, &key), entropy.as_ref(), &fingerprints).await?;
     let tables = papers.scope.tables().iter().zip(&done);

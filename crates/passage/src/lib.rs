@@ -15,6 +15,6 @@ mod table;
 pub use errand::{Errand, Preview, PreviewTable, preview};
 pub use extract::{extract, hand_over};
 pub use load::{LoadReport, load, reconcile};
-pub use part::{PartReport, Probe, destroy_part, offer};
+pub use part::{PartReport, Probe, destroy_part, offer, probe};
 pub use progress::{Progress, Quiet, Seen};
 pub use resume::stored_tables;

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use connectors::{Mark, Sink};
 use desk::Desk;
 use futures::TryStreamExt;
@@ -55,13 +57,13 @@ async fn step(errand: &Errand<'_>, sink: &dyn Sink, step: Step) -> Result<LoadRe
     let (_, manifest) = consignment.manifest.clone().ok_or_else(|| {
         Refusal::new(Code(631), "the consignment is not closed", "Wait for the extraction; see `lazaret next`.")
     })?;
-    let laboratory = laboratory_share(errand, &ledger, &manifest).await?;
+    let (laboratory, handed_over) = laboratory_share(errand, &ledger, &manifest).await?;
     let (attempt, ledger, strongroom) = errand.begin(step).await?;
     let key = Errand::key(&laboratory, &strongroom, known(&ledger, errand.consignment)?)?;
     drop((laboratory, strongroom));
     errand
         .within(step, attempt, async {
-            let passing = Passing { errand, sink, papers: &papers, manifest: &manifest, key, attempt };
+            let passing = Passing { errand, sink, papers: &papers, manifest: &manifest, key, attempt, handed_over };
             let report = passing.run(known(&ledger, errand.consignment)?, step).await?;
             let outcome = report.reconciliation.clone();
             let mut build = |_: &procedure::Migration| {
@@ -74,7 +76,7 @@ async fn step(errand: &Errand<'_>, sink: &dyn Sink, step: Step) -> Result<LoadRe
 }
 
 /// The laboratory share that was handed over to this device's opening key.
-async fn laboratory_share(errand: &Errand<'_>, ledger: &Ledger, manifest: &Manifest) -> Result<Share> {
+async fn laboratory_share(errand: &Errand<'_>, ledger: &Ledger, manifest: &Manifest) -> Result<(Share, Vec<u8>)> {
     let key = errand.desk.home().opening_key(errand.round(), errand.passphrase)?.ok_or_else(|| {
         Refusal::new(
             Code(632),
@@ -82,16 +84,16 @@ async fn laboratory_share(errand: &Errand<'_>, ledger: &Ledger, manifest: &Manif
             "Offer one with `lazaret consignment offer`.",
         )
     })?;
-    let share = handed_over(errand.desk, ledger, errand, &key).await?;
+    let (share, sealed) = handed_over(errand.desk, ledger, errand, &key).await?;
     if share.digest() != manifest.laboratory_share {
         return Err(
             Alarm::new(Code(633), "the share that was handed over is not the one that the manifest names").into()
         );
     }
-    Ok(share)
+    Ok((share, sealed))
 }
 
-async fn handed_over(desk: &Desk, ledger: &Ledger, errand: &Errand<'_>, key: &OpeningKey) -> Result<Share> {
+async fn handed_over(desk: &Desk, ledger: &Ledger, errand: &Errand<'_>, key: &OpeningKey) -> Result<(Share, Vec<u8>)> {
     let consignment = known(ledger, errand.consignment)?;
     let digest = consignment.released.as_ref().and_then(|released| released.share).ok_or_else(|| {
         Refusal::new(
@@ -104,7 +106,7 @@ async fn handed_over(desk: &Desk, ledger: &Ledger, errand: &Errand<'_>, key: &Op
     if lexicon::Digest::of(&sealed) != digest {
         return Err(Alarm::new(Code(635), "the server gave another document than the hand-over names").into());
     }
-    Share::take(&key.open(&sealed)?)
+    Ok((Share::take(&key.open(&sealed)?)?, sealed.to_vec()))
 }
 
 struct Passing<'a> {
@@ -114,6 +116,8 @@ struct Passing<'a> {
     manifest: &'a Manifest,
     key: Arc<ConsignmentKey>,
     attempt: u32,
+    /// The laboratory share as it came: sealed to this machine's opening key.
+    handed_over: Vec<u8>,
 }
 
 impl Passing<'_> {
@@ -271,7 +275,11 @@ impl Passing<'_> {
         let name = self.errand.name(line.attempt, line.parcel, &line.table, line.sequence);
         let bytes = self.errand.parcel(line).await?;
         let opened = open_header(&self.key, &name, &bytes, line.digest).is_ok();
-        self.errand.desk.home().keep_probe(self.errand.round(), &(name, line.digest), &bytes)?;
+        self.errand.desk.home().keep_probe(
+            self.errand.round(),
+            &(name, line.digest, STANDARD.encode(&self.handed_over)),
+            &bytes,
+        )?;
         Ok(opened)
     }
 }

@@ -1,24 +1,29 @@
 //! A party's own keys: a recipient offers one, and each party destroys its part when the round has ended.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use desk::Desk;
 use lexicon::{Code, ConsignmentId, Digest, MigrationId, Refusal, Result, Trouble};
 use people::{OpeningKey, Passphrase};
-use procedure::{Act, Consignment, Ledger, Part, ProbeResult, Step};
+use procedure::{Act, Consignment, ConsignmentStage, Ledger, Part, ProbeResult, Step};
 use seal::{ConsignmentKey, ParcelName, Share, open_header};
 
 use crate::Errand;
 use crate::errand::known;
 
-/// Makes a fresh opening key, keeps it locked on this machine, and offers its public half.
+/// Makes an opening key for this consignment, keeps it locked on this machine, and offers its public half. An offer
+/// that is made again offers the key that is kept: one that was released must not be lost.
 ///
 /// # Errors
 /// A refusal when this device does not load under the plan or the consignment has moved on.
 pub async fn offer(errand: &Errand<'_>) -> Result<()> {
-    let key = match errand.desk.home().opening_key(errand.round(), errand.passphrase)? {
-        Some(key) => key,
-        None => OpeningKey::draw(),
+    let key = if let Some(key) = errand.desk.home().opening_key(errand.round(), errand.passphrase)? {
+        key
+    } else {
+        let key = OpeningKey::draw();
+        errand.desk.home().keep_opening_key(errand.round(), &key, errand.passphrase)?;
+        key
     };
-    errand.desk.home().keep_opening_key(errand.round(), &key, errand.passphrase)?;
     let mut build = |_: &procedure::Migration| Ok(Act::Offer { consignment: errand.consignment, key: key.recipient() });
     errand.desk.act(errand.migration, &mut build, &[]).await?;
     Ok(())
@@ -73,74 +78,90 @@ pub async fn destroy_part(
     let ids: Vec<ConsignmentId> = ledger.migration().consignments.iter().map(|consignment| consignment.id).collect();
     for id in ids {
         let consignment = known(&ledger, id)?;
-        let condemned = consignment.ending.is_some() || ledger.migration().is_due(now) || now >= consignment.deadline;
-        let part = part_of(desk, consignment);
-        if let (true, Some(part)) = (condemned, part) {
-            reports.extend(destroy_round(desk, passphrase, &ledger, (migration, id, part, online), more).await?);
+        let due = ledger.migration().is_due(now) || now >= consignment.deadline;
+        // In contact, the server goes first: the probe must fail because its share is gone, and for no other reason.
+        let condemned = if online { consignment.stage == ConsignmentStage::Destroyed } else { due };
+        let parts = parts_of(desk, consignment);
+        if condemned && !parts.is_empty() {
+            reports.extend(destroy_round(desk, passphrase, &ledger, (migration, id, &parts, online), more).await?);
         }
     }
     found.map(|()| reports)
 }
 
-fn part_of(desk: &Desk, consignment: &Consignment) -> Option<Part> {
+/// Whose parts this device holds: one device of one operator with both ends holds two.
+fn parts_of(desk: &Desk, consignment: &Consignment) -> Vec<Part> {
     let device = desk.me().device.key;
     let offered = consignment.offers.iter().any(|offer| offer.device == device);
-    if consignment.device == device { Some(Part::Laboratory) } else { offered.then_some(Part::Recipient) }
+    let laboratory = (consignment.device == device).then_some(Part::Laboratory);
+    laboratory.into_iter().chain(offered.then_some(Part::Recipient)).collect()
 }
 
 async fn destroy_round(
     desk: &Desk,
     passphrase: &Passphrase,
     ledger: &Ledger,
-    (migration, id, part, online): (MigrationId, ConsignmentId, Part, bool),
+    (migration, id, parts, online): (MigrationId, ConsignmentId, &[Part], bool),
     more: &[Vec<u8>],
 ) -> Result<Option<PartReport>> {
     let errand = Errand { desk, passphrase, migration, consignment: id, progress: &crate::Quiet };
     let consignment = known(ledger, id)?;
     let device = desk.me().device.key;
-    let stated = consignment.parts.iter().any(|(_, of, _, _)| *of == device);
-    if stated && desk.home().gone(errand.round())?.is_some() {
+    let owed: Vec<Part> = parts
+        .iter()
+        .filter(|part| !consignment.parts.iter().any(|(of, by, _, _)| of == *part && *by == device))
+        .copied()
+        .collect();
+    if owed.is_empty() && desk.home().gone(errand.round())?.is_some() {
         return Ok(None);
     }
-    let holds_key = consignment.offers.iter().any(|offer| offer.device == device);
-    let probe = if holds_key && online { probe(&errand, ledger, more).await? } else { None };
+    let probe = if owed.contains(&Part::Recipient) && online { probe(&errand, more).await? } else { None };
     let gone = desk.home().destroy(errand.round(), desk.now()?)?;
     let result = probe.as_ref().map(|probe| if probe.opened { ProbeResult::Opened } else { ProbeResult::Failed });
-    let mut build =
-        |_: &procedure::Migration| Ok(Act::PartDestroyed { consignment: id, part, keys: gone.keys, probe: result });
-    let stated = online && desk.act(migration, &mut build, &[]).await.is_ok();
+    let mut stated = online;
+    for part in owed {
+        let probe = result.filter(|_| part == Part::Recipient);
+        let mut build =
+            |_: &procedure::Migration| Ok(Act::PartDestroyed { consignment: id, part, keys: gone.keys, probe });
+        stated = stated && desk.act(migration, &mut build, &[]).await.is_ok();
+    }
     Ok(Some(PartReport { consignment: id, keys: gone.keys, probe, stated }))
 }
 
-/// Asks the server for the strongroom share again, and tries the kept parcel with every pair of what is held.
-async fn probe(errand: &Errand<'_>, ledger: &Ledger, more: &[Vec<u8>]) -> Result<Option<Probe>> {
-    let kept: Option<((ParcelName, Digest), Vec<u8>)> = errand.desk.home().probe(errand.round())?;
+/// What a loading machine keeps to probe with: the name and digest of one sealed parcel, and the laboratory share as it
+/// was handed over, sealed to this machine's opening key.
+pub(crate) type Kept = (ParcelName, Digest, String);
+
+/// Asks the server for the strongroom share again, and tries the kept parcel with every pair of what this machine
+/// holds, its real opening key included, and with whatever shares stand in `more`. Before destruction it opens; after
+/// the server's share is destroyed, and before this machine's keys are, it must not. None when nothing was loaded here.
+///
+/// # Errors
+/// A refusal when the passphrase is wrong or the opening key was destroyed.
+pub async fn probe(errand: &Errand<'_>, more: &[Vec<u8>]) -> Result<Option<Probe>> {
+    let kept: Option<(Kept, Vec<u8>)> = errand.desk.home().probe(errand.round())?;
     // A parcel that is not the one that was signed opens with no key: it would tell nothing about these.
-    let kept = kept.filter(|((_, digest), bytes)| Digest::of(bytes) == *digest);
-    let Some(((name, digest), bytes)) = kept else { return Ok(None) };
+    let kept = kept.filter(|((_, digest, _), bytes)| Digest::of(bytes) == *digest);
+    let Some(((name, digest, sealed), bytes)) = kept else { return Ok(None) };
     let mut held = Vec::new();
-    let server = match errand.begin(Step::Load).await {
-        Ok((_, _, share)) => {
+    let server = match errand.begin(Step::Reconcile).await {
+        Ok((attempt, _, share)) => {
             held.push(share);
+            errand.failed(Step::Reconcile, attempt, Code(638)).await?;
             "the server gave the strongroom share".to_owned()
         }
         Err(trouble) => trouble.to_string(),
     };
-    let consignment = known(ledger, errand.consignment)?;
-    let sealed = match consignment.released.as_ref().and_then(|released| released.share) {
-        Some(share) => errand.desk.client().document(errand.desk.keeper(), errand.migration, share).await.ok(),
-        None => None,
-    };
+    let ledger = errand.desk.follow(errand.migration).await?;
+    let consignment = known(&ledger, errand.consignment)?;
     let key = errand.desk.home().opening_key(errand.round(), errand.passphrase)?.ok_or_else(|| {
         Refusal::new(Code(632), "this machine holds no opening key of the consignment", "It was destroyed before.")
     })?;
-    if let Some(share) = sealed.and_then(|sealed| key.open(&sealed).ok()).and_then(|share| Share::take(&share).ok()) {
-        held.push(share);
-    }
+    let sealed = STANDARD.decode(sealed).unwrap_or_default();
+    held.push(Share::take(&key.open(&sealed)?)?);
     if let Some(share) = errand.desk.home().share(errand.round(), errand.passphrase)? {
         held.push(Share::take(&share)?);
     }
-    held.push(Share::take(&[0; 32])?);
     let named =
         consignment.manifest.iter().flat_map(|(_, manifest)| [manifest.laboratory_share, manifest.strongroom_share]);
     let (mut tried, found) = shares_within(&named.collect::<Vec<_>>(), more)?;

@@ -75,6 +75,18 @@ impl<'a> Resume<'a> {
         }
     }
 
+    /// The moment, with the tables that an earlier attempt had read of the source that stands still.
+    pub(crate) fn told(moment: String, attempt: u32, parcels: &[&ManifestParcel]) -> String {
+        let mut earlier: Vec<&str> =
+            parcels.iter().filter(|parcel| parcel.attempt != attempt).map(|parcel| parcel.table.as_str()).collect();
+        earlier.dedup();
+        if earlier.is_empty() {
+            moment
+        } else {
+            format!("{moment}; stored by an earlier attempt: {}", earlier.join(", "))
+        }
+    }
+
     /// Notes a table that is stored to its end.
     pub(crate) async fn store(&self, name: &str, stored: Stored) -> Result<()> {
         let mut kept = self.kept.lock().await;

@@ -144,6 +144,16 @@ impl Consignment {
         self.attempts.last().map_or(1, |attempt| attempt.number.saturating_add(1))
     }
 
+    /// Who held a part of the keys and has not said that it is destroyed.
+    pub fn owes_part(&self) -> Option<&'static str> {
+        let said = |part: Part, device: &PublicKey| self.parts.iter().any(|(of, by, _, _)| *of == part && by == device);
+        if !self.attempts.is_empty() && !said(Part::Laboratory, &self.device) {
+            return Some("operator");
+        }
+        let silent = self.offers.iter().any(|offer| !said(Part::Recipient, &offer.device));
+        silent.then_some("recipient")
+    }
+
     /// Whether the report is equal, or was accepted as it is.
     pub fn settled(&self) -> bool {
         self.outcome.as_ref().is_some_and(|outcome| outcome.reconciliation.equal() || outcome.accepted.is_some())

@@ -210,7 +210,15 @@ impl Migration {
         let until = self.deadline.map(|deadline| deadline.at);
         let turn = |who, what| Turn { what, who, until, consignment: None };
         if self.stage == Stage::Destroyed {
-            return Turn { until: None, ..turn("nobody", "nothing: everything here is destroyed") };
+            let owed =
+                self.consignments.iter().find_map(|consignment| Some((consignment.id, consignment.owes_part()?)));
+            let ended = Turn { until: None, ..turn("nobody", "nothing: every party says that its part is destroyed") };
+            return owed.map_or(ended, |(consignment, who)| Turn {
+                what: "migration destroy",
+                who,
+                until: None,
+                consignment: Some(consignment),
+            });
         }
         if self.ending() {
             return turn("server", "destroy");

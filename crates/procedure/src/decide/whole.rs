@@ -81,6 +81,7 @@ pub(super) fn freeze(m: &Migration, reason: &str) -> Check {
 
 pub(super) fn thaw(m: &Migration, by: &Actor, reason: &str) -> Check {
     let signer = person(by)?;
+    has_role(signer, &[Role::Controller, Role::Operator, Role::Engineer, Role::Approver, Role::Recipient])?;
     reasoned(reason)?;
     let Some(frozen) = &m.frozen else {
         return Err(refuse(225, "it is not frozen", "See `lazaret migration show`."));

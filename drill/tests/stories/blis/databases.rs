@@ -52,7 +52,7 @@ impl Databases {
     }
 
     async fn close(self) {
-        run_on_mariadb(&self.servers.0, &format!("DROP DATABASE {}", self.name)).await;
+        run_on_mariadb(&self.servers.0, &format!("DROP DATABASE {0}; DROP USER IF EXISTS {0}", self.name)).await;
         run_on_postgres(&self.servers.1, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
     }
 
@@ -71,6 +71,21 @@ impl Databases {
         self.load_structure().await;
         let seed = format!("SET autocommit = 0;\n{}\nCOMMIT;", self.part("blis_127-seed.sql"));
         run_on_mariadb(&self.mariadb, &seed).await;
+    }
+
+    /// The name of the throw-away account.
+    pub(super) fn account(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs the grants of the throw-away account and sets its password, as the laboratory would; the old system's
+    /// address for it.
+    pub(super) async fn reader(&self, grants: &str) -> String {
+        let word = MigrationId::draw(&SystemEntropy::new()).unwrap();
+        let (account, any_host) = (&self.name, grants.replace("@'localhost'", "@'%'"));
+        run_on_mariadb(&self.mariadb, &format!("{any_host}SET PASSWORD FOR {account} = PASSWORD('{word}')")).await;
+        let (scheme, rest) = self.mariadb.split_once("://").unwrap();
+        format!("{scheme}://{account}:{word}@{}", rest.rsplit_once('@').unwrap().1)
     }
 
     /// Runs SQL on the new system, as its people would.
