@@ -54,5 +54,6 @@ pub async fn scope_report(source: &dyn Source, scope: &Scope, at: Timestamp) -> 
     }
     snapshot.finish().await.unwrap();
     let tables = scope.tables().iter().map(|table| tables.remove(&table.name).unwrap()).collect();
-    Report { scope: scope.digest().unwrap(), at, tables }
+    let schema = connectors::schema_digest(&source.describe().await.unwrap()).unwrap();
+    Report { scope: scope.digest().unwrap(), source: source.identity(), schema, at, tables }
 }

@@ -80,7 +80,7 @@ impl ServerSettings {
             data: data.to_owned(),
             ring: std::path::absolute(&ring).unwrap_or(ring),
             listen: listen.map(str::to_owned).or(file.listen).unwrap_or_else(|| LISTEN.to_owned()),
-            sweep_seconds: file.sweep_seconds.unwrap_or(SWEEP_SECONDS),
+            sweep_seconds: swept(file.sweep_seconds.unwrap_or(SWEEP_SECONDS))?,
             origins,
         })
     }
@@ -100,4 +100,15 @@ impl ServerSettings {
             self.sweep_seconds
         )
     }
+}
+
+/// Deadlines are looked at at least once a minute: nobody switches them off by looking rarely.
+const SWEEP_SECONDS_MAX: u64 = 60;
+
+fn swept(seconds: u64) -> Result<u64> {
+    if (1..=SWEEP_SECONDS_MAX).contains(&seconds) {
+        return Ok(seconds);
+    }
+    let why = format!("sweep_seconds is {seconds}; deadlines are looked at every 1 to {SWEEP_SECONDS_MAX} seconds");
+    Err(Refusal::new(Code(1042), why, "Set it to 60 or less, or leave it out.").into())
 }

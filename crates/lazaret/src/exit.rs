@@ -25,7 +25,7 @@ pub(crate) const RETRY: u8 = 75;
 pub(crate) fn status(trouble: &Trouble) -> u8 {
     match trouble {
         Trouble::Alarm(_) => MISMATCH,
-        Trouble::Fault(fault) if matches!(fault.code.0, 401 | 1201) => UNREACHABLE,
+        Trouble::Fault(fault) if matches!(fault.code.0, 402 | 1201) => UNREACHABLE,
         Trouble::Fault(fault) if fault.retry == Retry::Never => FAILURE,
         Trouble::Fault(_) => RETRY,
         Trouble::Refusal(refusal) => match refusal.code.0 {

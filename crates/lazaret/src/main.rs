@@ -33,6 +33,10 @@ fn main() -> ExitCode {
 }
 
 fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args().any(|argument| argument == "--json") {
+        let trouble = serde_json::json!({ "error": { "family": "usage", "message": error.kind().to_string() } });
+        output::out(&trouble.to_string());
+    }
     // Nothing better can be done when the terminal does not take the help text.
     drop(error.print());
     ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::OK })

@@ -58,7 +58,7 @@ impl Printer {
             error_line(&format!("What to do: {}", refusal.remedy));
         }
         if let Trouble::Alarm(Alarm { .. }) = trouble {
-            error_line("What to do: stop, and tell the people you work with by telephone. Nothing was done.");
+            error_line("What to do: stop, and tell the people you work with by telephone.");
         }
         ExitCode::from(exit::status(trouble))
     }
@@ -73,13 +73,23 @@ pub(crate) fn add(text: &mut String, what: std::fmt::Arguments<'_>) {
 /// One line on standard output. A closed pipe is the reader's choice.
 pub(crate) fn out(line: &str) {
     let mut stdout = std::io::stdout().lock();
-    drop(writeln!(stdout, "{line}"));
+    drop(writeln!(stdout, "{}", harmless(line)));
+}
+
+/// Text from others must not steer the terminal that somebody approves on: no control characters but line ends and
+/// tabs, no marks that turn the direction of writing.
+pub(crate) fn harmless(text: &str) -> String {
+    let steers = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// One line on standard error.
 pub(crate) fn error_line(line: &str) {
     let mut stderr = std::io::stderr().lock();
-    drop(writeln!(stderr, "{line}"));
+    drop(writeln!(stderr, "{}", harmless(line)));
 }
 
 /// Operators' log on standard error; `LAZARET_LOG` chooses what, warnings by default.
@@ -145,5 +155,15 @@ impl Progress for Bars {
             }
             Seen::Waiting { why } => error_line(&format!("waiting: {why}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn what_others_wrote_does_not_steer_the_terminal() {
+        assert_eq!(harmless("scope\u{1b}[2K\n\u{202e}ok\té"), "scope\u{fffd}[2K\n\u{fffd}ok\té");
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn init(
     if demonstration && !address.ip().is_loopback() {
         return Err(Refusal::new(Code(1032), "a demonstration listens on loopback only", "Listen on 127.0.0.1.").into());
     }
-    std::fs::create_dir_all(&settings.data).map_err(|error| unusable(&error))?;
+    std::fs::create_dir_all(&settings.data).and_then(|()| close(&settings.data)).map_err(|error| unusable(&error))?;
     let name = host.map_or_else(|| address.ip().to_string(), str::to_owned);
     let identity = doors::make_identity(std::slice::from_ref(&name))?;
     let signing = Zeroizing::new(context.entropy.bytes::<32>()?);
@@ -144,6 +144,13 @@ pub(crate) fn open(
     passphrase: &Passphrase,
 ) -> Result<(Arc<Office>, Identity, TcpListener)> {
     let (office, identity) = open_office(context, settings, passphrase)?;
+    let loopback = settings.listen.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
+    if office.card().demonstration && !loopback {
+        let why = "this server was made as a demonstration and listens on loopback only, for ever";
+        return Err(
+            Refusal::new(Code(1037), why, "Listen on 127.0.0.1, or make a server without --demonstration.").into()
+        );
+    }
     let listener = TcpListener::bind(&settings.listen).map_err(|error| {
         Refusal::new(
             Code(1035),
@@ -190,6 +197,18 @@ pub(crate) async fn interrupted() {
     }
     #[cfg(not(unix))]
     drop(tokio::signal::ctrl_c().await);
+}
+
+/// The folder is its owner's alone: it holds names of persons, plans and the locked keys.
+fn close(folder: &std::path::Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
 }
 
 fn unusable(error: &std::io::Error) -> Fault {

@@ -14,12 +14,12 @@ mod submit;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lexicon::{Alarm, Clock, Code, ConsignmentId, Digest, Entropy, MigrationId, Refusal, Result, Timestamp, digest_of};
+use lexicon::{Alarm, Clock, Code, ConsignmentId, Digest, Entropy, MigrationId, Refusal, Result, Timestamp, Trouble, digest_of};
 use people::{Roster, Signer, SigningKey};
 use procedure::{Ledger, Migration};
 use registry::Registry;
 use tokio::sync::{Mutex, MutexGuard};
-use vault::{KeyRing, Shelf};
+use vault::{KeyRing, KeyState, Shelf};
 
 pub use vault::ParcelAddress;
 use wire::{Leaf, ServerCard};
@@ -84,6 +84,10 @@ impl Office {
         }
         let mut state =
             State { roster, ledgers: BTreeMap::new(), alarm: None, behind: BTreeSet::new(), left: BTreeSet::new() };
+        match registry.compare() {
+            Err(Trouble::Alarm(alarm)) => state.alarm = Some(alarm),
+            compared => compared?,
+        }
         for row in registry.migrations()? {
             let mut ledger = Ledger::new(&card.origin, key.public(), row.id);
             for placed in registry.facts(row.id, 1)? {
@@ -99,6 +103,10 @@ impl Office {
             if !same && state.alarm.is_none() {
                 let text = format!("the row of migration {} is not what its facts give", row.id);
                 state.alarm = Some(Alarm::new(Code(802), text));
+            }
+            if is_behind(ledger.migration(), ring.as_ref()) {
+                tracing::error!(migration = %row.id, "Its rows are older than the key ring: it may only be destroyed.");
+                state.behind.insert(row.id);
             }
             state.ledgers.insert(row.id, ledger);
         }
@@ -174,6 +182,15 @@ impl State {
         let ledger = self.ledgers.get(&migration).filter(|ledger| ledger.migration().side(&signer.root()).is_some());
         ledger.ok_or_else(|| unknown_migration().into())
     }
+}
+
+/// Whether a round lives by its facts and its key was destroyed: then the facts are a copy from before.
+fn is_behind(migration: &Migration, ring: &dyn KeyRing) -> bool {
+    let mut living = migration.consignments.iter().filter(|consignment| consignment.alive());
+    living.any(|consignment| match ring.attest(consignment.id) {
+        Ok(KeyState::Destroying | KeyState::Destroyed { .. }) | Err(Trouble::Alarm(_)) => true,
+        Ok(KeyState::Absent | KeyState::Alive) | Err(_) => false,
+    })
 }
 
 fn unknown_migration() -> Refusal {

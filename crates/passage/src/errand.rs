@@ -15,8 +15,8 @@ use seal::{ConsignmentKey, ParcelName, Share};
 
 use crate::{Progress, Seen};
 
-/// How often a call to a server that is away is made again, with twice the wait each time: 1 s, 2 s, … 256 s, some
-/// eight and a half minutes in all, longer than a restart and shorter than a lease.
+/// How often a call to a server that is away is made, with twice the wait each time: 1 s, 2 s, … 128 s between nine
+/// calls, 255 s in all, longer than a restart and shorter than a lease.
 const TRIES: u32 = 9;
 
 /// Whose hands, for which consignment, with what.
@@ -85,11 +85,21 @@ pub(crate) async fn papers(desk: &Desk, migration: MigrationId, ledger: &Ledger)
     let envelope: people::Envelope = serde_json::from_slice(&desk.document(migration, plan.report).await?)
         .map_err(|_| unreadable("scope report"))?;
     let (_, roster) = desk.people().await?;
-    let (_, report): (_, Report) = roster.open(&envelope, people::PayloadType::Statement, desk.now()?)?;
-    if report.scope != scope.digest()? {
+    let (signer, report): (_, Report) = roster.open(&envelope, people::PayloadType::Statement, desk.now()?)?;
+    if plan.side(&signer.root()) != Some(procedure::Side::Controller) {
+        return Err(Refusal::new(
+            Code(616),
+            "the scope report is not signed by a person of the laboratory",
+            "Have the laboratory check the scope and propose the plan anew.",
+        )
+        .into());
+    }
+    report.check(&scope)?;
+    let same_source = report.source == plan.source.identity && report.schema == plan.source.schema;
+    if report.scope != scope.digest()? || !same_source {
         return Err(Refusal::new(
             Code(602),
-            "the scope report is of another scope than the plan's",
+            "the scope report is of another scope, source or schema than the plan's",
             "Check the scope again and propose the plan anew.",
         )
         .into());
@@ -105,6 +115,29 @@ fn unreadable(what: &str) -> Refusal {
     )
 }
 
+/// What the plan that stands would take, from the signed bytes, once its papers are seen to belong together: the report is
+/// a laboratory person's, of this scope, this source and this schema.
+///
+/// # Errors
+/// A refusal that says which paper does not belong.
+pub async fn check_papers(desk: &Desk, migration: MigrationId, ledger: &Ledger) -> Result<Vec<PreviewTable>> {
+    Ok(preview_tables(&papers(desk, migration, ledger).await?))
+}
+
+fn preview_tables(papers: &Papers) -> Vec<PreviewTable> {
+    let rows = |name: &str| {
+        papers.report.tables.iter().find(|table| table.name == name).map_or(0, |table| table.rows_in_scope)
+    };
+    let tables = papers.scope.tables().iter().map(|table| PreviewTable {
+        name: table.name.clone(),
+        target: table.target.clone(),
+        rows: rows(&table.name),
+        taken: table.take.iter().map(|take| take.column.clone()).collect(),
+        left: table.leave.clone(),
+    });
+    tables.collect()
+}
+
 /// What a consignment of this kind would take, from the signed bytes.
 ///
 /// # Errors
@@ -113,27 +146,13 @@ pub async fn preview(desk: &Desk, migration: MigrationId, consignment: Consignme
     let ledger = desk.follow(migration).await?;
     let papers = papers(desk, migration, &ledger).await?;
     let consignment = known(&ledger, consignment)?;
-    let rows = |name: &str| {
-        papers.report.tables.iter().find(|table| table.name == name).map_or(0, |table| table.rows_in_scope)
-    };
     let own = papers.plan.side(&desk.me().root) == Some(procedure::Side::Controller);
     Ok(Preview {
         plan: papers.plan_digest,
         source: papers.plan.source.identity.clone(),
         target: consignment.target.clone(),
         kind: consignment.kind,
-        tables: papers
-            .scope
-            .tables()
-            .iter()
-            .map(|table| PreviewTable {
-                name: table.name.clone(),
-                target: table.target.clone(),
-                rows: rows(&table.name),
-                taken: table.take.iter().map(|take| take.column.clone()).collect(),
-                left: table.leave.clone(),
-            })
-            .collect(),
+        tables: preview_tables(&papers),
         recipients: papers.plan.instruction.recipients.clone(),
         share_held_by: if own { "the laboratory" } else { "the vendor: the laboratory share was held by the vendor" }
             .to_owned(),

@@ -12,8 +12,8 @@ mod progress;
 mod resume;
 mod table;
 
-pub use errand::{Errand, Preview, PreviewTable, preview};
-pub use extract::{extract, hand_over};
+pub use errand::{Errand, Preview, PreviewTable, check_papers, preview};
+pub use extract::{extract, full_only, hand_over};
 pub use load::{LoadReport, load, reconcile};
 pub use part::{PartReport, Probe, destroy_part, offer, probe};
 pub use progress::{Progress, Quiet, Seen};

@@ -3,6 +3,7 @@
 //! Everything that becomes part of the journal goes through [`Registry::record`]: leaf, tree head, fact and projection
 //! are one transaction. Its [`Receipt`] is what an irreversible call elsewhere asks for.
 
+mod compare;
 mod parcels;
 mod record;
 mod rows;

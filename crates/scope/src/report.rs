@@ -12,6 +12,10 @@ use crate::{Scope, TableFindings, TableScope, rules, trouble};
 pub struct Report {
     /// The scope that was checked.
     pub scope: Digest,
+    /// The source that it was checked against: scheme, host and database.
+    pub source: String,
+    /// The digest of the source's tables and columns.
+    pub schema: Digest,
     /// When.
     pub at: Timestamp,
     /// By table, in the order of the scope.
@@ -105,7 +109,10 @@ mod tests {
 
     fn report(scope: &Scope, rows_in_scope: u64) -> Report {
         let line = ReportTable::new(scope.table("p").unwrap(), 1000, rows_in_scope, TableFindings::default());
-        Report { scope: scope.digest().unwrap(), at: Timestamp::UNIX_EPOCH, tables: vec![line] }
+        {
+            let (source, schema) = ("sqlite:/old".to_owned(), Digest::of(b"schema"));
+            Report { scope: scope.digest().unwrap(), source, schema, at: Timestamp::UNIX_EPOCH, tables: vec![line] }
+        }
     }
 
     #[test]

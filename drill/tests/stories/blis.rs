@@ -46,17 +46,17 @@ async fn a_real_laboratory_moves_from_mariadb_to_postgresql_and_nothing_is_left_
         async move {
             databases.load_laboratory().await;
             databases.on_postgres(TARGET).await;
-            whole_life(databases).await;
+            println!("{}", whole_life(databases).await);
             let taken = Scope::parse(SCOPE).unwrap().tables().len();
-            equal_by_other_means(databases, taken).await;
+            println!("{}", equal_by_other_means(databases, taken).await);
         }
         .boxed_local()
     })
     .await;
 }
 
-/// From the approved plan to the destruction of every part.
-async fn whole_life(databases: &Databases) {
+/// From the approved plan to the destruction of every part; what it took.
+async fn whole_life(databases: &Databases) -> String {
     let world = World::start().await;
     let reader = reader(databases).await;
     let source = connectors::connect_source(&reader, None).unwrap();
@@ -72,7 +72,7 @@ async fn whole_life(databases: &Databases) {
     let report = world.load(&plan, consignment, sink.as_ref()).await.unwrap();
     let rows: u64 = manifest.tables.iter().map(|table| table.rows).sum();
     let (loading, reading) = report.seconds;
-    println!(
+    let figures = format!(
         "{} tables, {rows} rows: extracted in {:.1} s, loaded in {loading:.1} s, read again in {reading:.1} s",
         manifest.tables.len(),
         extracting.as_secs_f64()
@@ -90,6 +90,7 @@ async fn whole_life(databases: &Databases) {
 
     world.sign_off(&plan).await.unwrap();
     everything_is_destroyed(&world, &plan).await;
+    figures
 }
 
 /// The account that the old database itself holds to the scope.
@@ -139,9 +140,8 @@ async fn everything_is_destroyed(world: &World, plan: &Plan) {
 }
 
 /// Every value once more, by queries that share nothing with the fingerprint; and the proof that they see a difference.
-async fn equal_by_other_means(databases: &Databases, taken: usize) {
+async fn equal_by_other_means(databases: &Databases, taken: usize) -> String {
     let compared = compare::every_table(databases).await;
-    println!("compared again: {} tables, {} rows, {} values", compared.tables, compared.rows, compared.values);
     assert_eq!(compared.tables, taken);
     assert_eq!(compared.zero_dates, 122);
     assert_eq!(compared.differences, Vec::<String>::new());
@@ -164,6 +164,7 @@ async fn equal_by_other_means(databases: &Databases, taken: usize) {
             "test.result: 1 values differ"
         ]
     );
+    format!("compared again: {} tables, {} rows, {} values", compared.tables, compared.rows, compared.values)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -94,7 +94,7 @@ impl Database {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_a_refused_row_reaches_the_log_of_postgresql() {
     let Ok(server) = std::env::var("LAZARET_TEST_POSTGRES") else {
-        println!("skipped: nothing_of_a_refused_row_reaches_the_log_of_postgresql (LAZARET_TEST_POSTGRES is not set)");
+        drill::skipped!("nothing_of_a_refused_row_reaches_the_log_of_postgresql (LAZARET_TEST_POSTGRES is not set)");
         return;
     };
     let database = Database::make(server).await;
@@ -115,7 +115,7 @@ async fn nothing_of_a_refused_row_reaches_the_log_of_postgresql() {
             let report = search::files(&needles, &[log]).unwrap();
             assert!(report.is_clean() && report.bytes > 0, "{report:?}");
         }
-        Err(_) => println!("skipped: the server's log (LAZARET_TEST_POSTGRES_LOG is not set)"),
+        Err(_) => drill::skipped!("the server's log (LAZARET_TEST_POSTGRES_LOG is not set)"),
     }
     database.drop().await;
 }

@@ -151,6 +151,7 @@ pub(crate) async fn open(
 ) -> Result<(ConsignmentId, Done)> {
     let consignment = ConsignmentId::draw(context.entropy.as_ref())?;
     let kind = Kind::from(command.kind);
+    passage::full_only(kind)?;
     let now = desk.now()?;
     let mut build = |migration: &State| {
         let (digest, plan, _) = migration.plan.as_ref().ok_or_else(|| {

@@ -164,6 +164,7 @@ pub(crate) fn turn(migration: &Migration) -> String {
     let turn = migration.turn();
     let until = turn.until.map(|until| format!(", until {until}")).unwrap_or_default();
     match turn.who {
+        "server" => "Next: the server destroys its part.".to_owned(),
         "nobody" => format!("Next: {}.", turn.what),
         who => format!("Next: the {who}: `lazaret {}`{until}.", turn.what),
     }

@@ -148,7 +148,10 @@ fn summary(verdict: &Verdict) -> String {
     if verdict.established {
         text.push_str("Consistent, and every party's root is one that you trust.\n");
     } else {
-        text.push_str("Consistent, identities not established. Compare these words by telephone, then give the roots with --trust:\n");
+        text.push_str(
+            "Consistent, identities not established. Compare these words by telephone, then give the roots with \
+             --trust:\n",
+        );
         for unpinned in &verdict.unpinned {
             add(&mut text, format_args!("  {}: {}\n", unpinned.organisation, unpinned.words));
         }

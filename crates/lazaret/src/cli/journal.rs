@@ -87,7 +87,13 @@ fn verify_data(data: &Path) -> Result<Done> {
     );
     let migrations: Vec<_> =
         replayed.iter().map(|row| json!({ "migration": row.id, "facts": row.facts, "stage": row.stage })).collect();
-    let json = json!({ "origin": card.origin, "size": tree.size(), "root": tree.root(), "leaves": leaves, "migrations": migrations });
+    let json = json!({
+        "origin": card.origin,
+        "size": tree.size(),
+        "root": tree.root(),
+        "leaves": leaves,
+        "migrations": migrations,
+    });
     Ok(Done::new(text, json))
 }
 

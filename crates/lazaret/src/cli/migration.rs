@@ -179,14 +179,27 @@ impl Approve {
         })?;
         let text = String::from_utf8(desk.document(id, plan.scope).await?)
             .map_err(|_| Refusal::new(Code(1061), "the plan's scope is not text", "Have the plan proposed again."))?;
-        scope::Scope::parse(&text)?.ready()?;
+        let tables = passage::check_papers(&desk, id, &ledger).await?;
+        shown_first(context, self.yes.as_deref())?;
         if !context.global.json {
             crate::output::out(&plan_text(&plan, digest, &text));
+            for table in &tables {
+                crate::output::out(&format!("  {} → {}: {} rows in scope", table.name, table.target, table.rows));
+            }
         }
         confirm("Approve these bytes?", &digest.to_string(), self.yes.as_deref())?;
         let (_, ledger) = desk.act(id, &mut |_: &State| Ok(Act::Approve { plan: digest }), &[]).await?;
         Ok(acted(&ledger, &format!("You approved plan {digest}.")))
     }
+}
+
+/// With `--json` nothing is shown to a person, so nothing can be confirmed by one.
+pub(crate) fn shown_first(context: &Context, given: Option<&str>) -> Result<()> {
+    if context.global.json && given.is_none() {
+        let why = "with --json nothing is shown that a person could confirm";
+        return Err(Refusal::new(Code(1062), why, "Look at it without --json, then give its digest with --yes.").into());
+    }
+    Ok(())
 }
 
 /// The plan in words, from the bytes that are approved.
@@ -202,10 +215,7 @@ fn plan_text(plan: &Plan, digest: Digest, scope: &str) -> String {
             format!("{} (root {})", party.organisation, party.root.short()),
         );
     }
-    line("purpose", instruction.purpose.clone());
-    line("data", instruction.data.join(", "));
-    line("persons", instruction.persons.join(", "));
-    line("recipients", instruction.recipients.join(", "));
+    instruction_lines(instruction, &mut line);
     line("from", format!("{}{}", plan.source.identity, if plan.source.live { " (live)" } else { " (frozen)" }));
     for target in &plan.targets {
         line("to", format!("{} for {:?}", target.identity, target.kinds));
@@ -220,7 +230,32 @@ fn plan_text(plan: &Plan, digest: Digest, scope: &str) -> String {
         if plan.one_operator_both_ends { "may extract and load" } else { "may not extract and load" }.to_owned(),
     );
     line("deadline", format!("{}, never beyond {}", plan.deadline, plan.extension_cap));
+    line("key ring", plan.key_ring.clone());
+    line("scope report", plan.report.to_string());
     format!("{text}Scope {}:\n{scope}", plan.scope)
+}
+
+/// Every item of the instruction that is approved with the plan.
+fn instruction_lines(instruction: &procedure::Instruction, line: &mut impl FnMut(&str, String)) {
+    let party = |party: &procedure::Party| format!("{}, {}", party.name, party.contact);
+    line("controller is", party(&instruction.controller));
+    line("processor is", party(&instruction.processor));
+    line("purpose", instruction.purpose.clone());
+    line("nature", instruction.nature.clone());
+    line("duration", instruction.duration.clone());
+    line("data", instruction.data.join(", "));
+    line("persons", instruction.persons.join(", "));
+    line("recipients", instruction.recipients.join(", "));
+    line("sub-processors", instruction.sub_processors.join(", "));
+    let clauses = &instruction.clauses;
+    let places = [&clauses.a, &clauses.b, &clauses.c, &clauses.d, &clauses.e, &clauses.f, &clauses.g, &clauses.h];
+    let places = "abcdefgh".chars().zip(places).map(|(item, clause)| format!("({item}) {}", clause.place));
+    line("art. 28(3)", places.collect::<Vec<_>>().join(", "));
+    let contract = instruction.contract.digest.map(|digest| digest.short()).unwrap_or_default();
+    line("contract", format!("{contract}, signed by {}", instruction.contract.signatory));
+    line("assessment", instruction.dpia.as_ref().map(|dpia| format!("{dpia:?}")).unwrap_or_default());
+    line("at the end", instruction.ending.map(|ending| format!("{ending:?}")).unwrap_or_default());
+    line("other channels", if instruction.no_other_channel { "none" } else { "not excluded" }.to_owned());
 }
 
 /// Where it stands, in words.
@@ -346,6 +381,9 @@ pub(crate) struct Destroy {
     /// Also try the bytes of these files in the probe: a copy of the server's registry, for example
     #[arg(long)]
     try_with: Vec<PathBuf>,
+    /// Only ask and try, and destroy nothing
+    #[arg(long)]
+    only_probe: bool,
 }
 
 impl Destroy {
@@ -356,6 +394,9 @@ impl Destroy {
             None => context.migration(&desk, None).await?,
         };
         let more = self.try_with.iter().map(|path| files::read(path)).collect::<Result<Vec<_>>>()?;
+        if self.only_probe {
+            return only_probe(&desk, &passphrase, id, &more).await;
+        }
         let reports = passage::destroy_part(&desk, &passphrase, id, &more).await?;
         let mut text = String::new();
         for report in &reports {
@@ -382,8 +423,45 @@ impl Destroy {
         }
         let ledger = desk.kept(id)?;
         text.push_str(&turn(ledger.migration()));
-        Ok(Done::new(text, json!({ "migration": id, "destroyed": reports })))
+        let opened = reports.iter().any(|report| report.probe.as_ref().is_some_and(|probe| probe.opened));
+        let untold = reports.iter().any(|report| !report.stated);
+        let status = match (opened, untold) {
+            (true, _) => crate::exit::MISMATCH,
+            (false, true) => crate::exit::RETRY,
+            (false, false) => crate::exit::OK,
+        };
+        Ok(Done { status, ..Done::new(text, json!({ "migration": id, "destroyed": reports })) })
     }
+}
+
+/// Asks the server and tries what this device holds, for every round that was loaded here.
+async fn only_probe(
+    desk: &desk::Desk,
+    passphrase: &people::Passphrase,
+    id: MigrationId,
+    more: &[Vec<u8>],
+) -> Result<Done> {
+    let ledger = desk.follow(id).await?;
+    let mut probes = Vec::new();
+    for round in &ledger.migration().consignments {
+        let errand =
+            passage::Errand { desk, passphrase, migration: id, consignment: round.id, progress: &passage::Quiet };
+        if desk.home().gone(desk::Round { migration: id, consignment: round.id })?.is_none()
+            && let Some(probe) = passage::probe(&errand, more).await?
+        {
+            probes.push((round.id, probe));
+        }
+    }
+    let mut text = String::new();
+    for (round, probe) in &probes {
+        let verdict = if probe.opened { "a parcel opened" } else { "nothing opened" };
+        add(
+            &mut text,
+            format_args!("Consignment {round}: {} tried, {verdict}; the server said: {}\n", probe.tried, probe.server),
+        );
+    }
+    let json: Vec<_> = probes.iter().map(|(round, probe)| json!({ "consignment": round, "probe": probe })).collect();
+    Ok(Done::new(text, json!({ "migration": id, "probes": json })))
 }
 
 /// A deadline some hours from now, not after the migration's.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clap::Args;
 use desk::Desk;
-use lexicon::{ConsignmentId, MigrationId, Refusal, Result, Trouble};
+use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result, Trouble};
 use people::Roster;
 use procedure::{Ledger, Migration, Side};
 use serde_json::{Value, json};
@@ -46,6 +46,10 @@ impl Next {
             Err(trouble) => return Err(trouble),
         };
         nothing_hidden(&desk, &listed)?;
+        if let Some(id) = self.migration.filter(|only| !listed.contains(only)) {
+            let text = format!("your organisation has no migration {id} here");
+            return Err(Refusal::new(Code(1057), text, "Copy the whole id again; `lazaret next` lists them.").into());
+        }
         let (_, roster) = desk.people().await?;
         let mut lines = Vec::new();
         for id in listed.into_iter().filter(|id| self.migration.is_none_or(|only| only == *id)) {

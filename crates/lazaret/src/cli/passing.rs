@@ -8,7 +8,7 @@ use connectors::{connect_sink, connect_source};
 use desk::Desk;
 use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result};
 use passage::{LoadReport, Preview};
-use procedure::Manifest;
+use procedure::{ConsignmentStage, Manifest};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -56,6 +56,7 @@ impl Extract {
         demonstration_only(&desk, &self.old.source)?;
         let round = self.round.find(context, &desk).await?;
         let preview = passage::preview(&desk, round.0, round.1).await?;
+        super::migration::shown_first(context, self.yes.as_deref())?;
         shown(context, &preview);
         confirm("Extract these?", &preview.plan.to_string(), self.yes.as_deref())?;
         let (manifest, seconds) = extracted(context, &desk, &passphrase, round, &self.old).await?;
@@ -195,60 +196,93 @@ fn load_json((migration, consignment): (MigrationId, ConsignmentId), report: &Lo
 #[derive(Args)]
 pub(crate) struct Migrate {
     #[command(flatten)]
-    which: super::migration::Which,
+    round: WhichRound,
     #[command(flatten)]
     old: Old,
     #[command(flatten)]
     new: New,
-    /// The device home of the person of the controller who releases
-    #[arg(long)]
-    releasing_home: PathBuf,
-    /// The file with that person's passphrase; asked for otherwise
-    #[arg(long)]
-    releasing_passphrase_file: Option<PathBuf>,
-    /// The plan's digest
+    /// The plan's digest, when what leaves was looked at before
     #[arg(long)]
     yes: Option<String>,
 }
 
 impl Migrate {
+    /// Goes as far as this person can: to the release, which is another person's, and, called again, to the report.
     pub(crate) async fn run(self, context: &Context) -> Result<Done> {
         let (desk, passphrase) = context.binding_desk()?;
         demonstration_only(&desk, &self.old.source)?;
-        let id = context.migration(&desk, self.which.migration).await?;
+        let id = context.migration(&desk, self.round.which.migration).await?;
         let ledger = desk.follow(id).await?;
-        let allowed = ledger.migration().plan.as_ref().is_some_and(|(_, plan, _)| plan.one_operator_both_ends);
-        if !allowed {
-            return Err(Refusal::new(
-                Code(1080),
-                "the plan forbids that one person extracts and loads",
-                "Extract and load as two persons, or have an amended plan approved.",
-            )
-            .into());
+        let plan = ledger.migration().plan.as_ref();
+        if !plan.is_some_and(|(_, plan, _)| plan.one_operator_both_ends) {
+            let why = "the plan forbids that one person extracts and loads";
+            let remedy = "Extract and load as two persons, or have an amended plan approved.";
+            return Err(Refusal::new(Code(1080), why, remedy).into());
         }
-        let open = consignment::Open { which: self.which.clone(), kind: KindName::Full, seed: 1, hours: 72 };
-        let (round, _) = consignment::open(context, &desk, id, &open).await?;
-        let round = (id, round);
-        let preview = passage::preview(&desk, round.0, round.1).await?;
-        shown(context, &preview);
-        confirm("Migrate these?", &preview.plan.to_string(), self.yes.as_deref())?;
-        passage::offer(&errand(&desk, &passphrase, round, &passage::Quiet)).await?;
-        let (manifest, seconds) = extracted(context, &desk, &passphrase, round, &self.old).await?;
-        let mut releasing = context.global.clone();
-        releasing.home = Some(self.releasing_home.clone());
-        releasing.passphrase_file.clone_from(&self.releasing_passphrase_file);
-        let (other, _) = Context::new(releasing).binding_desk()?;
-        consignment::release(&other, round, lexicon::limits::RELEASE_HOURS).await?;
-        passage::hand_over(&errand(&desk, &passphrase, round, &passage::Quiet)).await?;
-        let report = loaded(context, &desk, &passphrase, round, (&self.new, false)).await?;
-        let text = format!("{}\n{}", extract_text(&manifest, seconds), load_text(&report));
-        let mut done = acted(&desk.kept(id)?, &text);
-        done.json = json!({ "extract": extract_json(round, &manifest, seconds), "load": load_json(round, &report) });
-        if !report.reconciliation.equal() {
-            done.status = crate::exit::MISMATCH;
+        match ledger.migration().current() {
+            Some(round) if round.stage == ConsignmentStage::Released => {
+                let (round, handed_over) =
+                    ((id, round.id), round.released.as_ref().is_some_and(|of| of.share.is_some()));
+                if !handed_over {
+                    passage::hand_over(&errand(&desk, &passphrase, round, &passage::Quiet)).await?;
+                }
+                let report = loaded(context, &desk, &passphrase, round, (&self.new, false)).await?;
+                let mut done = acted(&desk.kept(id)?, &load_text(&report));
+                done.json = load_json(round, &report);
+                if !report.reconciliation.equal() {
+                    done.status = crate::exit::MISMATCH;
+                }
+                Ok(done)
+            }
+            Some(round) if round.stage == ConsignmentStage::Closed => {
+                Ok(waiting(acted(&ledger, "Extracted and offered.")))
+            }
+            current => self.first_half(context, &desk, &passphrase, (id, current.map(|round| round.id))).await,
         }
-        Ok(done)
     }
+
+    async fn first_half(
+        &self,
+        context: &Context,
+        desk: &Desk,
+        passphrase: &people::Passphrase,
+        (id, current): (MigrationId, Option<ConsignmentId>),
+    ) -> Result<Done> {
+        super::migration::shown_first(context, self.yes.as_deref())?;
+        let ledger = desk.follow(id).await?;
+        let tables = passage::check_papers(desk, id, &ledger).await?;
+        if !context.global.json {
+            for table in &tables {
+                let (taken, left) = (table.taken.join(", "), table.left.join(", "));
+                out(&format!(
+                    "  {} → {}: about {} rows\n    leaves: {taken}\n    stays:  {left}",
+                    table.name, table.target, table.rows
+                ));
+            }
+        }
+        let plan = ledger.migration().plan.as_ref().map(|(digest, _, _)| digest.to_string()).unwrap_or_default();
+        confirm("Migrate these?", &plan, self.yes.as_deref())?;
+        let consignment = if let Some(consignment) = current {
+            consignment
+        } else {
+            let which = self.round.which.clone();
+            let open = consignment::Open { which, kind: KindName::Full, seed: 1, hours: 72 };
+            consignment::open(context, desk, id, &open).await?.0
+        };
+        let round = (id, consignment);
+        passage::offer(&errand(desk, passphrase, round, &passage::Quiet)).await?;
+        let (manifest, seconds) = extracted(context, desk, passphrase, round, &self.old).await?;
+        let mut done = acted(&desk.kept(id)?, &extract_text(&manifest, seconds));
+        done.json = extract_json(round, &manifest, seconds);
+        Ok(waiting(done))
+    }
+}
+
+/// The release is another person's; the same command goes on after it.
+fn waiting(mut done: Done) -> Done {
+    done.text.push_str("\nOnce it is released, give the same command again to load.");
+    done.status = crate::exit::ANOTHER_PERSON;
+    done
 }
 
 /// An instance that was made as a demonstration takes synthetic SQLite files and nothing else.

@@ -1,5 +1,6 @@
 //! `lazaret person` and `lazaret trust`.
 
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -9,7 +10,6 @@ use people::{Envelope, Role, Root};
 use serde_json::json;
 
 use super::Context;
-use super::context::confirm;
 use super::serving::Place;
 use crate::config::ServerSettings;
 use crate::output::Done;
@@ -153,14 +153,33 @@ impl Enrol {
     }
 }
 
-/// Nobody's root is trusted because a file says so.
+/// Nobody's root is trusted because a file says so: the words are typed as they are heard, and not shown before.
 fn compare_words(root: &Root, given: Option<&str>) -> Result<()> {
-    let words = spoken(&root.id());
-    let question = format!(
-        "The root of {} has these six words: {words}\nCompare them with what you hear by telephone.",
-        root.organisation
-    );
-    confirm(&question, &words, given)
+    let refused = |why: &str| {
+        Refusal::new(Code(1021), why, "Telephone the organisation and type the six words that they read out.")
+    };
+    let heard = match given {
+        Some(given) => given.to_owned(),
+        None => asked(&format!("Six words of the root of {}, as you hear them by telephone: ", root.organisation))
+            .ok_or_else(|| refused("the six words are needed and nobody can be asked"))?,
+    };
+    let heard: Vec<&str> = heard.split([' ', '-']).filter(|word| !word.is_empty()).collect();
+    if heard.join("-") == spoken(&root.id()) {
+        return Ok(());
+    }
+    Err(refused("these are not the words of this root").into())
+}
+
+fn asked(question: &str) -> Option<String> {
+    if !std::io::stdin().is_terminal() {
+        return None;
+    }
+    let mut stderr = std::io::stderr().lock();
+    drop(write!(stderr, "{}", crate::output::harmless(question)));
+    drop(stderr.flush());
+    let mut typed = String::new();
+    std::io::stdin().read_line(&mut typed).ok()?;
+    Some(typed.trim().to_owned())
 }
 
 /// Certify.

@@ -73,8 +73,8 @@ impl Draft {
             add(&mut text, format_args!("  {}\n", path.display()));
         }
         text.push_str(
-            "The grants give nothing yet: write them again with `lazaret scope statements` once the scope is finished.\n\
-             Next: the engineer moves what the new system needs from leave to take; then a person of the laboratory: \
+            "The grants give nothing yet: write them again with `lazaret scope statements` once the scope is \
+             finished.\nNext: the engineer moves what the new system needs from leave to take; then a person of the laboratory: \
              `lazaret scope check`.",
         );
         let source = json!({ "identity": source.identity(), "schema": schema_digest(&tables)? });
@@ -207,7 +207,8 @@ impl Check {
         }
         let moment = snapshot.description();
         snapshot.finish().await?;
-        let report = Report { scope: scope.digest()?, at: desk.now()?, tables };
+        let (source, schema) = (system.identity.clone(), system.schema);
+        let report = Report { scope: scope.digest()?, source, schema, at: desk.now()?, tables };
         report.check(scope)?;
         let document = canonical(&desk.state(&report)?)?;
         files::write_new(out, &document)?;

@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_command_that_refuses_is_heard_in_its_own_words() {
-        let refused = Trouble::from(Refusal::new(Code(229), "one person cannot approve twice", "Ask another person."));
+        let refused =
+            Trouble::from(Refusal::new(Code(1060), "there is no plan to approve", "Wait until one is proposed."));
         let said = json!({ "error": refused }).to_string();
         assert_eq!(document("lazaret x", &ended(4, &said, "")).unwrap_err(), refused);
     }

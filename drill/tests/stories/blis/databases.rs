@@ -28,7 +28,7 @@ pub(super) async fn with(name: &str, story: Story) {
     let [Some(data), Some(mariadb), Some(postgres)] = asked.map(|variable| {
         let value = std::env::var(variable).ok();
         if value.is_none() {
-            println!("skipped: {name} ({variable} is not set)");
+            drill::skipped!("{name} ({variable} is not set)");
         }
         value
     }) else {
@@ -58,7 +58,8 @@ impl Databases {
 
     fn part(&self, name: &str) -> String {
         let path = self.dump.join(name);
-        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        assert!(path.is_file(), "LAZARET_TEST_DATA is set, but {} is not there", path.display());
+        std::fs::read_to_string(&path).unwrap()
     }
 
     /// The old system's tables, empty.

@@ -236,7 +236,7 @@ async fn an_act_dated_into_the_future_is_refused_and_moves_nobodys_time() {
     let truth = Story::so_far(&world, plan.migration).await;
     let now = world.clock.now();
     let freeze = Act::Freeze { reason: "tomorrow".to_owned() };
-    let dated = |ahead, by: &By, act: &Act| Story { ahead, ..truth.clone() }.and(&world, by, act);
+    let dated = |(receipt, signed), by: &By, act: &Act| truth.clone().dated_ahead(receipt, signed).and(&world, by, act);
     let future = dishonest(5, "its time is before the fact before it, or in the future");
     let ahead = refused(5, "this act is dated more than five minutes ahead [LZ-0272]");
     let not_due = refused(5, "the deadline has not passed [LZ-0258]");

@@ -100,8 +100,7 @@ async fn two_histories_are_found_out_and_no_act_of_one_counts_in_the_other() {
         assert_eq!(hears(&world, Name::Controller, lie).await, stale);
     }
     // Nor can the server go back to one history: each side keeps what it was shown, signed.
-    let mut both = shown.clone();
-    both.leaves.clone_from(&other.leaves);
+    let mut both = shown.clone().in_journal_of(&other);
     let two = |number: u64| {
         let id = id.short();
         format!(

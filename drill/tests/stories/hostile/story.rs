@@ -45,12 +45,12 @@ pub(crate) struct Story {
     pub(crate) leaves: Vec<Digest>,
     believed: Vec<Recorded>,
     /// Minutes by which the next receipt, and the next act, is dated ahead.
-    pub(crate) ahead: (i64, i64),
+    ahead: (i64, i64),
 }
 
 /// `minutes` after `at`.
-pub(crate) fn minutes_after(at: Timestamp, minutes: i64) -> Timestamp {
-    Timestamp::from_second(at.as_second() + 60 * minutes).unwrap()
+fn minutes_after(at: Timestamp, minutes: i64) -> Timestamp {
+    at.checked_add(jiff::SignedDuration::from_mins(minutes)).unwrap()
 }
 
 impl Story {
@@ -107,6 +107,24 @@ impl Story {
             number: recorded.fact.number,
             digest: recorded.digest,
         })
+    }
+
+    /// This story in the journal of another one: what it leaves out is a leaf there like those of others.
+    pub(crate) fn in_journal_of(mut self, other: &Self) -> Self {
+        self.leaves.clone_from(&other.leaves);
+        self
+    }
+
+    /// This story, going on at this time.
+    pub(crate) fn going_on_at(mut self, now: Timestamp) -> Self {
+        self.now = now;
+        self
+    }
+
+    /// This story, where the next receipt and the next act are dated so many minutes ahead.
+    pub(crate) fn dated_ahead(mut self, receipt: i64, act: i64) -> Self {
+        self.ahead = (receipt, act);
+        self
     }
 
     /// This story with leaves of other migrations after it.

@@ -56,12 +56,12 @@ async fn a_hidden_freeze_holds_no_longer_than_the_load_by_of_the_release() {
     let hidden = Story::so_far(&world, id).await;
     world.act(Name::Controller, id, Act::Freeze { reason: "a strange letter".into() }).await.unwrap();
     let frozen = Story::so_far(&world, id).await;
-    let silent = Story { leaves: frozen.leaves.clone(), ..hidden.clone() };
+    let silent = hidden.clone().in_journal_of(&frozen);
     // From whoever froze it cannot be hidden.
     assert_eq!(hears(&world, Name::Controller, silent.clone()).await, no_longer_shows(next + 1, &round));
     // To an agent that was not told it ends with the release: the share does not leave the machine any more.
     world.pass_hours(24);
-    let late = Story { now: world.clock.now(), ..silent };
+    let late = silent.going_on_at(world.clock.now());
     let (outcome, sent) = hand_over(&world, &round, vec![late]).await;
     assert_eq!((said(outcome), sent), ("the release's load-by has passed [LZ-0247]".to_owned(), 0));
     // One that was told stops by itself, whatever the server would take.
@@ -80,7 +80,7 @@ async fn what_was_handed_over_past_a_hidden_freeze_shows_and_is_not_loaded_after
     world.act(Name::Controller, id, Act::Freeze { reason: "a strange letter".into() }).await.unwrap();
     let frozen = Story::so_far(&world, id).await;
     let number = frozen.last().number;
-    let silent = Story { leaves: frozen.leaves.clone(), ..hidden };
+    let silent = hidden.in_journal_of(&frozen);
     let server = Hostile::telling(&world, silent.clone());
     let operator = Hands::of(&world, Name::Operator, &server);
     passage::hand_over(&operator.errand(id, round.consignment)).await.unwrap();
@@ -100,7 +100,7 @@ async fn what_was_handed_over_past_a_hidden_freeze_shows_and_is_not_loaded_after
     let ahead = refused(recorded, "this act is dated more than five minutes ahead [LZ-0272]");
     let document = sent_document(&server, id);
     for (now, sentence) in [(world.clock.now(), load_by), (forked.now, ahead)] {
-        let tale = Story { now, ..forked.clone() };
+        let tale = forked.clone().going_on_at(now);
         let document = document.clone();
         let server = Hostile::telling_and_changing(&world, tale, move |outgoing, answer| {
             if outgoing.path == document.0 { bytes(document.1.clone()) } else { answer }
@@ -188,7 +188,7 @@ async fn a_revocation_that_was_a_fact_cannot_be_hidden_again() {
     desk.client().revoke(desk.keeper(), &taken).await.expect("handing it in again is no harm");
     desk.follow(id).await.unwrap();
     let told = Story::so_far(&world, id).await;
-    let silent = Story { leaves: told.leaves.clone(), ..hidden };
+    let silent = hidden.in_journal_of(&told);
     assert_eq!(hears(&world, Name::Operator, silent).await, no_longer_shows(told.last().number, &round));
     let (outcome, sent) = hand_over(&world, &round, vec![told]).await;
     assert_eq!((said(outcome), sent), ("the release names an offer that does not stand [LZ-0253]".to_owned(), 0));

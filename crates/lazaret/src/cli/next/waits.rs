@@ -101,15 +101,8 @@ impl View<'_> {
         }
         let mine = plan.extracting.contains(&self.me.device.key) && self.is(&[Role::Operator]);
         let who = format!("the operator ({})", self.holders(&plan.extracting));
-        let kind = if self.left(plan, Kind::Rehearsal) { "rehearsal" } else { "full" };
         let why = "the plan is approved and no consignment is under way";
-        vec![self.wait(mine, &who, why, &format!("consignment open --kind {kind}"))]
-    }
-
-    /// Whether the plan allows one more of a kind.
-    fn left(&self, plan: &Plan, kind: Kind) -> bool {
-        let before = self.migration.consignments.iter().filter(|round| round.kind == kind).count();
-        plan.allowed(kind).is_some_and(|allowed| usize::try_from(allowed.count_max).is_ok_and(|most| before < most))
+        vec![self.wait(mine, &who, why, "consignment open --kind full")]
     }
 
     fn thaw(&self) -> Wait {
@@ -246,12 +239,7 @@ impl View<'_> {
         let command = "migration sign-off --history target";
         // At its own deadline the round is destroyed, and without it there is nothing to sign off.
         let until = Some(round.deadline);
-        let mut waits = vec![Wait { until, ..self.wait(controller, &laboratory, why, command) }];
-        if self.left(plan, Kind::Delta) && plan.extracting.contains(&self.me.device.key) && self.is(&[Role::Operator]) {
-            let why = "or bring what changed since, before the sign-off";
-            waits.push(self.wait(true, "the operator", why, "consignment open --kind delta"));
-        }
-        waits
+        vec![Wait { until, ..self.wait(controller, &laboratory, why, command) }]
     }
 
     fn wait(&self, mine: bool, who: &str, why: &str, command: &str) -> Wait {

@@ -1,0 +1,279 @@
+//! Finding 5 of the decision: nothing deleted the files once the migration was done; they lay there until somebody took
+//! them. Here a deadline destroys, whoever does nothing, whatever is cut, and whoever puts a copy back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use drill::{Name, Round, World, copy_folder, files_below};
+use futures::future::BoxFuture;
+use lexicon::{Code, ConsignmentId, Fault, Result, Retry, Trouble};
+use office::Office;
+use procedure::{Act, ConsignmentStage, Ending};
+use registry::Registry;
+use vault::{Erased, KeyRing, KeyState, ParcelAddress, Receipt, RingEvidence, Shelf};
+use zeroize::Zeroizing;
+
+/// Where the power goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    BeforeTheKey,
+    AfterTheKey,
+    BeforeTheParcels,
+    AfterTheParcels,
+    BeforeTheLastLook,
+}
+
+impl Cut {
+    const ALL: [Self; 5] =
+        [Self::BeforeTheKey, Self::AfterTheKey, Self::BeforeTheParcels, Self::AfterTheParcels, Self::BeforeTheLastLook];
+
+    /// Nothing comes back from here.
+    fn here(self, at: Self) -> Result<()> {
+        if self == at { Err(Fault::new(Code(0), Retry::Later, "the power went").into()) } else { Ok(()) }
+    }
+}
+
+/// A ring or a shelf whose power goes at one moment.
+struct Cuts<T: ?Sized> {
+    inner: Arc<T>,
+    at: Cut,
+}
+
+impl KeyRing for Cuts<dyn KeyRing> {
+    fn create(&self, id: ConsignmentId) -> Result<()> {
+        self.inner.create(id)
+    }
+
+    fn encrypt(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+        self.inner.encrypt(id, aad, plain)
+    }
+
+    fn decrypt(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        self.inner.decrypt(id, aad, sealed)
+    }
+
+    fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence> {
+        self.at.here(Cut::BeforeTheKey)?;
+        let evidence = self.inner.destroy(id, seen)?;
+        self.at.here(Cut::AfterTheKey)?;
+        Ok(evidence)
+    }
+
+    fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
+        self.inner.attest(id)
+    }
+
+    fn level(&self) -> &'static str {
+        self.inner.level()
+    }
+}
+
+impl Shelf for Cuts<dyn Shelf> {
+    fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
+        self.inner.put(address, bytes)
+    }
+
+    fn read(&self, address: ParcelAddress) -> BoxFuture<'_, Result<Bytes>> {
+        self.inner.read(address)
+    }
+
+    fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
+        Box::pin(async move {
+            self.at.here(Cut::BeforeTheLastLook)?;
+            self.inner.list(consignment).await
+        })
+    }
+
+    fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
+        Box::pin(async move {
+            self.at.here(Cut::BeforeTheParcels)?;
+            let erased = self.inner.erase(consignment, seen).await?;
+            self.at.here(Cut::AfterTheParcels)?;
+            Ok(erased)
+        })
+    }
+}
+
+/// A consignment that was handed over, its share sealed in the registry, and is not loaded.
+async fn handed_over(world: &World) -> (drill::Systems, Round) {
+    let systems = world.systems(60);
+    let round = world.closed(&systems).await;
+    world.release(&round.plan, round.consignment).await.unwrap();
+    (systems, round)
+}
+
+fn parcels_on(data: &Path, round: &Round) -> usize {
+    let shelf = data.join("shelf").join(round.consignment.to_string());
+    if shelf.exists() { files_below(&[&shelf]).len() } else { 0 }
+}
+
+/// Nothing of the consignment is left on the server but what says that it was destroyed.
+async fn is_destroyed(world: &World, data: &Path, ring: &Path, round: &Round) {
+    let registry = Registry::open(&data.join("registry.sqlite")).unwrap();
+    assert_eq!(parcels_on(data, round), 0);
+    assert!(registry.wrapped_share(round.consignment).unwrap().is_none());
+    assert!(registry.parcels(round.consignment).unwrap().is_empty());
+    let documents = registry.documents(round.plan.migration).unwrap();
+    assert_eq!(documents.len(), 2, "scope and report stay, the sealed laboratory share does not");
+    let state = world.ring(data, ring).unwrap().attest(round.consignment).unwrap();
+    assert!(matches!(state, KeyState::Destroyed { .. }), "{state:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deadline_destroys_by_itself_also_when_it_is_cut_anywhere() {
+    let mut world = World::start().await;
+    let (_, round) = handed_over(&world).await;
+    world.stop().await;
+    let copies: Vec<(Cut, PathBuf, PathBuf)> = Cut::ALL
+        .iter()
+        .map(|cut| {
+            let (data, ring) = (world.path(&format!("{cut:?} data")), world.path(&format!("{cut:?} ring")));
+            copy_folder(&world.server_folder(), &data);
+            copy_folder(&world.ring_folder(), &ring);
+            (*cut, data, ring)
+        })
+        .collect();
+
+    world.pass_hours(71);
+    world.open_office(&world.server_folder(), &world.ring_folder()).unwrap().sweep().await.unwrap();
+    assert!(parcels_on(&world.server_folder(), &round) >= 4, "the control: an hour before, everything is there");
+    world.pass_hours(2);
+    for (cut, data, ring) in &copies {
+        let mut furniture = world.furniture(data, ring).unwrap();
+        furniture.ring = Arc::new(Cuts::<dyn KeyRing> { inner: furniture.ring, at: *cut });
+        furniture.shelf = Arc::new(Cuts::<dyn Shelf> { inner: furniture.shelf, at: *cut });
+        let office = Office::open(furniture).unwrap();
+        assert!(office.sweep().await.is_err(), "{cut:?} was not cut");
+        drop(office);
+        let ring_of = world.ring(data, ring).unwrap();
+        let alive = ring_of.attest(round.consignment).unwrap() == KeyState::Alive;
+        assert_eq!(alive, *cut == Cut::BeforeTheKey, "{cut:?}: the key goes first");
+        drop(ring_of);
+
+        let office = world.open_office(data, ring).unwrap();
+        office.sweep().await.unwrap();
+        office.sweep().await.unwrap();
+        drop(office);
+
+        is_destroyed(&world, data, ring, &round).await;
+    }
+    world.restart();
+    world.office().sweep().await.unwrap();
+    let ledger = world.desk(Name::Controller).follow(round.plan.migration).await.unwrap();
+    let consignment = ledger.migration().consignment(round.consignment).unwrap();
+    assert_eq!((consignment.stage, consignment.ending), (ConsignmentStage::Destroyed, Some(Ending::Overdue)));
+    let overdue = ledger.recorded().iter().find(|recorded| matches!(recorded.fact.act, Act::Overdue { .. })).unwrap();
+    assert!(overdue.fact.by.person().is_none(), "a person who did nothing is said to have acted");
+}
+
+/// What somebody saved while everything lived.
+struct Saved {
+    data: PathBuf,
+    ring: PathBuf,
+    recipient: PathBuf,
+    operator: PathBuf,
+}
+
+fn save(world: &World) -> Saved {
+    let saved = Saved {
+        data: world.path("saved/data"),
+        ring: world.path("saved/ring"),
+        recipient: world.path("saved/recipient"),
+        operator: world.path("saved/operator"),
+    };
+    copy_folder(&world.server_folder(), &saved.data);
+    copy_folder(&world.ring_folder(), &saved.ring);
+    copy_folder(&world.home(Name::Recipient), &saved.recipient);
+    copy_folder(&world.home(Name::Operator), &saved.operator);
+    saved
+}
+
+/// A whole migration that ended by sign-off, all parties having destroyed their part, and what was saved in between.
+async fn ended() -> (World, Round, lexicon::Digest, Saved, drill::Systems) {
+    let mut world = World::start().await;
+    let (systems, round) = handed_over(&world).await;
+    let salt = world.opened(&round).await;
+    world.stop().await;
+    let saved = save(&world);
+    world.restart();
+    assert!(world.load(&round.plan, round.consignment, systems.sink.as_ref()).await.unwrap().reconciliation.equal());
+    world.sign_off(&round.plan).await.unwrap();
+    for name in [Name::Recipient, Name::Operator] {
+        world.destroy_part(name, round.plan.migration, &[]).await.unwrap();
+    }
+    world.stop().await;
+    (world, round, salt, saved, systems)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_the_data_put_back_opens_nothing_and_only_destroys() {
+    let (mut world, round, _, saved, systems) = ended().await;
+    let ring = world.ring_folder();
+
+    // The data of before, and the ring of now: the key of that consignment is gone for good.
+    let unwrapped = world.strongroom_share(&saved.data, &ring, &round).err().unwrap();
+    world.restart_from(&saved.data, &ring);
+    let found_out = world.desk(Name::Controller).follow(round.plan.migration).await.map(|_| ()).unwrap_err();
+    // Even a recipient whose own folder was put back too, so that it knows of no destruction, gets nothing.
+    let home = desk::Home::open(&saved.recipient).unwrap();
+    let device = world.desk_at(home.folder());
+    let secret = drill::passphrase();
+    let (migration, consignment) = (round.plan.migration, round.consignment);
+    let errand =
+        passage::Errand { desk: &device, passphrase: &secret, migration, consignment, progress: &passage::Quiet };
+    let load = passage::load(&errand, systems.sink.as_ref()).await.unwrap_err();
+
+    assert_eq!(unwrapped.code(), Code(707), "{unwrapped}");
+    assert!(matches!(&found_out, Trouble::Alarm(_)), "{found_out}");
+    assert!(matches!(&load, Trouble::Alarm(alarm) if alarm.code == Code(813)), "{load}");
+    assert!(parcels_on(&saved.data, &round) >= 4);
+    world.pass_hours(73);
+    world.office().sweep().await.unwrap();
+    world.stop().await;
+    is_destroyed(&world, &saved.data, &ring, &round).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_data_and_ring_put_back_open_nothing_while_the_laboratorys_share_is_destroyed() {
+    let (world, round, salt, saved, _) = ended().await;
+
+    // Who saved the whole ring folder, and has the server's secret besides, has the strongroom share again: that is
+    // what the ring's folder must never be in a backup for, and what the certificate says.
+    let strongroom = world.strongroom_share(&saved.data, &saved.ring, &round).unwrap().unwrap();
+    let level = world.ring(&world.server_folder(), &world.ring_folder()).unwrap().level();
+    let everything: Vec<Vec<u8>> =
+        files_below(&[&saved.data, &saved.ring, &world.path("homes"), &world.server_folder()])
+            .into_iter()
+            .map(|path| std::fs::read(path).unwrap())
+            .collect();
+    let found = round.shares_within(everything.iter().map(Vec::as_slice));
+
+    assert_eq!(strongroom.digest(), round.manifest.strongroom_share);
+    assert!(level.contains("copies of the whole ring folder are not reached"), "{level}");
+    assert!(found.is_empty(), "a share stands in the clear in what was saved");
+    assert!(world.laboratory_share(&world.home(Name::Operator), &round).is_none());
+    assert_eq!(round.opened_by(&saved.data, salt, (&strongroom, &strongroom)), 0);
+    // The control, and the limit of what was promised: with a copy of the operator's folder and its passphrase too,
+    // every parcel opens. It takes a copy of the ring and a copy of the laboratory's machine.
+    let laboratory = world.laboratory_share(&saved.operator, &round).unwrap();
+    assert_eq!(round.opened_by(&saved.data, salt, (&laboratory, &strongroom)), round.manifest.parcels.len() + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_put_back_is_destroyed_again_and_told_by_ring_and_devices() {
+    let (world, round, _, saved, _) = ended().await;
+    let (server, ring) = (world.server_folder(), world.ring_folder());
+    let share = format!("migrations/{}/consignments/{}/laboratory.share", round.plan.migration, round.consignment);
+    let key = format!("keys/{}.key", round.consignment);
+
+    std::fs::copy(saved.ring.join(&key), ring.join(&key)).unwrap();
+    std::fs::copy(saved.operator.join(&share), world.home(Name::Operator).join(&share)).unwrap();
+    let opened = world.ring(&server, &ring).unwrap();
+    let desk = world.desk(Name::Operator);
+
+    assert_eq!(opened.returned(), [round.consignment]);
+    assert_eq!(desk.returned().len(), 1);
+    assert!(!ring.join(&key).exists() && !world.home(Name::Operator).join(&share).exists());
+    assert!(matches!(opened.attest(round.consignment), Ok(KeyState::Destroyed { .. })));
+}
