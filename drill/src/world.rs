@@ -16,6 +16,8 @@ use vault::{DiskShelf, LocalRing, Secret};
 use wire::ServerCard;
 use zeroize::Zeroizing;
 
+use crate::write_file;
+
 /// The five persons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
@@ -182,6 +184,18 @@ impl World {
     /// The secrets that the server alone has: half of what ring keys come from, its signing key, its TLS key.
     pub fn server_secrets(&self) -> [Vec<u8>; 3] {
         [self.secrets.ring.to_vec(), self.secrets.signing.to_vec(), self.secrets.identity.1.clone().into_bytes()]
+    }
+
+    /// Puts into the server's folder what `lazaret serve` looks for there, under everybody's passphrase.
+    pub fn write_program_files(&self, settings: &str) {
+        let [ring, signing] = [self.secrets.ring, self.secrets.signing].map(lexicon::Digest);
+        let secrets = serde_json::json!({ "ring": ring, "signing": signing, "tls": self.secrets.identity.1 });
+        let secrets = people::lock(&lexicon::canonical(&secrets).unwrap(), &passphrase()).unwrap();
+        let server = self.server_folder();
+        write_file(&server.join("server.key"), &secrets);
+        write_file(&server.join("tls.pem"), self.secrets.identity.0.as_bytes());
+        write_file(&server.join("card.json"), &lexicon::canonical(&self.card).unwrap());
+        write_file(&server.join("lazaret.toml"), settings.as_bytes());
     }
 
     /// A key ring in a folder, with the server's real secret.

@@ -14,7 +14,9 @@ mod submit;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lexicon::{Alarm, Clock, Code, ConsignmentId, Digest, Entropy, MigrationId, Refusal, Result, Timestamp, Trouble, digest_of};
+use lexicon::{
+    Alarm, Clock, Code, ConsignmentId, Digest, Entropy, MigrationId, Refusal, Result, Timestamp, Trouble, digest_of,
+};
 use people::{Roster, Signer, SigningKey};
 use procedure::{Ledger, Migration};
 use registry::Registry;

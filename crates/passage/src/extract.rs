@@ -7,7 +7,7 @@ use connectors::{Snapshot, Source};
 use futures::{StreamExt, TryStreamExt};
 use lexicon::{Code, Digest, Entropy, ParcelId, Refusal, Result};
 use people::{Recipient, seal_to};
-use procedure::{Act, Consignment, Kind, Manifest, ManifestParcel, ManifestTable, Step};
+use procedure::{Act, Consignment, Manifest, ManifestParcel, ManifestTable, Step};
 use scope::{Scope, SourceTable, TableFingerprint, TableScope};
 use seal::{ConsignmentKey, Share, seal_fingerprints};
 use tokio::sync::mpsc;
@@ -37,7 +37,6 @@ pub async fn extract(errand: &Errand<'_>, source: &dyn Source, entropy: Arc<dyn 
         )
         .into());
     }
-    full_only(known(&ledger, errand.consignment)?.kind)?;
     let laboratory = laboratory_share(errand, entropy.as_ref())?;
     let (attempt, ledger, strongroom) = errand.begin(Step::Extract).await?;
     let consignment = known(&ledger, errand.consignment)?;
@@ -53,18 +52,6 @@ pub async fn extract(errand: &Errand<'_>, source: &dyn Source, entropy: Arc<dyn 
         })
         .await?;
     Ok(manifest)
-}
-
-/// Samples and what changed since are kinds that the procedure knows and this version cannot extract.
-///
-/// # Errors
-/// A refusal for every kind but the full one.
-pub fn full_only(kind: Kind) -> Result<()> {
-    if kind == Kind::Full {
-        return Ok(());
-    }
-    let why = "this version extracts full consignments only, no rehearsal and no delta";
-    Err(Refusal::new(Code(615), why, "Open a full consignment.").into())
 }
 
 fn laboratory_share(errand: &Errand<'_>, entropy: &dyn Entropy) -> Result<Share> {
@@ -300,7 +287,7 @@ pub async fn hand_over(errand: &Errand<'_>) -> Result<()> {
         // Facts come in between: the share leaves for the keys that it was sealed to, under the release that names them.
         if migration.consignment(errand.consignment).map(released_keys).transpose()?.as_ref() != Some(&keys) {
             let message = "the release changed while the laboratory share was being sealed";
-            return Err(Refusal::new(Code(615), message, "Look at the release and hand over again.").into());
+            return Err(Refusal::new(Code(617), message, "Look at the release and hand over again.").into());
         }
         Ok(Act::HandOver { consignment: errand.consignment, share })
     };

@@ -13,7 +13,7 @@ mod resume;
 mod table;
 
 pub use errand::{Errand, Preview, PreviewTable, check_papers, preview};
-pub use extract::{extract, full_only, hand_over};
+pub use extract::{extract, hand_over};
 pub use load::{LoadReport, load, reconcile};
 pub use part::{PartReport, Probe, destroy_part, offer, probe};
 pub use progress::{Progress, Quiet, Seen};

@@ -15,7 +15,7 @@ type Edit = fn(&Connection);
 const CLUMSY: [(&str, Edit); 22] = [
     ("a leaf changed", |db| rename_in_leaf(db)),
     ("a leaf's hash changed", |db| {
-        run(db, "UPDATE leaf SET hash = (SELECT hash FROM leaf WHERE number = 3) WHERE number = 4")
+        run(db, "UPDATE leaf SET hash = (SELECT hash FROM leaf WHERE number = 3) WHERE number = 4");
     }),
     ("the last leaf removed", |db| run(db, "DELETE FROM leaf WHERE number = (SELECT max(number) FROM leaf)")),
     ("a leaf in the middle removed", |db| run(db, "DELETE FROM leaf WHERE number = 5")),
@@ -29,17 +29,17 @@ const CLUMSY: [(&str, Edit); 22] = [
     ("the head changed", |db| run(db, "UPDATE head SET size = size - 1")),
     ("the head's root changed", |db| run(db, "UPDATE head SET root = (SELECT hash FROM leaf WHERE number = 1)")),
     ("an act changed", |db| {
-        run(db, "UPDATE fact SET entry = replace(entry, 'payload\":\"eyJ', 'payload\":\"eyK') WHERE number = 3")
+        run(db, "UPDATE fact SET entry = replace(entry, 'payload\":\"eyJ', 'payload\":\"eyK') WHERE number = 3");
     }),
     ("a fact's nonce changed", |db| {
-        run(db, "UPDATE fact SET nonce = replace(nonce, substr(nonce, 1, 4), 'abcd') WHERE number = 3")
+        run(db, "UPDATE fact SET nonce = replace(nonce, substr(nonce, 1, 4), 'abcd') WHERE number = 3");
     }),
     ("the last fact removed", |db| run(db, "DELETE FROM fact WHERE number = (SELECT max(number) FROM fact)")),
     ("a fact in the middle removed", |db| run(db, "DELETE FROM fact WHERE number = 3")),
     ("two facts in each other's place", |db| swap(db, "fact", "number", (3, 4))),
     ("two facts at each other's leaves", |db| swap(db, "fact", "leaf", (10, 11))),
     ("the stage changed back", |db| {
-        run(db, "UPDATE migration SET state = replace(state, substr(state, 1, 4), 'abcd')")
+        run(db, "UPDATE migration SET state = replace(state, substr(state, 1, 4), 'abcd')");
     }),
     ("the number of facts changed", |db| run(db, "UPDATE migration SET facts = facts - 1")),
     ("a migration's row removed", |db| run(db, "DELETE FROM migration")),
@@ -47,11 +47,11 @@ const CLUMSY: [(&str, Edit); 22] = [
         run(
             db,
             "INSERT INTO root SELECT 'another', replace(body, 'Biolog', 'Biolag') FROM root WHERE body LIKE '%Biolog%'",
-        )
+        );
     }),
     ("a root renamed", |db| run(db, "UPDATE root SET body = replace(body, 'Biolog', 'Biolag')")),
     ("a certificate removed", |db| {
-        run(db, "DELETE FROM certificate WHERE rowid = (SELECT max(rowid) FROM certificate)")
+        run(db, "DELETE FROM certificate WHERE rowid = (SELECT max(rowid) FROM certificate)");
     }),
     ("a revocation removed", |db| run(db, "DELETE FROM revocation")),
 ];

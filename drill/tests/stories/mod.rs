@@ -4,6 +4,7 @@ mod by_hand;
 mod constraints;
 mod first_passage;
 mod hostile;
+mod killed_server;
 mod no_authentication;
 mod no_contract;
 mod no_deletion;

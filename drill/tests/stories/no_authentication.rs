@@ -52,7 +52,13 @@ impl Wrong {
             Self::ForeignKey | Self::OtherBody => 403,
             Self::NoParty => 404,
             Self::OtherMethod => 405,
-            _ => 401,
+            Self::Unsigned
+            | Self::Stranger
+            | Self::Replayed
+            | Self::TooLate
+            | Self::TooEarly
+            | Self::OtherServer
+            | Self::Revoked => 401,
         }
     }
 }
@@ -140,7 +146,13 @@ impl Street {
         let path = ids.iter().fold(line.path.to_owned(), |path, (name, id)| path.replace(name, id));
         assert!(!path.contains('{'), "{path}");
         let query = if line.door == Door::Facts { "from=1&size=0".to_owned() } else { String::new() };
-        let body = match line.door {
+        let body = self.said(line.door, caller);
+        Knock { keeper: caller.keeper(), method, path, query, body: body.into() }
+    }
+
+    /// A body that a door can read.
+    fn said(&self, door: Door, caller: &Desk) -> Vec<u8> {
+        match door {
             Door::Present => {
                 let certificate = caller.home().certificate().unwrap().2;
                 canonical(&PresentCertificate { certificate }).unwrap()
@@ -148,9 +160,16 @@ impl Street {
             Door::Revoke => canonical(&self.spare).unwrap(),
             Door::Submit => self.freeze(caller),
             Door::StoreParcel => b"sealed, for all that a door can know".to_vec(),
-            _ => Vec::new(),
-        };
-        Knock { keeper: caller.keeper(), method, path, query, body: body.into() }
+            Door::Health
+            | Door::OpenApi
+            | Door::People
+            | Door::Migrations
+            | Door::Facts
+            | Door::Document
+            | Door::Evidence
+            | Door::ListParcels
+            | Door::FetchParcel => Vec::new(),
+        }
     }
 
     /// An act that may be made over any fact, signed as it should be.
@@ -202,6 +221,12 @@ impl Street {
         self.send(knock, Some(claim), knock.body.clone()).await
     }
 
+    /// The answer to somebody's own request.
+    async fn own(&self, line: &Line, caller: &Desk) -> Answer {
+        let knock = self.knock(line, caller, method(line.verb));
+        self.ask(&knock, &self.claim(caller.keeper())).await
+    }
+
     /// The answer to a wrong caller at one door.
     async fn tried(&self, line: &Line, wrong: Wrong) -> Answer {
         let right = self.right(line.door);
@@ -214,15 +239,9 @@ impl Street {
                 let forger = KeyHolder::new(key, right.keeper().certificate());
                 self.ask(&Knock { keeper: &forger, ..knock }, &claim).await
             }
-            Wrong::Stranger | Wrong::Revoked | Wrong::NoParty => {
-                let caller = match wrong {
-                    Wrong::Stranger => &self.stranger,
-                    Wrong::Revoked => &self.revoked,
-                    _ => &self.outsider,
-                };
-                let knock = self.knock(line, caller, method(line.verb));
-                self.ask(&knock, &self.claim(caller.keeper())).await
-            }
+            Wrong::Stranger => self.own(line, &self.stranger).await,
+            Wrong::Revoked => self.own(line, &self.revoked).await,
+            Wrong::NoParty => self.own(line, &self.outsider).await,
             Wrong::Replayed => {
                 // Whatever came of the first, it was heard.
                 let parcel = Knock { path: knock.path.replace(&self.parcel.to_string(), &"0".repeat(32)), ..knock };
@@ -230,12 +249,13 @@ impl Street {
                 self.ask(&parcel, &claim).await
             }
             Wrong::TooLate | Wrong::TooEarly => {
-                let by = if wrong == Wrong::TooLate { -1 } else { 1 };
-                claim.created += by * (GOOD_FOR_SECONDS + 1);
+                let just_over = GOOD_FOR_SECONDS.saturating_add(1);
+                let by = if wrong == Wrong::TooLate { just_over.saturating_neg() } else { just_over };
+                claim.created = claim.created.saturating_add(by);
                 self.ask(&knock, &claim).await
             }
             Wrong::OtherServer => {
-                claim.origin = "elsewhere.example/journal".to_owned();
+                "elsewhere.example/journal".clone_into(&mut claim.origin);
                 self.ask(&knock, &claim).await
             }
             Wrong::OtherMethod => {
@@ -246,9 +266,10 @@ impl Street {
             }
             Wrong::OtherBody => {
                 // At the door where certificates are presented: another's, since one that is none is no request at all.
-                let sent = match line.door {
-                    Door::Present => self.knock(line, &self.operator, method(line.verb)).body,
-                    _ => Bytes::from_static(b"something else"),
+                let sent = if line.door == Door::Present {
+                    self.knock(line, &self.operator, method(line.verb)).body
+                } else {
+                    Bytes::from_static(b"something else")
                 };
                 self.send(&knock, Some(&claim), sent).await
             }
@@ -322,11 +343,8 @@ async fn every_door_is_locked_to_every_kind_of_wrong_caller() {
         for wrong in Wrong::ALL {
             // The first half of a replay is a right caller's, and counts: these two are replayed at the end. Whoever
             // has a device may hand in what a root signed.
-            let counts = match line.door {
-                Door::Submit => wrong == Wrong::Replayed,
-                Door::Revoke => matches!(wrong, Wrong::Replayed | Wrong::NoParty),
-                _ => false,
-            };
+            let counts = (line.door == Door::Submit && wrong == Wrong::Replayed)
+                || (line.door == Door::Revoke && matches!(wrong, Wrong::Replayed | Wrong::NoParty));
             if counts {
                 continue;
             }

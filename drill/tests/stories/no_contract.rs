@@ -5,8 +5,11 @@ use drill::{Name, World, instruction};
 use lexicon::{Clock, Code, FixedClock, SystemClock};
 use procedure::{Clause, Contract, Dpia, Instruction, Stage};
 
+/// How one item is left out.
+type LeaveOut = fn(&mut Instruction);
+
 /// Each item of the instruction: its article, and how it is left out.
-const ITEMS: [(&str, fn(&mut Instruction)); 27] = [
+const ITEMS: [(&str, LeaveOut); 27] = [
     ("28(3)", |it| it.controller.name.clear()),
     ("28(3)", |it| it.controller.contact.clear()),
     ("28(3)", |it| it.processor.name.clear()),
@@ -56,7 +59,9 @@ fn every_field_of_the_instruction_is_one_of_the_items() {
     let whole = instruction(SystemClock.now());
     let mut left_out = whole.clone();
 
-    ITEMS.iter().for_each(|(_, leave_out)| leave_out(&mut left_out));
+    for (_, leave_out) in ITEMS {
+        leave_out(&mut left_out);
+    }
 
     let fields = |instruction: &Instruction| serde_json::to_value(instruction).unwrap().as_object().unwrap().clone();
     let same: Vec<_> =

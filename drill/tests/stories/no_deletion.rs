@@ -109,7 +109,7 @@ fn parcels_on(data: &Path, round: &Round) -> usize {
 }
 
 /// Nothing of the consignment is left on the server but what says that it was destroyed.
-async fn is_destroyed(world: &World, data: &Path, ring: &Path, round: &Round) {
+fn is_destroyed(world: &World, data: &Path, ring: &Path, round: &Round) {
     let registry = Registry::open(&data.join("registry.sqlite")).unwrap();
     assert_eq!(parcels_on(data, round), 0);
     assert!(registry.wrapped_share(round.consignment).unwrap().is_none());
@@ -156,7 +156,7 @@ async fn the_deadline_destroys_by_itself_also_when_it_is_cut_anywhere() {
         office.sweep().await.unwrap();
         drop(office);
 
-        is_destroyed(&world, data, ring, &round).await;
+        is_destroyed(&world, data, ring, &round);
     }
     world.restart();
     world.office().sweep().await.unwrap();
@@ -231,7 +231,7 @@ async fn a_copy_of_the_data_put_back_opens_nothing_and_only_destroys() {
     world.pass_hours(73);
     world.office().sweep().await.unwrap();
     world.stop().await;
-    is_destroyed(&world, &saved.data, &ring, &round).await;
+    is_destroyed(&world, &saved.data, &ring, &round);
 }
 
 #[tokio::test(flavor = "multi_thread")]

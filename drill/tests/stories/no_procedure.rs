@@ -102,7 +102,7 @@ async fn a_scope_that_changed_after_approval_is_refused_by_the_machine_that_extr
 /// The plan that follows, with another scope.
 async fn amendment(world: &World, plan: &Plan, scope: &str, systems: &Systems) -> (Plan, Vec<Vec<u8>>) {
     let (next, documents) = world.plan(plan.migration, scope, systems.source.as_ref(), systems.sink.as_ref()).await;
-    (Plan { serial: plan.serial + 1, previous: Some(plan.digest().unwrap()), ..next }, documents)
+    (Plan { serial: plan.serial.checked_add(1).unwrap(), previous: Some(plan.digest().unwrap()), ..next }, documents)
 }
 
 #[tokio::test(flavor = "multi_thread")]

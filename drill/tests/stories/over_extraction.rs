@@ -124,9 +124,9 @@ fn asking_for(column: &str, wanted: &str) -> String {
     let usual = synth::scope_toml();
     let patient = usual.find("name = \"patient\"").unwrap();
     let (before, after) = usual.split_at(patient);
-    let without = after.replacen(&format!("\"{column}\""), "", 1).replacen(", ,", ",", 1);
-    let asked = without.replacen("take = [", &format!("take = [{wanted}, "), 1);
-    assert!(asked.contains(wanted), "the scope file is written in another way now");
+    let left = format!("  \"{column}\",\n");
+    assert!(after.contains(&left), "the scope file is written in another way now");
+    let asked = after.replacen(&left, "", 1).replacen("take = [\n", &format!("take = [\n  {wanted},\n"), 1);
     format!("{before}{asked}")
 }
 

@@ -119,7 +119,9 @@ async fn practised(world: &World, systems: &Systems) {
         {
             let properties = WriterProperties::builder().set_compression(compression).build();
             let mut writer = ArrowWriter::try_new(Vec::new(), table.target_schema(), Some(properties)).unwrap();
-            batches.iter().for_each(|batch| writer.write(batch.batch()).unwrap());
+            for batch in &batches {
+                writer.write(batch.batch()).unwrap();
+            }
             write_file(&folder.join(format!("{form} {}", table.name)), &writer.into_inner().unwrap());
         }
         let columns = batches.iter().flat_map(|batch| batch.batch().columns());
@@ -147,7 +149,8 @@ fn spelled(text: &str) -> [(&'static str, Vec<u8>); 4] {
     use base64::Engine;
     let latin1 = text.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect();
     let wide = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let digits = text.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
+    let hex: String = digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect();
     let base64 = base64::engine::general_purpose::STANDARD.encode(text);
     [("latin-1", latin1), ("utf-16le", wide), ("hex", hex.into_bytes()), ("base64", base64.into_bytes())]
 }
@@ -155,7 +158,10 @@ fn spelled(text: &str) -> [(&'static str, Vec<u8>); 4] {
 /// As many values of each kind as were planted were seen.
 fn missed_nothing<'a>(report: &search::Report, planted: impl Iterator<Item = &'a Sentinel>) {
     let mut owed = std::collections::BTreeMap::<String, u64>::new();
-    planted.for_each(|sentinel| *owed.entry(label(sentinel)).or_default() += 1);
+    for sentinel in planted {
+        let count = owed.entry(label(sentinel)).or_default();
+        *count = count.saturating_add(1);
+    }
     assert!(!owed.is_empty());
     for (label, count) in owed {
         let seen: u64 = report.hits.iter().filter(|hit| hit.label == label).map(|hit| hit.count).sum();

@@ -40,7 +40,8 @@ impl Careless {
 }
 
 async fn present(world: &World, key: &SigningKey, certificate: &Envelope) -> Result<()> {
-    let client = Client::new(world.card.clone(), Arc::clone(&world.clock) as Arc<dyn Clock>, entropy()).unwrap();
+    let clock: Arc<dyn Clock> = world.clock.clone();
+    let client = Client::new(world.card.clone(), clock, entropy()).unwrap();
     let seed = zeroize::Zeroizing::new(*key.seed());
     let keeper = KeyHolder::new(SigningKey::from_seed(seed).unwrap(), certificate.digest().unwrap());
     client.present(&keeper, certificate).await
@@ -121,7 +122,8 @@ async fn a_key_that_is_lent_speaks_for_its_owner_only() {
     let unlocked = KeyHolder::unlock(&home, &drill::passphrase());
     let own = home.certificate().unwrap().2;
     let lent = KeyHolder::unlock(&desk::Home::open(&owner).unwrap(), &drill::passphrase()).unwrap();
-    let client = Client::new(world.card.clone(), Arc::clone(&world.clock) as Arc<dyn Clock>, entropy()).unwrap();
+    let clock: Arc<dyn Clock> = world.clock.clone();
+    let client = Client::new(world.card.clone(), clock, entropy()).unwrap();
     let presented = client.present(&lent, &own).await.unwrap_err();
 
     let refused = unlocked.err().unwrap();

@@ -142,6 +142,15 @@ impl Open {
     }
 }
 
+/// Samples and what changed since are kinds that the procedure knows and this version cannot cut out of a source.
+fn full_only(kind: Kind) -> Result<()> {
+    if kind == Kind::Full {
+        return Ok(());
+    }
+    let why = "this version carries full consignments only, no rehearsal and no delta";
+    Err(Refusal::new(Code(1077), why, "Open a full consignment.").into())
+}
+
 /// Opens a round and names it.
 pub(crate) async fn open(
     context: &Context,
@@ -151,7 +160,7 @@ pub(crate) async fn open(
 ) -> Result<(ConsignmentId, Done)> {
     let consignment = ConsignmentId::draw(context.entropy.as_ref())?;
     let kind = Kind::from(command.kind);
-    passage::full_only(kind)?;
+    full_only(kind)?;
     let now = desk.now()?;
     let mut build = |migration: &State| {
         let (digest, plan, _) = migration.plan.as_ref().ok_or_else(|| {

@@ -65,9 +65,9 @@ async fn a_dropped_parcel_stops_the_load_and_leaves_no_row_of_its_table() {
     assert_eq!(patients(&systems), 0);
 
     // Left out of the list that the shelf gives, it is still fetched: only the manifest says what there is.
-    let list = path::parcels(round.plan.migration, round.consignment);
+    let shelf = path::parcels(round.plan.migration, round.consignment);
     let server =
-        Hostile::answering(&world, move |outgoing| (outgoing.path == list).then(|| json(&Vec::<ParcelLine>::new())));
+        Hostile::answering(&world, move |outgoing| (outgoing.path == shelf).then(|| json(&Vec::<ParcelLine>::new())));
     let hands = Hands::of(&world, Name::Recipient, &server);
     let errand = hands.errand(round.plan.migration, round.consignment);
     let report = passage::load(&errand, systems.sink.as_ref()).await.unwrap();

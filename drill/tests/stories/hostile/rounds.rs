@@ -1,10 +1,15 @@
 //! One round offered in the place of another.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use drill::{Name, World, entropy};
-use lexicon::{Clock, ConsignmentId, Digest, hours_after};
-use procedure::{Act, Allowed, ConsignmentStage, History, Kind, Plan, Proof, Target};
+use lexicon::{Clock, ConsignmentId, Digest, ParcelId, hours_after};
+use people::OpeningKey;
+use procedure::{
+    Act, Allowed, ConsignmentStage, History, Kind, Manifest, ManifestParcel, ManifestTable, Plan, Proof,
+    Reconciliation, Step, TableOutcome, Target,
+};
 use wire::{Answer, SubmitAct, path};
 
 use super::server::{Hostile, bytes};
@@ -75,7 +80,7 @@ async fn with_rehearsal(world: &World, systems: &drill::Systems, sink: &dyn conn
     let id = world.open().await;
     let (mut plan, documents) =
         world.plan(id, &synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
-    let schema = plan.targets[0].schema;
+    let schema = plan.target(Kind::Full).unwrap().schema;
     plan.targets.push(Target { kinds: vec![Kind::Rehearsal], identity: sink.identity(), schema });
     plan.allowed.push(Allowed { kind: Kind::Rehearsal, count_max: 2, hours_max: 240 });
     world.propose(&plan, &documents).await.unwrap();
@@ -94,6 +99,79 @@ fn opening(world: &World, plan: &Plan, consignment: ConsignmentId, (kind, target
     }
 }
 
+/// A rehearsal from its opening to its report, each act truly signed by whoever may make it.
+fn rehearsed(world: &World, plan: &Plan, consignment: ConsignmentId, truth: &Story) -> Story {
+    let now = world.clock.now();
+    let key = || OpeningKey::draw().recipient();
+    let begin = |step, attempt| Act::Begin { consignment, step, attempt, lease: hours_after(now, 1), key: key() };
+    let (operator, recipient) = (By::Signed(Name::Operator), By::Signed(Name::Recipient));
+    let opened = opening(world, plan, consignment, (Kind::Rehearsal, Kind::Rehearsal));
+    let mut story = truth.and(world, &operator, &opened);
+    let strongroom_share = story.state.consignment(consignment).unwrap().strongroom_share;
+    let manifest = empty_manifest(plan, consignment, strongroom_share);
+    story = story.and(world, &recipient, &Act::Offer { consignment, key: key() });
+    story = story.and(world, &operator, &begin(Step::Extract, 1));
+    story = story.and(world, &operator, &Act::Close { manifest: Box::new(manifest.clone()) });
+    let closed = story.state.consignment(consignment).unwrap();
+    let (close, offers) =
+        (closed.manifest.as_ref().unwrap().0, closed.offers.iter().map(|offer| offer.digest).collect());
+    let release = Act::Release { consignment, close, offers, load_by: hours_after(now, 2) };
+    story = story.and(world, &By::Signed(Name::Controller), &release);
+    story = story.and(world, &operator, &Act::HandOver { consignment, share: Digest([9; 32]) });
+    story = story.and(world, &recipient, &begin(Step::Load, 2));
+    let target = plan.target(Kind::Rehearsal).unwrap();
+    let outcomes = manifest.tables.iter().map(|table| TableOutcome {
+        name: table.name.clone(),
+        target: table.target.clone(),
+        rows_target: 0,
+        sealed: table.root,
+        fetched: table.root,
+        target_root: table.root,
+        differing: Some(0),
+    });
+    let tables = outcomes.collect();
+    let outcome = Reconciliation { target: target.identity.clone(), schema: target.schema, tables, opened: true };
+    let done = Act::Done { consignment, step: Step::Load, attempt: 2, outcome: Box::new(outcome) };
+    story.and(world, &recipient, &done)
+}
+
+/// A manifest of a table without rows.
+fn empty_manifest(plan: &Plan, consignment: ConsignmentId, strongroom_share: Digest) -> Manifest {
+    let sums = ManifestParcel {
+        parcel: ParcelId([1; 16]),
+        attempt: 1,
+        table: "sums".to_owned(),
+        sequence: 0,
+        bytes: 0,
+        rows: 0,
+        digest: Digest::of(b""),
+    };
+    let table = ManifestTable {
+        name: "patient".to_owned(),
+        target: "import_patient".to_owned(),
+        rows_source: 0,
+        rows: 0,
+        root: Digest([8; 32]),
+        columns_taken: 26,
+        columns_left: 34,
+        transforms: BTreeMap::new(),
+    };
+    Manifest {
+        consignment,
+        attempt: 1,
+        source: plan.source.identity.clone(),
+        schema: plan.source.schema,
+        snapshot: "one connection".to_owned(),
+        scope: plan.scope,
+        laboratory_share: Digest([6; 32]),
+        strongroom_share,
+        tables: vec![table],
+        parcels: Vec::new(),
+        sums,
+        forgotten: true,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rehearsal_is_not_taken_for_a_full_round() {
     let world = World::start().await;
@@ -102,64 +180,51 @@ async fn a_rehearsal_is_not_taken_for_a_full_round() {
     synth::new_system(&small).unwrap();
     let sink = connectors::connect_sink(&format!("sqlite:{}", small.display()), None).unwrap();
     let plan = with_rehearsal(&world, &systems, sink.as_ref()).await;
-    let id = plan.migration;
-    let consignment = ConsignmentId::draw(entropy().as_ref()).unwrap();
-    world
-        .act(Name::Operator, id, opening(&world, &plan, consignment, (Kind::Rehearsal, Kind::Rehearsal)))
-        .await
-        .unwrap();
-    let honest = Hostile::answering(&world, |_| None);
-    let recipient = Hands::of(&world, Name::Recipient, &honest);
-    passage::offer(&recipient.errand(id, consignment)).await.unwrap();
-    world.extract(&plan, consignment, systems.source.as_ref()).await.unwrap();
-    world.release(&plan, consignment).await.unwrap();
-
-    // The recipient is sent to the full target with it.
-    let outcome = passage::load(&recipient.errand(id, consignment), systems.sink.as_ref()).await;
-    let rehearsal =
-        format!("this consignment is for {}, this system is {} [LZ-0630]", sink.identity(), systems.sink.identity());
-    assert_eq!(said(outcome.map(|report| report.notes)), rehearsal);
-    world.load(&plan, consignment, sink.as_ref()).await.unwrap();
-
-    // Its opening is told as that of a full one; the operator helps, and names the rehearsal's target.
+    let (id, consignment) = (plan.migration, ConsignmentId::draw(entropy().as_ref()).unwrap());
     let truth = Story::so_far(&world, id).await;
-    let number = truth.number_of(|act| matches!(act, Act::OpenConsignment { .. }));
-    let before = truth.hiding_after(number - 1);
+
+    // Its opening is told as that of a full one; or the operator helps, and mixes kind and target.
     let full = opening(&world, &plan, consignment, (Kind::Full, Kind::Full));
-    let lie = before.and(&world, &By::Forged(Name::Operator), &full);
-    assert_eq!(hears(&world, Name::Approver, lie).await, refused(number, &not_theirs(&world, Name::Operator)));
+    let lie = truth.and(&world, &By::Forged(Name::Operator), &full);
+    assert_eq!(hears(&world, Name::Approver, lie).await, refused(5, &not_theirs(&world, Name::Operator)));
     for mixed in [(Kind::Full, Kind::Rehearsal), (Kind::Rehearsal, Kind::Full)] {
-        let lie = before.and(&world, &By::Signed(Name::Operator), &opening(&world, &plan, consignment, mixed));
+        let lie = truth.and(&world, &By::Signed(Name::Operator), &opening(&world, &plan, consignment, mixed));
         let other = "the plan names another target for this kind [LZ-0234]";
-        assert_eq!(hears(&world, Name::Approver, lie).await, refused(number, other));
+        assert_eq!(hears(&world, Name::Approver, lie).await, refused(5, other));
     }
-    // Its report is signed off as if it were the full one's.
-    let report: Vec<Digest> =
-        truth.state.consignments.iter().map(|round| round.outcome.as_ref().unwrap().digest).collect();
-    let sign_off = Act::SignOff { reports: report, history: History::Target };
-    let lie = truth.and(&world, &By::Signed(Name::Controller), &sign_off);
+    // A true one is believed, and its report is signed off as if it were the full one's.
+    let done = rehearsed(&world, &plan, consignment, &truth);
+    let believer = world.desk_over(Name::Engineer, Hostile::telling(&world, done.clone()));
+    let ledger = believer.follow(id).await.unwrap();
+    let outcome = ledger.migration().consignment(consignment).unwrap().outcome.clone().unwrap();
+    assert!(outcome.reconciliation.equal());
+    let sign_off = Act::SignOff { reports: vec![outcome.digest], history: History::Target };
+    let lie = done.and(&world, &By::Signed(Name::Controller), &sign_off);
     let none = "there is no full consignment loaded, or one is not reconciled [LZ-0227]";
-    assert_eq!(hears(&world, Name::Operator, lie).await, refused(truth.last().number + 1, none));
+    assert_eq!(hears(&world, Name::Operator, lie).await, refused(done.last().number + 1, none));
+    // The recipient is sent to the full target with it.
+    let recipient = Hands::of(&world, Name::Recipient, &Hostile::telling(&world, done));
+    let outcome = passage::load(&recipient.errand(id, consignment), systems.sink.as_ref()).await;
+    let (is_for, is) = (sink.identity(), systems.sink.identity());
+    let rehearsal = format!("this consignment is for {is_for}, this system is {is} [LZ-0630]");
+    assert_eq!(said(outcome.map(|report| report.notes)), rehearsal);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parcels_of_a_rehearsal_are_none_of_the_full_round() {
+async fn parcels_of_an_earlier_round_are_none_of_this_one() {
     let world = World::start().await;
     let systems = world.systems(60);
-    let small = world.path("rehearsal.sqlite");
-    synth::new_system(&small).unwrap();
-    let sink = connectors::connect_sink(&format!("sqlite:{}", small.display()), None).unwrap();
-    let plan = with_rehearsal(&world, &systems, sink.as_ref()).await;
+    let plan = approved(&world, &systems).await;
     let id = plan.migration;
-    let rehearsal = ConsignmentId::draw(entropy().as_ref()).unwrap();
-    world.act(Name::Operator, id, opening(&world, &plan, rehearsal, (Kind::Rehearsal, Kind::Rehearsal))).await.unwrap();
+    let earlier = world.consign(&plan).await;
     let shelf = Hostile::answering(&world, |_| None);
     let operator = Hands::of(&world, Name::Operator, &shelf);
-    let sealed = passage::extract(&operator.errand(id, rehearsal), systems.source.as_ref(), entropy()).await.unwrap();
+    let sealed = passage::extract(&operator.errand(id, earlier), systems.source.as_ref(), entropy()).await.unwrap();
     let line = sealed.parcels.iter().find(|line| line.table == "patient").unwrap();
-    let place = path::parcel(id, rehearsal, line.attempt, line.parcel);
+    let place = path::parcel(id, earlier, line.attempt, line.parcel);
     let (_, kept) = shelf.parcels().into_iter().find(|(stored, _)| *stored == place).unwrap();
-    world.act(Name::Controller, id, Act::Abandon { consignment: rehearsal, reason: "seen".into() }).await.unwrap();
+    let abandon = Act::Abandon { consignment: earlier, reason: "once more".to_owned() };
+    world.act(Name::Controller, id, abandon).await.unwrap();
 
     let full = world.consign(&plan).await;
     let manifest = world.extract(&plan, full, systems.source.as_ref()).await.unwrap();

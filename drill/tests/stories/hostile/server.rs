@@ -1,6 +1,6 @@
 //! The way to the true server, in the hands of somebody who answers in its place when it suits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
@@ -109,13 +109,13 @@ impl Transport for Hostile {
 
 fn tell(stories: Vec<Story>) -> impl Fn(&Outgoing) -> Option<Answer> + Send + Sync + 'static {
     let id = stories.first().unwrap().state.id;
-    let (stories, documents) = (Mutex::new(stories), Mutex::new(BTreeMap::new()));
+    let (stories, documents) = (Mutex::new(VecDeque::from(stories)), Mutex::new(BTreeMap::new()));
     move |outgoing: &Outgoing| {
         let (mut stories, mut documents) = (stories.lock().unwrap(), documents.lock().unwrap());
         if outgoing.path == path::facts(id) {
-            let answer = json(&stories[0].served(query(outgoing)));
+            let answer = json(&stories.front().unwrap().served(query(outgoing)));
             if stories.len() > 1 {
-                stories.remove(0);
+                stories.pop_front();
             }
             return Some(answer);
         }
@@ -126,11 +126,9 @@ fn tell(stories: Vec<Story>) -> impl Fn(&Outgoing) -> Option<Answer> + Send + Sy
         for (digest, document) in &sent.documents {
             documents.insert(path::document(id, *digest), STANDARD.decode(document).unwrap());
         }
-        let share = match body_of(&sent.proof).body {
-            Act::Begin { key, .. } => Some(STANDARD.encode(seal_to(&[key], &[7; 32]).unwrap())),
-            _ => None,
-        };
-        Some(json(&Submitted { entry: stories[0].take(sent.proof), share }))
+        let begun = if let Act::Begin { key, .. } = body_of(&sent.proof).body { Some(key) } else { None };
+        let share = begun.map(|key| STANDARD.encode(seal_to(&[key], &[7; 32]).unwrap()));
+        Some(json(&Submitted { entry: stories.front_mut().unwrap().take(sent.proof), share }))
     }
 }
 

@@ -86,7 +86,7 @@ impl Story {
     /// Only the first facts, and a journal that ends with the last of them.
     pub(crate) fn set_back_to(&self, facts: u64) -> Self {
         let mut cut = self.hiding_after(facts);
-        let end = cut.entries.last().map_or(0, |placed| placed.leaf + 1);
+        let end = cut.entries.last().map_or(0, |placed| placed.leaf.saturating_add(1));
         cut.leaves.truncate(usize::try_from(end).unwrap());
         cut
     }
@@ -98,7 +98,8 @@ impl Story {
 
     /// What fact `number` rests on.
     pub(crate) fn proof(&self, number: u64) -> Proof {
-        self.entries[usize::try_from(number - 1).unwrap()].entry.proof.clone()
+        let before = usize::try_from(number).unwrap().checked_sub(1).unwrap();
+        self.entries.get(before).unwrap().entry.proof.clone()
     }
 
     /// The last fact, as a next act would name it.
@@ -195,7 +196,7 @@ impl Story {
         let random: &dyn Entropy = random.as_ref();
         let at = minutes_after(self.now, self.ahead.0);
         let strongroom_share = matches!(act, Act::OpenConsignment { .. }).then_some(Digest([7; 32]));
-        let (number, digest) = (self.state.facts + 1, proof.digest().unwrap());
+        let (number, digest) = (self.state.facts.saturating_add(1), proof.digest().unwrap());
         let fact = Fact { number, by, at, digest, strongroom_share, act };
         let next = self.state.clone().apply(&fact);
         let body = FactBody {
@@ -224,7 +225,7 @@ impl Story {
         let size = tree.size();
         let checkpoint = Checkpoint { origin: self.origin.clone(), size, root: tree.root() };
         let last = self.entries.last().map(|placed| placed.leaf);
-        let before = usize::try_from(query.from - 1).unwrap();
+        let before = usize::try_from(query.from).unwrap().saturating_sub(1);
         Facts {
             entries: self.entries.iter().skip(before).cloned().collect(),
             checkpoint: checkpoint.sign(self.key.pair()).unwrap(),

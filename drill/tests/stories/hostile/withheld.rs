@@ -131,7 +131,7 @@ async fn a_release_that_changes_while_the_share_is_sealed_sends_nothing_to_the_o
     release(&world, &round, 2).await;
     let new = Story::so_far(&world, id).await;
     let (outcome, sent) = hand_over(&world, &round, vec![old, new]).await;
-    let changed = "the release changed while the laboratory share was being sealed [LZ-0615]";
+    let changed = "the release changed while the laboratory share was being sealed [LZ-0617]";
     assert_eq!((said(outcome), sent), (changed.to_owned(), 0));
 }
 

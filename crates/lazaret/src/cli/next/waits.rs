@@ -152,7 +152,7 @@ impl View<'_> {
             ConsignmentStage::Released => {
                 round.released.iter().map(|released| self.released(round, released)).collect()
             }
-            ConsignmentStage::Loaded => self.loaded(plan, round),
+            ConsignmentStage::Loaded => self.loaded(round),
             ConsignmentStage::Destroyed => Vec::new(),
         };
         if matches!(round.stage, ConsignmentStage::Open | ConsignmentStage::Closed) {
@@ -212,7 +212,7 @@ impl View<'_> {
         Wait { until, ..self.of(round, mine, &who, "the share was handed over", &command) }
     }
 
-    fn loaded(&self, plan: &Plan, round: &Consignment) -> Vec<Wait> {
+    fn loaded(&self, round: &Consignment) -> Vec<Wait> {
         let controller = self.controller();
         let laboratory = format!("a controller of {}", self.laboratory());
         if !round.settled() {
