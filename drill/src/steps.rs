@@ -167,7 +167,7 @@ impl World {
             }
         };
         tokio::select! {
-            ended = passage::extract(&errand, source, entropy()) => { panic!("it was not cut: {:?}", ended.map(|manifest| manifest.attempt)) }
+            ended = passage::extract(&errand, source, entropy()) => { unreachable!("it was not cut: {:?}", ended.map(|manifest| manifest.attempt)) }
             () = dying => {}
         }
     }

@@ -40,7 +40,8 @@ fn patients(systems: &Systems) -> i64 {
 
 fn not_the_one(line: &ManifestParcel, found: &[u8]) -> String {
     format!(
-        "ALARM: parcel {} (table patient, number 0) is not the one in the manifest: digest {} expected, {} found [LZ-0503]",
+        "ALARM: parcel {} (table patient, number 0) is not the one in the manifest: \
+         digest {} expected, {} found [LZ-0503]",
         line.parcel,
         line.digest.short(),
         Digest::of(found).short()

@@ -41,7 +41,8 @@ async fn a_superseded_manifest_is_refused() {
     assert_eq!(
         cut,
         format!(
-            "the close is NOT in force: there is no receipt for it (the server's answer (status 503) is not one of ours); telephone {whom} [LZ-1218]"
+            "the close is NOT in force: there is no receipt for it \
+             (the server's answer (status 503) is not one of ours); telephone {whom} [LZ-1218]"
         )
     );
     let first = held.lock().unwrap().take().unwrap();
@@ -237,7 +238,8 @@ async fn parcels_of_an_earlier_round_are_none_of_this_one() {
     let outcome = passage::load(&recipient.errand(id, full), systems.sink.as_ref()).await;
     let (parcel, expected) = (line.parcel, line.digest.short());
     let other = format!(
-        "ALARM: parcel {parcel} (table patient, number 0) is not the one in the manifest: digest {expected} expected, {found} found [LZ-0503]"
+        "ALARM: parcel {parcel} (table patient, number 0) is not the one in the manifest: \
+         digest {expected} expected, {found} found [LZ-0503]"
     );
     assert_eq!(said(outcome.map(|report| report.notes)), other);
 }

@@ -160,7 +160,7 @@ impl Story {
     }
 
     fn signer(&self, proof: &Proof) -> Signer {
-        let Proof::Signed(envelope) = proof else { panic!("nobody signed it") };
+        let Proof::Signed(envelope) = proof else { unreachable!("nobody signed it") };
         self.roster.open::<ActBody>(envelope, PayloadType::Act, self.now).unwrap().0
     }
 
@@ -242,6 +242,6 @@ impl Story {
 
 /// What a person signed.
 pub(crate) fn body_of(proof: &Proof) -> ActBody {
-    let Proof::Signed(envelope) = proof else { panic!("nobody signed it") };
+    let Proof::Signed(envelope) = proof else { unreachable!("nobody signed it") };
     serde_json::from_slice(&envelope.bytes().unwrap()).unwrap()
 }
