@@ -17,9 +17,9 @@ impl Office {
     /// A fault when something could not be destroyed; it is tried again at the next call.
     pub async fn sweep(&self) -> Result<()> {
         let mut state = self.state.lock().await;
-        self.spread_revocations(&mut state)?;
+        // A revocation that cannot be spread holds up no deadline; its trouble is told at the end.
+        let mut first = self.spread_revocations(&mut state);
         let ids: Vec<MigrationId> = state.ledgers.keys().copied().collect();
-        let mut first = Ok(());
         for id in ids {
             let swept = self.sweep_one(&mut state, id).await;
             first = first.and(swept);
