@@ -69,7 +69,8 @@ async fn a_registry_that_is_rolled_back_is_found_out() {
     assert_eq!(hears(&world, Name::Controller, grown).await, other);
     // Or keeps the journal and puts only the migration back.
     let gone = format!(
-        "ALARM: the server no longer shows fact 3 of migration {}, which this device has: it was set back; {KEPT} [LZ-1220]",
+        "ALARM: the server no longer shows fact 3 of migration {}, which this device has: \
+         it was set back; {KEPT} [LZ-1220]",
         id.short()
     );
     assert_eq!(hears(&world, Name::Controller, truth.hiding_after(2).grown(3)).await, gone);
@@ -104,11 +105,13 @@ async fn two_histories_are_found_out_and_no_act_of_one_counts_in_the_other() {
     let two = |number: u64| {
         let id = id.short();
         format!(
-            "ALARM: the server shows another fact {number} of migration {id} than it showed this device before: it keeps two histories; {KEPT} [LZ-1221]"
+            "ALARM: the server shows another fact {number} of migration {id} than it showed \
+             this device before: it keeps two histories; {KEPT} [LZ-1221]"
         )
     };
     let gone = format!(
-        "ALARM: the server no longer shows fact 3 of migration {}, which this device has: it was set back; {KEPT} [LZ-1220]",
+        "ALARM: the server no longer shows fact 3 of migration {}, which this device has: \
+         it was set back; {KEPT} [LZ-1220]",
         id.short()
     );
     assert_eq!(hears(&world, Name::Controller, other).await, two(2));

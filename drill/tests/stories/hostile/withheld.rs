@@ -35,7 +35,8 @@ async fn hand_over(world: &World, round: &Round, stories: Vec<Story>) -> (lexico
 fn no_longer_shows(number: u64, round: &Round) -> String {
     let id = round.plan.migration.short();
     format!(
-        "ALARM: the server no longer shows fact {number} of migration {id}, which this device has: it was set back; {KEPT} [LZ-1220]"
+        "ALARM: the server no longer shows fact {number} of migration {id}, which this device has: \
+         it was set back; {KEPT} [LZ-1220]"
     )
 }
 
@@ -89,7 +90,8 @@ async fn what_was_handed_over_past_a_hidden_freeze_shows_and_is_not_loaded_after
     let proof = server.proofs(id).pop().unwrap();
     let forked = silent.and(&world, &By::Again(proof), &Act::Overdue { consignment: None });
     let another = format!(
-        "ALARM: the server shows another fact {number} of migration {} than it showed this device before: it keeps two histories; {KEPT} [LZ-1221]",
+        "ALARM: the server shows another fact {number} of migration {} than it showed \
+         this device before: it keeps two histories; {KEPT} [LZ-1221]",
         id.short()
     );
     assert_eq!(hears(&world, Name::Controller, forked.clone()).await, another);
@@ -168,7 +170,8 @@ async fn a_hidden_revocation_counts_for_whoever_was_given_it_by_file() {
     let number = hidden.last().number + 1;
     let after = hidden.and(&world, &By::Signed(Name::Recipient), &offer);
     let rests = format!(
-        "fact {number} (offer) rests on certificate {}, which its organisation took back and the server has not recorded as such [LZ-1217]",
+        "fact {number} (offer) rests on certificate {}, which its organisation took back and \
+         the server has not recorded as such [LZ-1217]",
         world.certificate(Name::Recipient).short()
     );
     assert_eq!(hears(&world, Name::Controller, after).await, rests);
