@@ -27,7 +27,8 @@ fn a_migration_lives_through_rehearsal_full_and_delta_and_is_destroyed() {
     world.does(&[Destroyed, Destroyed, LaboratoryPart, RecipientPart, Finish]);
     assert_eq!(world.m().stage, Stage::Destroyed);
     assert!(world.m().consignments.iter().all(|c| c.stage == ConsignmentStage::Destroyed));
-    assert_eq!(world.m().turn().who, "nobody");
+    // One of the two rounds lacks its parties' statements: that is still theirs to do.
+    assert_eq!((world.m().turn().who, world.m().turn().what), ("operator", "migration destroy"));
 }
 
 #[test]
