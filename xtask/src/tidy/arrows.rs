@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn an_arrow_against_the_table_is_found_even_in_tests() {
-        let against = [("people", "procedure", None), ("scope", "people", Some("dev")), ("office", "wire", None)];
+        let against = [("people", "procedure", None), ("scope", "people", Some("dev")), ("vault", "people", None)];
         for arrow in against {
             let expected =
                 format!("{}/Cargo.toml:1: `{}` must not use `{}`: no arrow leads there", arrow.0, arrow.0, arrow.1);
