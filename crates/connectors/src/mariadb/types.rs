@@ -14,7 +14,7 @@ pub(super) enum Wire {
     Date,
     Decimal,
     Float,
-    /// A `TIMESTAMP`: a moment, sent in this session's UTC.
+    /// A `TIMESTAMP`: a moment, sent in this connection's UTC.
     Moment,
     Signed,
     Text,

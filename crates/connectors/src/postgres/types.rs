@@ -65,7 +65,7 @@ pub(super) fn read(column: &Column, quoted: &str, data: &DataType) -> Option<(St
             Some((format!("convert_to(({quoted})::text, getdatabaseencoding()::name)"), Wire::Bytes))
         }
         DataType::Utf8 if text => plain(Wire::Text),
-        // Everything else has one spelling under this session's settings; char(n) loses its padding, as it does in
+        // Everything else has one spelling under this connection's settings; char(n) loses its padding, as it does in
         // every comparison.
         DataType::Utf8 if base != "bytea" => Some((format!("({quoted})::text"), Wire::Text)),
         _ => None,

@@ -17,7 +17,8 @@ use crate::files;
 
 /// What was left of the migration when it was over.
 pub(super) struct Ended {
-    /// Whether anything that the recipient holds, or that the copy of the server holds, opened a parcel afterwards.
+    /// Whether what the recipient holds, or a share that stands in clear in the copied registry, opened a parcel
+    /// afterwards.
     opened: bool,
     stage: String,
     journal: Journal,
@@ -203,9 +204,8 @@ pub(super) fn text(report: &Report, ground: &Ground) -> String {
              the same search found {} where they must be.",
             count(report.sentinel_control_hits)
         ));
-        line(
-            "  A parcel opened before destruction and none afterwards, not even with a copy of the server.".to_owned(),
-        );
+        line("  A parcel opened before destruction. Afterwards none did with what the recipient held.".to_owned());
+        line("  The copied registry holds the strongroom share wrapped only, and gave none.".to_owned());
         line("  The certificate is complete and the evidence holds without the server.".to_owned());
     } else {
         line("NOT EVERYTHING HOLDS".to_owned());
