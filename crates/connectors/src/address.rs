@@ -1,7 +1,7 @@
 //! Where a laboratory system is: one line of text, without its password once it has been read.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lexicon::Result;
 use zeroize::Zeroize;
@@ -92,7 +92,24 @@ impl Address {
 fn path(rest: &str) -> Result<PathBuf> {
     // `sqlite:///x` and `sqlite:/x` are the same absolute path.
     let path = rest.strip_prefix("//").unwrap_or(rest);
-    if path.is_empty() { Err(trouble::address("it names no path")) } else { Ok(PathBuf::from(path)) }
+    if path.is_empty() {
+        return Err(trouble::address("it names no path"));
+    }
+    let path = std::path::absolute(path).map_err(|_| trouble::address("its path cannot be made absolute"))?;
+    Ok(plain(&canonical(&path).unwrap_or(path)))
+}
+
+/// One name for one place: plan and agents compare it as text, from whatever folder their commands are given. What is not
+/// there yet is named by its folder.
+fn canonical(path: &Path) -> Option<PathBuf> {
+    let of_folder = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(of_folder)
+}
+
+/// Windows writes a canonical path as `\\?\C:\x`, which nobody types.
+fn plain(path: &Path) -> PathBuf {
+    let typed = path.to_str().and_then(|text| text.strip_prefix(r"\\?\")).filter(|text| !text.starts_with("UNC"));
+    typed.filter(|_| cfg!(windows)).map_or_else(|| path.to_path_buf(), PathBuf::from)
 }
 
 fn server(scheme: &'static str, default_port: u16, rest: &str, credential: Option<Credential>) -> Result<Server> {
@@ -199,6 +216,32 @@ mod tests {
         let Address::MariaDb(server) = Address::parse("mysql://a:b@h/c", given).unwrap() else { panic!() };
         assert_eq!(server.credential.unwrap().expose(), "other");
         assert_eq!(server.port, 3306);
+    }
+
+    #[test]
+    fn a_path_has_one_name_however_it_is_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(real.join("lis")).unwrap();
+        drop(std::fs::File::options().write(true).create_new(true).open(real.join("lis/old.db")).unwrap());
+        let here = std::env::current_dir().unwrap();
+        let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+        let relative = up.join(real.strip_prefix("/").unwrap_or(&real));
+        for typed in [real.join("lis/old.db"), real.join("lis/../lis/./old.db"), relative.join("lis/old.db")] {
+            let source = crate::connect_source(&format!("sqlite:{}", typed.display()), None).unwrap();
+            assert_eq!(source.identity(), format!("sqlite:{}", real.join("lis/old.db").display()));
+        }
+        for (typed, named) in [("lis", "lis"), ("lis/..", ""), ("lis/../new", "new"), ("lis/new/", "lis/new")] {
+            let source = crate::connect_source(&format!("csv:{}", relative.join(typed).display()), None).unwrap();
+            let named = real.join(named);
+            assert_eq!(source.identity(), format!("csv:{}", named.display()).trim_end_matches('/'), "{typed}");
+        }
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(real.join("lis/old.db"), real.join("today.db")).unwrap();
+            let sink = crate::connect_sink(&format!("sqlite:{}", real.join("today.db").display()), None).unwrap();
+            assert_eq!(sink.identity(), format!("sqlite:{}", real.join("lis/old.db").display()));
+        }
     }
 
     #[test]

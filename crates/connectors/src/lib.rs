@@ -38,7 +38,7 @@ pub use scope::MARKER_TABLE;
 
 /// The old laboratory system.
 pub trait Source: Send + Sync {
-    /// `scheme://host:port/database` or a path, without account or password.
+    /// `scheme://host:port/database` or an absolute path, without account or password.
     fn identity(&self) -> String;
 
     /// Every table with its columns, keys, references and number of rows, for a scope's draft and check.
@@ -108,8 +108,11 @@ pub struct Mark {
 /// What a target looked like before the load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prepared {
-    /// The tables by their source names, in an order that foreign keys allow.
-    pub order: Vec<String>,
+    /// The tables by their source names, in waves: each stands in a later wave than those that its foreign keys point
+    /// to, so that the tables of one wave know nothing of each other and can be loaded at once.
+    pub waves: Vec<Vec<String>>,
+    /// How many tables this system takes at once.
+    pub at_once: usize,
     /// Digest of the target tables' description, without row counts.
     pub schema: Digest,
     /// Rows already in each target table, by source name.

@@ -12,21 +12,25 @@ pub(crate) struct Node {
     pub(crate) after: BTreeSet<String>,
 }
 
-/// The names in an order where each comes after its `after`; names outside the list and a table's own name do not
-/// count. Tables that do not depend on each other keep the scope's order.
-pub(crate) fn order(mut nodes: Vec<Node>) -> Result<Vec<String>> {
+/// The names in waves, each in the first wave that comes after all of its `after`; names outside the list and a table's
+/// own name do not count. Tables of one wave keep the scope's order.
+pub(crate) fn waves(mut nodes: Vec<Node>) -> Result<Vec<Vec<String>>> {
     let known: BTreeSet<String> = nodes.iter().map(|node| node.name.clone()).collect();
     for node in &mut nodes {
         node.after.retain(|name| known.contains(name) && *name != node.name);
     }
-    let mut done = Vec::with_capacity(nodes.len());
+    let (mut waves, mut done) = (Vec::new(), BTreeSet::new());
     while !nodes.is_empty() {
-        let Some(next) = nodes.iter().position(|node| node.after.iter().all(|name| done.contains(name))) else {
-            return Err(trouble::circle(&nodes.into_iter().map(|node| node.name).collect::<Vec<_>>()));
-        };
-        done.push(nodes.remove(next).name);
+        let (ready, waiting): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|node| node.after.is_subset(&done));
+        if ready.is_empty() {
+            return Err(trouble::circle(&waiting.into_iter().map(|node| node.name).collect::<Vec<_>>()));
+        }
+        let wave: Vec<String> = ready.into_iter().map(|node| node.name).collect();
+        done.extend(wave.iter().cloned());
+        waves.push(wave);
+        nodes = waiting;
     }
-    Ok(done)
+    Ok(waves)
 }
 
 #[cfg(test)]
@@ -38,15 +42,21 @@ mod tests {
     }
 
     #[test]
-    fn a_table_comes_after_those_it_points_to() {
-        let nodes =
-            vec![node("result", &["specimen", "staff"]), node("specimen", &["patient"]), node("patient", &["patient"])];
-        assert_eq!(order(nodes).unwrap(), ["patient", "specimen", "result"]);
+    fn a_table_comes_in_a_later_wave_than_those_it_points_to() {
+        let nodes = vec![
+            node("result", &["specimen", "staff"]),
+            node("specimen", &["patient"]),
+            node("test_type", &["elsewhere"]),
+            node("patient", &["patient"]),
+            node("price", &["test_type"]),
+        ];
+        let expected = [vec!["test_type", "patient"], vec!["specimen", "price"], vec!["result"]];
+        assert_eq!(waves(nodes).unwrap(), expected);
     }
 
     #[test]
     fn a_circle_is_refused_by_its_tables() {
-        let refused = order(vec![node("free", &[]), node("a", &["b"]), node("b", &["a"])]).unwrap_err();
+        let refused = waves(vec![node("free", &[]), node("a", &["b"]), node("b", &["a"])]).unwrap_err();
         assert!(refused.to_string().contains("a, b") && !refused.to_string().contains("free"));
     }
 }

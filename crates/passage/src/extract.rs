@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use connectors::{Snapshot, Source};
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::{Code, Digest, Entropy, ParcelId, Refusal, Result};
 use people::{Recipient, seal_to};
 use procedure::{Act, Consignment, Manifest, ManifestParcel, ManifestTable, Step};
@@ -13,20 +13,23 @@ use seal::{ConsignmentKey, Share, seal_fingerprints};
 use tokio::sync::mpsc;
 
 use crate::errand::{Papers, known, papers};
+use crate::fingerprint::Fingerprinting;
 use crate::resume::{Resume, Stored};
 use crate::table::{Ready, Sealing, cut, line};
 use crate::{Errand, Seen};
 
-/// Tables that are read at once: one reading while one seals keeps both cores of a small machine busy.
-const TABLES_AT_ONCE: usize = 2;
+/// Tables that are read at once, of either system: one reading while one seals keeps both cores of a small machine busy.
+pub(crate) const TABLES_AT_ONCE: usize = 2;
 
 /// Extracts a consignment and closes it. Returns the manifest.
 ///
 /// # Errors
 /// A refusal when the source is not the plan's, its schema or its counts changed, or a row cannot be carried exactly;
 /// a fault of source, network or server; an alarm when the server does not answer as it signed. In every case nothing
-/// is closed, and the attempt is journalled as failed.
+/// is closed, and the attempt is journalled as failed. A refusal, before anything, while another process of this device is
+/// at work on the consignment.
 pub async fn extract(errand: &Errand<'_>, source: &dyn Source, entropy: Arc<dyn Entropy>) -> Result<Manifest> {
+    let _alone = errand.desk.home().alone(errand.round())?;
     let ledger = errand.desk.follow(errand.migration).await?;
     let papers = papers(errand.desk, errand.migration, &ledger).await?;
     if source.identity() != papers.plan.source.identity {
@@ -78,11 +81,15 @@ async fn seal_everything(
     let resume = Resume::open(errand, papers.plan.source.live, (schema, papers.plan.scope))?;
     let work =
         Work { errand, snapshot: snapshot.as_ref(), scope: &papers.scope, attempt, key: &key, entropy: &entropy };
-    let done: Vec<Done> = futures::stream::iter(papers.scope.tables())
-        .map(|table| work.table_or_kept(table, counts.get(&table.name).copied().unwrap_or_default(), &resume))
-        .buffered(TABLES_AT_ONCE)
+    let done: BTreeMap<usize, Done> = futures::stream::iter(papers.scope.tables().iter().enumerate())
+        .map(|(at, table)| {
+            let counts = counts.get(&table.name).copied().unwrap_or_default();
+            work.table_or_kept(table, counts, &resume).map_ok(move |done| (at, done))
+        })
+        .buffer_unordered(TABLES_AT_ONCE)
         .try_collect()
         .await?;
+    let done: Vec<Done> = done.into_values().collect();
     let moment = snapshot.description();
     snapshot.finish().await?;
     let moment = Resume::told(moment, attempt, &done.iter().flat_map(|done| &done.parcels).collect::<Vec<_>>());
@@ -195,26 +202,26 @@ impl Work<'_> {
         let (parcels_in, mut parcels_out) = mpsc::channel(1);
         let sealing = Sealing {
             key: Arc::clone(key),
-            fingerprint: key.fingerprint_keys(errand.consignment)?,
             entropy: Arc::clone(entropy),
             table: table.clone(),
             name: errand.name(attempt, ParcelId::draw(entropy.as_ref())?, name, 0),
         };
+        let fingerprinting = Fingerprinting::start(&key.fingerprint_keys(errand.consignment)?, table);
         let thread = tokio::task::spawn_blocking(move || sealing.run(rows_out, &parcels_in));
-        let reading = async {
+        let counted = &fingerprinting;
+        let reading = async move {
             let mut batches = snapshot.read(scope, name);
             while let Some(batch) = batches.try_next().await? {
                 let rows = u64::try_from(batch.rows()).unwrap_or(u64::MAX);
-                // A closed pipe means that sealing failed: its own trouble is told below.
-                if rows_in.send(batch).await.is_err() {
+                // A closed pipe means that a thread gave up: its own trouble is told below.
+                if counted.add(batch.batch()).await.is_err() || rows_in.send(batch).await.is_err() {
                     break;
                 }
                 errand.progress.seen(Seen::Rows { name, rows });
             }
-            drop(rows_in);
             Ok::<_, lexicon::Trouble>(())
         };
-        let storing = async {
+        let storing = async move {
             let mut lines = Vec::new();
             while let Some(Ready { line, sealed }) = parcels_out.recv().await {
                 errand.put(attempt, line.parcel, sealed.bytes, sealed.digest).await?;
@@ -223,10 +230,10 @@ impl Work<'_> {
             }
             Ok::<_, lexicon::Trouble>(lines)
         };
-        let (read, stored) = futures::future::join(reading, storing).await;
-        read?;
-        let parcels = stored?;
-        let fingerprint = thread.await.map_err(|_| cut())??;
+        // The first trouble ends both; what waits in a pipe goes with them, and the threads with that.
+        let ((), parcels) = futures::future::try_join(reading, storing).await?;
+        thread.await.map_err(|_| cut())??;
+        let fingerprint = fingerprinting.finish().await?;
         errand.progress.seen(Seen::Through { name });
         Ok((fingerprint, parcels))
     }

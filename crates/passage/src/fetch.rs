@@ -1,15 +1,18 @@
-//! Parcels on their way in: fetched, compared with the manifest, opened on a thread of their own, fingerprinted (F).
+//! Parcels on their way in: fetched, compared with the manifest, opened on a thread of their own.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use lexicon::{Alarm, Code, Result};
 use procedure::{Manifest, ManifestParcel};
-use scope::{FingerprintKeys, Fingerprinter, TableFingerprint, TableScope};
-use seal::{ConsignmentKey, open_parcel};
+use scope::{TableFingerprint, TableScope};
+use seal::{ConsignmentKey, ParcelName, open_parcel};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::table::cut;
 use crate::{Errand, Seen};
@@ -53,116 +56,72 @@ impl Errand<'_> {
         Ok(ordered)
     }
 
-    /// The rows of a table's parcels in order, each parcel checked before a row of it goes on; F is made on the way.
-    pub(crate) fn rows<'a>(
+    /// Hands over the rows of a table's parcels in order, each parcel checked before a row of it goes on. While rows are
+    /// taken, the next are opened on a thread of their own and the next parcel is fetched.
+    pub(crate) async fn pour<'a, T, Taking: Future<Output = Result<T>>>(
         &'a self,
         table: &'a TableScope,
         lines: Vec<ManifestParcel>,
-        (key, fingerprint): (Arc<ConsignmentKey>, FingerprintKeys),
-        done: tokio::sync::oneshot::Sender<TableFingerprint>,
-    ) -> BoxStream<'a, Result<RecordBatch>> {
-        let (sealed_in, sealed_out) = mpsc::channel::<(ManifestParcel, Bytes)>(1);
-        let (rows_in, rows_out) = mpsc::channel::<Result<RecordBatch>>(2);
-        let opening = Opening {
-            key,
-            fingerprint,
-            table: table.clone(),
-            names: self.name(0, lexicon::ParcelId([0; 16]), &table.name, 0),
-        };
+        key: &Arc<ConsignmentKey>,
+        take: impl FnOnce(BoxStream<'a, Result<RecordBatch>>) -> Taking,
+    ) -> Result<T> {
+        let (sealed_in, sealed_out) = mpsc::channel::<Result<Bytes>>(1);
+        let (rows_in, rows_out) = mpsc::channel(2);
+        let name = self.name(0, lexicon::ParcelId([0; 16]), &table.name, 0);
+        let opening = Opening { key: Arc::clone(key), name, lines: lines.clone() };
         let thread = tokio::task::spawn_blocking(move || opening.run(sealed_out, &rows_in));
-        let fetching = async move {
-            for line in lines {
-                let bytes = self.parcel(&line).await?;
-                if sealed_in.send((line, bytes)).await.is_err() {
-                    break;
-                }
+        let fetching = async {
+            for line in &lines {
+                // A place first, then the parcel: one is fetched or waits while another is opened, and there is no third.
+                let Ok(place) = sealed_in.reserve().await else { break };
+                place.send(self.parcel(line).await);
             }
-            drop(sealed_in);
-            Ok::<_, lexicon::Trouble>(())
         };
-        Box::pin(async_rows(fetching, rows_out, thread, done, self, &table.name))
-    }
-}
-
-/// Interleaves fetching with handing rows on, and ends with the first trouble of either.
-fn async_rows<'a>(
-    fetching: impl Future<Output = Result<()>> + Send + 'a,
-    rows: mpsc::Receiver<Result<RecordBatch>>,
-    thread: tokio::task::JoinHandle<Result<TableFingerprint>>,
-    done: tokio::sync::oneshot::Sender<TableFingerprint>,
-    errand: &'a Errand<'_>,
-    name: &'a str,
-) -> impl futures::Stream<Item = Result<RecordBatch>> + Send + 'a {
-    struct Flow<'a> {
-        fetching: Option<std::pin::Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>>,
-        rows: mpsc::Receiver<Result<RecordBatch>>,
-        thread: Option<tokio::task::JoinHandle<Result<TableFingerprint>>>,
-        done: Option<tokio::sync::oneshot::Sender<TableFingerprint>>,
-    }
-    let flow = Flow { fetching: Some(Box::pin(fetching)), rows, thread: Some(thread), done: Some(done) };
-    futures::stream::try_unfold(flow, move |mut flow| async move {
-        loop {
-            let row = match flow.fetching.as_mut() {
-                Some(fetching) => tokio::select! {
-                    fetched = fetching => { fetched?; flow.fetching = None; continue; }
-                    row = flow.rows.recv() => row,
-                },
-                None => flow.rows.recv().await,
-            };
-            if let Some(batch) = row {
-                let batch = batch?;
-                errand.progress.seen(Seen::Rows { name, rows: u64::try_from(batch.num_rows()).unwrap_or(u64::MAX) });
-                return Ok(Some((batch, flow)));
-            }
-            if let Some(thread) = flow.thread.take() {
-                let fingerprint = thread.await.map_err(|_| cut())??;
-                if let Some(done) = flow.done.take() {
-                    // Nobody waits for it when the load gave up; then its trouble is the one to tell.
-                    drop(done.send(fingerprint));
-                }
-            }
-            return Ok(None);
+        let mut taking = pin!(take(self.opened(&table.name, rows_out, thread)));
+        tokio::select! {
+            biased;
+            taken = &mut taking => taken,
+            () = fetching => taking.await,
         }
-    })
+    }
+
+    /// What the opening thread sends, and, after that, the trouble that ended it.
+    fn opened<'a>(
+        &'a self,
+        name: &'a str,
+        rows: mpsc::Receiver<RecordBatch>,
+        thread: JoinHandle<Result<()>>,
+    ) -> BoxStream<'a, Result<RecordBatch>> {
+        let flow = stream::try_unfold((rows, thread), move |(mut rows, thread)| async move {
+            if let Some(batch) = rows.recv().await {
+                self.progress.seen(Seen::Rows { name, rows: u64::try_from(batch.num_rows()).unwrap_or(u64::MAX) });
+                return Ok(Some((batch, (rows, thread))));
+            }
+            thread.await.map_err(|_| cut())??;
+            Ok(None)
+        });
+        flow.boxed()
+    }
 }
 
 struct Opening {
     key: Arc<ConsignmentKey>,
-    fingerprint: FingerprintKeys,
-    table: TableScope,
-    names: seal::ParcelName,
+    /// As the first parcel's, but for what each line says of its own.
+    name: ParcelName,
+    lines: Vec<ManifestParcel>,
 }
 
 impl Opening {
-    fn run(
-        self,
-        mut sealed: mpsc::Receiver<(ManifestParcel, Bytes)>,
-        rows: &mpsc::Sender<Result<RecordBatch>>,
-    ) -> Result<TableFingerprint> {
-        let mut fingerprint = Fingerprinter::new(&self.fingerprint, &self.table);
-        while let Some((line, bytes)) = sealed.blocking_recv() {
-            let name = seal::ParcelName {
-                attempt: line.attempt,
-                parcel: line.parcel,
-                sequence: line.sequence,
-                ..self.names.clone()
-            };
-            let opened = open_parcel(&self.key, &name, bytes, line.digest).and_then(|batches| {
-                for batch in batches {
-                    let batch = batch?;
-                    fingerprint.add(&batch)?;
-                    if rows.blocking_send(Ok(batch)).is_err() {
-                        return Err(cut().into());
-                    }
-                }
-                Ok(())
-            });
-            if let Err(trouble) = opened {
-                // The stream tells it; a closed pipe means that nobody listens any more.
-                drop(rows.blocking_send(Err(trouble.clone())));
-                return Err(trouble);
+    /// Ends well only after the last row of the last line.
+    fn run(self, mut sealed: mpsc::Receiver<Result<Bytes>>, rows: &mpsc::Sender<RecordBatch>) -> Result<()> {
+        for line in self.lines {
+            let bytes = sealed.blocking_recv().ok_or_else(cut)??;
+            let (attempt, parcel, sequence) = (line.attempt, line.parcel, line.sequence);
+            let name = ParcelName { attempt, parcel, sequence, ..self.name.clone() };
+            for batch in open_parcel(&self.key, &name, bytes, line.digest)? {
+                rows.blocking_send(batch?).map_err(|_| cut())?;
             }
         }
-        Ok(fingerprint.finish())
+        Ok(())
     }
 }

@@ -6,7 +6,9 @@
 mod errand;
 mod extract;
 mod fetch;
+mod fingerprint;
 mod load;
+mod locate;
 mod part;
 mod progress;
 mod resume;
@@ -15,6 +17,7 @@ mod table;
 pub use errand::{Errand, Preview, PreviewTable, check_papers, preview};
 pub use extract::{extract, hand_over};
 pub use load::{LoadReport, load, reconcile};
+pub use locate::{Found, Located};
 pub use part::{PartReport, Probe, destroy_part, offer, probe};
 pub use progress::{Progress, Quiet, Seen};
 pub use resume::stored_tables;

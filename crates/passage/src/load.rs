@@ -1,20 +1,23 @@
 //! Into the new system: open, fingerprint (F), load, read again (T), compare, report.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use connectors::{Mark, Sink};
+use connectors::{Mark, Prepared, Sink};
 use desk::Desk;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use lexicon::{Alarm, Code, Refusal, Result};
 use people::OpeningKey;
-use procedure::{Act, Consignment, Ledger, Manifest, ManifestParcel, Reconciliation, Step, TableOutcome};
-use scope::{FingerprintKeys, Fingerprinter, TableFingerprint, TableScope};
+use procedure::{Act, Consignment, Differing, Ledger, Manifest, ManifestParcel, Reconciliation, Step, TableOutcome};
+use scope::{FingerprintKeys, TableFingerprint, TableScope, row_digests};
 use seal::{ConsignmentKey, Share, open_header};
 
 use crate::errand::{Papers, known, papers};
+use crate::extract::TABLES_AT_ONCE;
+use crate::fingerprint::Fingerprinting;
+use crate::locate::{Comparison, Located, ROWS_COMPARED_MAX};
 use crate::table::cut;
 use crate::{Errand, Seen};
 
@@ -23,6 +26,8 @@ use crate::{Errand, Seen};
 pub struct LoadReport {
     /// As it was signed.
     pub reconciliation: Reconciliation,
+    /// The first keys of each table whose rows differ: for this machine's screen, never signed or sent.
+    pub located: Vec<Located>,
     /// What a person should know about the target.
     pub notes: Vec<String>,
     /// Seconds for loading and for reading again.
@@ -47,6 +52,7 @@ pub async fn reconcile(errand: &Errand<'_>, sink: &dyn Sink) -> Result<LoadRepor
 }
 
 async fn step(errand: &Errand<'_>, sink: &dyn Sink, step: Step) -> Result<LoadReport> {
+    let _alone = errand.desk.home().alone(errand.round())?;
     let ledger = errand.desk.follow(errand.migration).await?;
     let papers = papers(errand.desk, errand.migration, &ledger).await?;
     let consignment = known(&ledger, errand.consignment)?;
@@ -122,6 +128,8 @@ struct Passing<'a> {
 
 impl Passing<'_> {
     async fn run(&self, consignment: &Consignment, step: Step) -> Result<LoadReport> {
+        // First of all: a device that began has both shares, and owes a probe however its load ends.
+        let opened = self.probe().await?;
         let sums = self.errand.sums(&self.key, self.manifest).await?;
         let prepared = self.sink.prepare(&self.papers.scope).await?;
         let approved = self.papers.plan.target(consignment.kind).map(|target| target.schema);
@@ -134,26 +142,54 @@ impl Passing<'_> {
             .into());
         }
         let started = std::time::Instant::now();
-        let mut fetched = BTreeMap::new();
-        for name in &prepared.order {
-            let table = self.table(name)?;
-            let fingerprint =
-                if step == Step::Load { self.load_table(table).await? } else { self.fetch_only(table).await? };
-            fetched.insert(name.clone(), fingerprint);
-        }
+        let fetched = self.fetch_all(step, &prepared).await?;
         let loading = started.elapsed().as_secs_f64();
         let started = std::time::Instant::now();
-        let opened = self.probe().await?;
-        let mut tables = Vec::new();
+        // Not before the last load: a trigger of one table may have changed another.
+        let again: BTreeMap<&str, TableFingerprint> = futures::stream::iter(&self.manifest.tables)
+            .map(|line| self.read_again(&line.name))
+            .buffer_unordered(TABLES_AT_ONCE)
+            .try_collect()
+            .await?;
+        let (mut tables, mut located) = (Vec::new(), Vec::new());
         for line in &self.manifest.tables {
             let table = self.table(&line.name)?;
-            let again = self.read_again(table).await?;
-            let f = fetched.get(&line.name).ok_or_else(cut)?;
+            let (f, t) = fetched.get(line.name.as_str()).zip(again.get(line.name.as_str())).ok_or_else(cut)?;
             let sealed = sums.iter().find(|sum| sum.table == line.target);
-            tables.push(self.outcome(table, (line.root, sealed), f, &again).await?);
+            let (differing, keys) = if f.root() == t.root() {
+                (Some(Differing::Exactly(0)), Vec::new())
+            } else {
+                self.locate(table, f, t).await?
+            };
+            located.extend(keys);
+            tables.push(TableOutcome {
+                name: table.name.clone(),
+                target: table.target.clone(),
+                rows_target: t.rows,
+                sealed: sealed.map_or(line.root, TableFingerprint::root),
+                fetched: f.root(),
+                target_root: t.root(),
+                differing,
+            });
         }
         let reconciliation = Reconciliation { target: self.sink.identity(), schema: prepared.schema, tables, opened };
-        Ok(LoadReport { reconciliation, notes: prepared.notes, seconds: (loading, started.elapsed().as_secs_f64()) })
+        let seconds = (loading, started.elapsed().as_secs_f64());
+        Ok(LoadReport { reconciliation, located, notes: prepared.notes, seconds })
+    }
+
+    /// F of every table; with a load, its rows are in the target then. The first trouble ends the other tables of the
+    /// wave, each with all of its rows and its marker or with none.
+    async fn fetch_all<'p>(&self, step: Step, prepared: &'p Prepared) -> Result<BTreeMap<&'p str, TableFingerprint>> {
+        let at_once = if step == Step::Load { prepared.at_once } else { TABLES_AT_ONCE };
+        let mut fetched = BTreeMap::new();
+        for wave in &prepared.waves {
+            let mut passing =
+                futures::stream::iter(wave).map(|name| self.fetch(name, step)).buffer_unordered(at_once.max(1));
+            while let Some((name, fingerprint)) = passing.try_next().await? {
+                fetched.insert(name, fingerprint);
+            }
+        }
+        Ok(fetched)
     }
 
     fn table(&self, name: &str) -> Result<&TableScope> {
@@ -175,96 +211,68 @@ impl Passing<'_> {
         self.manifest.tables.iter().find(|line| line.name == table.name).map_or(0, |line| line.rows)
     }
 
-    async fn load_table(&self, table: &TableScope) -> Result<TableFingerprint> {
-        let name = table.name.as_str();
+    /// F of one table, on its way into the target if this is a load.
+    async fn fetch<'n>(&self, name: &'n str, step: Step) -> Result<(&'n str, TableFingerprint)> {
+        let table = self.table(name)?;
         self.errand.progress.seen(Seen::Table { name, rows: self.expected(table) });
-        let (done_in, done_out) = tokio::sync::oneshot::channel();
-        let rows = self.errand.rows(table, self.lines(table), (Arc::clone(&self.key), self.keys()?), done_in);
-        let mark = Mark { consignment: self.errand.consignment, attempt: self.attempt };
-        let loaded = self.sink.load(&self.papers.scope, name, mark, rows).await?;
-        let fingerprint = match done_out.await {
-            Ok(fingerprint) => fingerprint,
-            // Loaded by an earlier attempt: nothing was read, and F is still owed.
-            Err(_) if loaded.already => self.fetch_only(table).await?,
-            Err(_) => return Err(cut().into()),
-        };
+        let fingerprinting = Fingerprinting::start(&self.keys()?, table);
+        let counted = &fingerprinting;
+        let poured = self.errand.pour(table, self.lines(table), &self.key, |rows| async move {
+            let mut rows = rows.and_then(|batch| async move { counted.add(&batch).await.map(|()| batch) }).boxed();
+            if step == Step::Load {
+                let mark = Mark { consignment: self.errand.consignment, attempt: self.attempt };
+                self.sink.load(&self.papers.scope, name, mark, rows.by_ref().boxed()).await?;
+            }
+            // Of a table that an earlier attempt loaded the target reads little or nothing, and F is owed all the same.
+            while rows.try_next().await?.is_some() {}
+            Ok(())
+        });
+        let poured = poured.await;
+        let fingerprint = fingerprinting.finish().await?;
+        poured?;
         self.errand.progress.seen(Seen::Through { name });
-        Ok(fingerprint)
-    }
-
-    /// F without a target.
-    async fn fetch_only(&self, table: &TableScope) -> Result<TableFingerprint> {
-        let (done_in, done_out) = tokio::sync::oneshot::channel();
-        let mut rows = self.errand.rows(table, self.lines(table), (Arc::clone(&self.key), self.keys()?), done_in);
-        while rows.try_next().await?.is_some() {}
-        done_out.await.map_err(|_| cut().into())
+        Ok((name, fingerprint))
     }
 
     /// T: over a new connection, after commit.
-    async fn read_again(&self, table: &TableScope) -> Result<TableFingerprint> {
-        let mut fingerprint = Fingerprinter::new(&self.keys()?, table);
-        let mut rows = self.sink.read_back(&self.papers.scope, &table.name);
+    async fn read_again<'n>(&self, name: &'n str) -> Result<(&'n str, TableFingerprint)> {
+        let fingerprinting = Fingerprinting::start(&self.keys()?, self.table(name)?);
+        let mut rows = self.sink.read_back(&self.papers.scope, name);
         while let Some(batch) = rows.try_next().await? {
-            fingerprint = tokio::task::spawn_blocking(move || {
-                fingerprint.add(&batch)?;
-                Ok::<_, lexicon::Trouble>(fingerprint)
-            })
-            .await
-            .map_err(|_| cut())??;
+            if fingerprinting.add(&batch).await.is_err() {
+                break;
+            }
         }
-        Ok(fingerprint.finish())
+        Ok((name, fingerprinting.finish().await?))
     }
 
-    async fn outcome(
-        &self,
-        table: &TableScope,
-        (root, sealed): (lexicon::Digest, Option<&TableFingerprint>),
-        fetched: &TableFingerprint,
-        again: &TableFingerprint,
-    ) -> Result<TableOutcome> {
-        let sealed_root = sealed.map_or(root, TableFingerprint::root);
-        let differing =
-            if fetched.root() == again.root() { Some(0) } else { self.locate(table, fetched, again).await? };
-        Ok(TableOutcome {
-            name: table.name.clone(),
-            target: table.target.clone(),
-            rows_target: again.rows,
-            sealed: sealed_root,
-            fetched: fetched.root(),
-            target_root: again.root(),
-            differing,
-        })
-    }
-
-    /// How many keys differ between the parcels and the target; the rows of differing buckets are looked at again on
-    /// both sides. None when the table has no key.
+    /// How many keys differ between the parcels and the target, and the first of them; the rows of differing buckets are
+    /// looked at again on both sides, as many as can be held. None when the table has no key.
     async fn locate(
         &self,
         table: &TableScope,
         fetched: &TableFingerprint,
         again: &TableFingerprint,
-    ) -> Result<Option<u64>> {
+    ) -> Result<(Option<Differing>, Vec<Located>)> {
         if table.key.is_empty() {
-            return Ok(None);
+            return Ok((None, Vec::new()));
         }
-        let buckets: HashSet<u16> = fetched.differing(again).into_iter().collect();
-        let keys = self.keys()?;
-        let (done_in, _done_out) = tokio::sync::oneshot::channel();
-        let mut sides: [HashMap<[u8; 16], [u8; 32]>; 2] = [HashMap::new(), HashMap::new()];
-        let parcels = self.errand.rows(table, self.lines(table), (Arc::clone(&self.key), self.keys()?), done_in);
-        let target = self.sink.read_back(&self.papers.scope, &table.name);
-        for (side, mut rows) in sides.iter_mut().zip([parcels, target]) {
+        let keys = &self.keys()?;
+        let mut comparison = Comparison::of(fetched, again, ROWS_COMPARED_MAX);
+        let compared = &mut comparison;
+        let taking = self.errand.pour(table, self.lines(table), &self.key, |mut rows| async move {
             while let Some(batch) = rows.try_next().await? {
-                let digests = scope::row_digests(&keys, table, &batch)?;
-                side.extend(
-                    digests.into_iter().filter(|row| buckets.contains(&row.bucket)).map(|row| (row.key, row.row)),
-                );
+                compared.fetched(row_digests(keys, table, &batch)?);
             }
+            Ok(())
+        });
+        taking.await?;
+        let mut rows = self.sink.read_back(&self.papers.scope, &table.name);
+        while let Some(batch) = rows.try_next().await? {
+            comparison.target(row_digests(keys, table, &batch)?);
         }
-        let [parcels, target] = &sides;
-        let one = parcels.iter().filter(|(key, row)| target.get(*key) != Some(*row)).count();
-        let other = target.keys().filter(|key| !parcels.contains_key(*key)).count();
-        Ok(u64::try_from(one.saturating_add(other)).ok())
+        let (differing, located) = comparison.finish(&table.name);
+        Ok((Some(differing), located))
     }
 
     /// The probe before destruction: the smallest parcel opens with what this machine has now. It is kept, sealed, to be

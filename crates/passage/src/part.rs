@@ -2,10 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use desk::Desk;
+use desk::{Desk, Round};
 use lexicon::{Code, ConsignmentId, Digest, MigrationId, Refusal, Result, Trouble};
 use people::{OpeningKey, Passphrase};
-use procedure::{Act, Consignment, ConsignmentStage, Ledger, Part, ProbeResult, Step};
+use procedure::{Act, Consignment, ConsignmentStage, Ledger, Migration, Part, ProbeResult, Step};
 use seal::{ConsignmentKey, ParcelName, Share, open_header};
 
 use crate::Errand;
@@ -17,6 +17,7 @@ use crate::errand::known;
 /// # Errors
 /// A refusal when this device does not load under the plan or the consignment has moved on.
 pub async fn offer(errand: &Errand<'_>) -> Result<()> {
+    let _alone = errand.desk.home().alone(errand.round())?;
     let key = if let Some(key) = errand.desk.home().opening_key(errand.round(), errand.passphrase)? {
         key
     } else {
@@ -38,6 +39,8 @@ pub struct Probe {
     pub tried: u64,
     /// Whether one opened it.
     pub opened: bool,
+    /// Whether a pair did of which a share came from the byte strings that were given, and not from this machine.
+    pub opened_with_given: bool,
 }
 
 /// What one party destroyed of one round.
@@ -49,12 +52,14 @@ pub struct PartReport {
     pub keys: u32,
     /// The recipient's probe, made before its own keys were destroyed.
     pub probe: Option<Probe>,
-    /// Whether the server has the statement; if not, say it again when it is back.
+    /// Whether nothing is left to tell the server: it has the statement, or no fact ever knew of these keys. If not, say
+    /// it again when it is back.
     pub stated: bool,
 }
 
 /// Destroys what this machine holds of every round that has ended, and states so. A recipient first asks the server
 /// again and tries with all that it holds; `more` adds byte strings from elsewhere (a copy of the server's folder).
+/// What a deadline destroyed here before ([`desk::destroy_overdue`]) is stated too, without a probe.
 ///
 /// Offline it destroys what the last verified deadline condemns, and the same when the server is found lying.
 ///
@@ -73,20 +78,45 @@ pub async fn destroy_part(
         // A server that lies, or says no to everything, keeps nobody from destroying.
         Err(trouble) => (desk.kept(migration)?, false, Err(trouble)),
     };
-    let now = desk.now()?;
+    if !online && let Some((_, trouble)) = desk.destroy_overdue()?.failed.into_iter().find(|(of, _)| *of == migration) {
+        return Err(trouble);
+    }
     let mut reports = Vec::new();
-    let ids: Vec<ConsignmentId> = ledger.migration().consignments.iter().map(|consignment| consignment.id).collect();
-    for id in ids {
-        let consignment = known(&ledger, id)?;
-        let due = ledger.migration().is_due(now) || now >= consignment.deadline;
+    for consignment in &ledger.migration().consignments {
+        let id = consignment.id;
         // In contact, the server goes first: the probe must fail because its share is gone, and for no other reason.
-        let condemned = if online { consignment.stage == ConsignmentStage::Destroyed } else { due };
+        let condemned = if online {
+            consignment.stage == ConsignmentStage::Destroyed
+        } else {
+            desk.home().gone(Round { migration, consignment: id })?.is_some()
+        };
         let parts = parts_of(desk, consignment);
         if condemned && !parts.is_empty() {
             reports.extend(destroy_round(desk, passphrase, &ledger, (migration, id, &parts, online), more).await?);
         }
     }
+    if online {
+        reports.extend(destroy_unknown(desk, ledger.migration())?);
+    }
     found.map(|()| reports)
+}
+
+/// Keys that no fact knows of: an offer was refused, or got no receipt. They open nothing, and they are destroyed when
+/// their round or the migration ends; there is no part to state.
+fn destroy_unknown(desk: &Desk, migration: &Migration) -> Result<Vec<PartReport>> {
+    let now = desk.now()?;
+    let mut reports = Vec::new();
+    for round in desk.home().held(migration.id)? {
+        let (part, over) = match migration.consignment(round.consignment) {
+            Some(consignment) => (!parts_of(desk, consignment).is_empty(), consignment.ending.is_some()),
+            None => (false, migration.ending() || migration.is_due(now)),
+        };
+        if over && !part {
+            let keys = desk.home().destroy(round, now)?.keys;
+            reports.push(PartReport { consignment: round.consignment, keys, probe: None, stated: true });
+        }
+    }
+    Ok(reports)
 }
 
 /// Whose parts this device holds: one device of one operator with both ends holds two.
@@ -115,12 +145,13 @@ async fn destroy_round(
     if owed.is_empty() && desk.home().gone(errand.round())?.is_some() {
         return Ok(None);
     }
-    let probe = if owed.contains(&Part::Recipient) && online { probe(&errand, more).await? } else { None };
-    let gone = desk.home().destroy(errand.round(), desk.now()?)?;
+    let probe = if owed.contains(&Part::Recipient) && online { probed(&errand, more).await? } else { None };
     let result = probe.as_ref().map(|probe| if probe.opened { ProbeResult::Opened } else { ProbeResult::Failed });
+    let gone = desk.home().destroy_probed(errand.round(), desk.now()?, result)?;
     let mut stated = online;
     for part in owed {
-        let probe = result.filter(|_| part == Part::Recipient);
+        // As it was kept: whoever was cut after a probe has nothing left to probe with.
+        let probe = gone.probe.filter(|_| part == Part::Recipient);
         let mut build =
             |_: &procedure::Migration| Ok(Act::PartDestroyed { consignment: id, part, keys: gone.keys, probe });
         stated = stated && desk.act(migration, &mut build, &[]).await.is_ok();
@@ -137,8 +168,15 @@ pub(crate) type Kept = (ParcelName, Digest, String);
 /// the server's share is destroyed, and before this machine's keys are, it must not. None when nothing was loaded here.
 ///
 /// # Errors
-/// A refusal when the passphrase is wrong or the opening key was destroyed.
+/// A refusal when the passphrase is wrong or the opening key was destroyed, or while another process of this device is at
+/// work on the round.
 pub async fn probe(errand: &Errand<'_>, more: &[Vec<u8>]) -> Result<Option<Probe>> {
+    let _alone = errand.desk.home().alone(errand.round())?;
+    probed(errand, more).await
+}
+
+/// As [`probe`]; a process that hangs must keep nobody from destroying.
+async fn probed(errand: &Errand<'_>, more: &[Vec<u8>]) -> Result<Option<Probe>> {
     let kept: Option<(Kept, Vec<u8>)> = errand.desk.home().probe(errand.round())?;
     // A parcel that is not the one that was signed opens with no key: it would tell nothing about these.
     let kept = kept.filter(|((_, digest, _), bytes)| Digest::of(bytes) == *digest);
@@ -150,6 +188,8 @@ pub async fn probe(errand: &Errand<'_>, more: &[Vec<u8>]) -> Result<Option<Probe
             errand.failed(Step::Reconcile, attempt, Code(638)).await?;
             "the server gave the strongroom share".to_owned()
         }
+        // It was not asked: nothing is destroyed on that.
+        Err(trouble @ Trouble::Fault(_)) => return Err(trouble),
         Err(trouble) => trouble.to_string(),
     };
     let ledger = errand.desk.follow(errand.migration).await?;
@@ -164,18 +204,20 @@ pub async fn probe(errand: &Errand<'_>, more: &[Vec<u8>]) -> Result<Option<Probe
     }
     let named =
         consignment.manifest.iter().flat_map(|(_, manifest)| [manifest.laboratory_share, manifest.strongroom_share]);
-    let (mut tried, found) = shares_within(&named.collect::<Vec<_>>(), more)?;
-    held.extend(found);
+    let (mut tried, given) = shares_within(&named.collect::<Vec<_>>(), more)?;
     let bytes = bytes::Bytes::from(bytes);
-    let mut opened = false;
-    for laboratory in &held {
-        for strongroom in &held {
+    let (mut opened, mut opened_with_given) = (false, false);
+    let shares = || held.iter().map(|share| (share, false)).chain(given.iter().map(|share| (share, true)));
+    for (laboratory, was_given) in shares() {
+        for (strongroom, too) in shares() {
             let key = ConsignmentKey::derive(laboratory, strongroom, consignment.opened)?;
             tried = tried.saturating_add(1);
-            opened |= open_header(&key, &name, &bytes, digest).is_ok();
+            let opens = open_header(&key, &name, &bytes, digest).is_ok();
+            opened |= opens;
+            opened_with_given |= opens && (was_given || too);
         }
     }
-    Ok(Some(Probe { server, tried, opened }))
+    Ok(Some(Probe { server, tried, opened, opened_with_given }))
 }
 
 /// The shares that stand anywhere in `more`, and how many places were looked at. The manifest names the digest of each

@@ -1,17 +1,16 @@
-//! One table on its way out: rows arrive, are fingerprinted and sealed on a thread of their own, parcels leave.
+//! One table on its way out: rows arrive, are sealed on a thread of their own, parcels leave.
 
 use std::sync::Arc;
 
 use lexicon::{Code, Entropy, Fault, ParcelId, Result, Retry};
 use procedure::ManifestParcel;
-use scope::{FingerprintKeys, Fingerprinter, ScopedBatch, TableFingerprint, TableScope};
+use scope::{ScopedBatch, TableScope};
 use seal::{ConsignmentKey, ParcelName, ParcelWriter, Sealed};
 use tokio::sync::mpsc;
 
 /// What the sealing thread needs; nothing in it is shared with another table.
 pub(crate) struct Sealing {
     pub key: Arc<ConsignmentKey>,
-    pub fingerprint: FingerprintKeys,
     pub entropy: Arc<dyn Entropy>,
     pub table: TableScope,
     /// The name of the table's first parcel; each further one draws its own id and counts on.
@@ -26,43 +25,40 @@ pub(crate) struct Ready {
 
 impl Sealing {
     /// Runs until `rows` ends; blocking, on a thread of its own.
-    pub(crate) fn run(
-        mut self,
-        mut rows: mpsc::Receiver<ScopedBatch>,
-        parcels: &mpsc::Sender<Ready>,
-    ) -> Result<TableFingerprint> {
+    pub(crate) fn run(mut self, mut rows: mpsc::Receiver<ScopedBatch>, parcels: &mpsc::Sender<Ready>) -> Result<()> {
         let schema = self.table.target_schema();
-        let mut fingerprint = Fingerprinter::new(&self.fingerprint, &self.table);
-        let mut writer: Option<ParcelWriter> = None;
+        let mut writer: Option<(ParcelWriter, mpsc::Permit<'_, Ready>)> = None;
         while let Some(batch) = rows.blocking_recv() {
             if batch.rows() == 0 {
                 continue;
             }
-            fingerprint.add(batch.batch())?;
-            let mut open = if let Some(open) = writer.take() {
+            let (mut open, place) = if let Some(open) = writer.take() {
                 open
             } else {
+                // A place first, then the parcel: one is filled while another leaves, and there is no third.
+                let place = futures::executor::block_on(parcels.reserve()).map_err(|_| cut())?;
                 self.name.parcel = ParcelId::draw(self.entropy.as_ref())?;
-                ParcelWriter::new(&self.key, self.entropy.as_ref(), self.name.clone(), schema.clone())?
+                (ParcelWriter::new(&self.key, self.entropy.as_ref(), self.name.clone(), schema.clone())?, place)
             };
             open.write(&batch)?;
             if open.is_full() {
-                self.leave(open, parcels)?;
+                self.leave(open, place)?;
             } else {
-                writer = Some(open);
+                writer = Some((open, place));
             }
         }
-        if let Some(open) = writer {
-            self.leave(open, parcels)?;
+        match writer {
+            Some((open, place)) => self.leave(open, place),
+            None => Ok(()),
         }
-        Ok(fingerprint.finish())
     }
 
-    fn leave(&mut self, writer: ParcelWriter, parcels: &mpsc::Sender<Ready>) -> Result<()> {
+    fn leave(&mut self, writer: ParcelWriter, place: mpsc::Permit<'_, Ready>) -> Result<()> {
         let sealed = writer.finish()?;
         let line = line(&self.name, &sealed);
         self.name.sequence = self.name.sequence.saturating_add(1);
-        parcels.blocking_send(Ready { line, sealed }).map_err(|_| cut().into())
+        place.send(Ready { line, sealed });
+        Ok(())
     }
 }
 

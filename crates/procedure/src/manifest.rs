@@ -130,8 +130,28 @@ pub struct TableOutcome {
     pub fetched: Digest,
     /// T, read again from the target.
     pub target_root: Digest,
-    /// Rows that differ between F and T, when they could be located by their keys.
-    pub differing: Option<u64>,
+    /// Keys whose rows differ between F and T, when the table has keys to locate them by.
+    pub differing: Option<Differing>,
+}
+
+/// How many keys differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Differing {
+    /// All were looked at.
+    Exactly(u64),
+    /// More differ than the loading device could hold and compare.
+    AtLeast(u64),
+}
+
+impl Differing {
+    /// The number, and what stands before it.
+    pub fn told(self) -> (&'static str, u64) {
+        match self {
+            Self::Exactly(keys) => ("", keys),
+            Self::AtLeast(keys) => ("at least ", keys),
+        }
+    }
 }
 
 impl TableOutcome {

@@ -82,6 +82,7 @@ kit!(
     sources::unicode_and_blanks_at_the_end_survive,
     sinks::a_broken_constraint_is_refused_by_count_and_quotes_nothing,
     sinks::a_column_that_must_be_filled_is_refused_before_any_row,
+    sinks::a_load_that_is_dropped_leaves_nothing_behind,
     sinks::a_lossy_type_is_refused_before_any_row,
     sinks::a_row_may_point_to_a_row_that_arrives_with_it,
     sinks::a_second_load_finds_the_marker_and_inserts_nothing,
@@ -90,5 +91,6 @@ kit!(
     sinks::a_target_with_rows_is_refused_with_their_number,
     sinks::a_target_without_a_marker_table_is_refused,
     sinks::a_value_too_long_for_its_column_is_refused_by_count,
+    sinks::of_two_tables_loaded_at_once_one_fails_alone,
     sinks::tables_are_loaded_after_those_they_point_to,
 );

@@ -130,7 +130,7 @@ fn an_account_with_only_the_scope_s_rights_can_read_it() {
                 filter: "seen > date '2019-01-01'",
             });
             let account = random_name();
-            let grants = scope::grants(&scope, Dialect::Postgres, &account).unwrap();
+            let grants = scope::grants(&scope, Dialect::Postgres, scope::Account::local(&account)).unwrap();
             lab.run(&format!("{grants} ALTER ROLE {account} PASSWORD 'granted'")).await;
             let source = connect_source(&lab.address_for(&account, "granted"), None).unwrap();
             let read = async {

@@ -1,6 +1,7 @@
 //! What every target must do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::{Float64Array, RecordBatch, UInt64Array};
 use futures::StreamExt;
@@ -207,6 +208,65 @@ pub(super) async fn a_stream_that_fails_leaves_nothing_behind(lab: &Lab) {
     assert_eq!(spelled(&lab.read_back(&scope, "person").await.unwrap()), [["1", "a"]]);
 }
 
+pub(super) async fn a_load_that_is_dropped_leaves_nothing_behind(lab: &Lab) {
+    lab.fill("person", PERSON, &[&[Some("1"), Some("a")]]).await;
+    let scope = person_scope();
+    lab.make_targets(&scope).await;
+    let (said, heard) = tokio::sync::oneshot::channel();
+    let endless = stream(lab.read(&scope, "person").await.unwrap()).chain(futures::stream::once(async move {
+        said.send(()).unwrap();
+        std::future::pending().await
+    }));
+    let sink = lab.sink();
+    tokio::select! {
+        loaded = sink.load(&scope, "person", mark(1), endless.boxed()) => panic!("its stream had not ended: {loaded:?}"),
+        heard = heard => heard.unwrap(),
+    }
+    assert_eq!((lab.count("arrived").await, lab.count("lazaret_load").await), (0, 0));
+    // Whatever still ends behind the dropped load has ended when the next one writes.
+    let again = lab.carry(&scope, "person", mark(1)).await.unwrap();
+    assert_eq!((again.rows, again.already), (1, false));
+}
+
+pub(super) async fn of_two_tables_loaded_at_once_one_fails_alone(lab: &Lab) {
+    let scope = scope_of_all(&[
+        Words { name: "person", target: "arrived", key: &["id"], take: PERSON, ..Words::default() },
+        Words { name: "animal", target: "arrived_too", key: &["id"], take: PERSON, ..Words::default() },
+    ]);
+    for table in ["person", "animal"] {
+        lab.fill(table, PERSON, &[&[Some("1"), Some("a")]]).await;
+    }
+    lab.make_targets(&scope).await;
+    let sink = lab.sink();
+    let prepared = sink.prepare(&scope).await.unwrap();
+    assert_eq!(prepared.waves, [["person", "animal"]]);
+    if lab.system == System::Sqlite {
+        return assert_eq!(prepared.at_once, 1);
+    }
+    assert_eq!(prepared.at_once, 2);
+    // Neither stream ends before the other's rows are on their way into the target too.
+    let both = Arc::new(tokio::sync::Barrier::new(2));
+    let meeting = |rows: Vec<RecordBatch>, end: Option<Fault>| {
+        let both = Arc::clone(&both);
+        let met = futures::stream::once(async move {
+            both.wait().await;
+            end.map(|fault| Err(fault.into()))
+        });
+        stream(rows).chain(met.filter_map(futures::future::ready)).boxed()
+    };
+    let rows = lab.read(&scope, "person").await.unwrap();
+    let person = sink.load(&scope, "person", mark(1), meeting(rows.clone(), None));
+    let cut = Fault::new(Code(999), Retry::Later, "the stream was cut");
+    let animal = sink.load(&scope, "animal", mark(1), meeting(rows, Some(cut)));
+    let loads = futures::future::join(person, animal);
+    let (person, animal) =
+        tokio::time::timeout(Duration::from_mins(1), loads).await.expect("one load waited for the other");
+    assert_eq!((person.unwrap().rows, animal.unwrap_err().code()), (1, Code(999)));
+    let counts = (lab.count("arrived").await, lab.count("arrived_too").await, lab.count("lazaret_load").await);
+    assert_eq!(counts, (1, 0, 1));
+    assert_eq!(lab.carry(&scope, "animal", mark(1)).await.unwrap().rows, 1);
+}
+
 pub(super) async fn tables_are_loaded_after_those_they_point_to(lab: &Lab) {
     marker(lab).await;
     lab.run(
@@ -224,6 +284,6 @@ pub(super) async fn tables_are_loaded_after_those_they_point_to(lab: &Lab) {
         Words { name: "patient", target: "import_patient", take: &[id], ..Words::default() },
     ]);
     let prepared = lab.sink().prepare(&scope).await.unwrap();
-    assert_eq!(prepared.order, ["patient", "specimen", "result"]);
+    assert_eq!(prepared.waves, [["patient"], ["specimen"], ["result"]]);
     assert_eq!(prepared.counts.values().sum::<u64>(), 0);
 }

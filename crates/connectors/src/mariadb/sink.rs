@@ -19,7 +19,7 @@ use super::types::{self, Landing};
 use super::{Database, Purpose, SYSTEM, count, failed, run, texts};
 use crate::columns::{Odd, Otherwise, kind_name};
 use crate::gate::{same_shape, table_scope};
-use crate::order::{Node, order};
+use crate::order::{Node, waves};
 use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
 
 /// The session's own table, gone with it.
@@ -32,6 +32,8 @@ const PARAMETERS_MAX: usize = 65_535;
 const ROWS_MAX: usize = 2_000;
 /// 1 MiB: under the smallest default of `max_allowed_packet` in use (4 MiB) unless one single row is larger.
 const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
+/// Two: each load keeps one core of the server busy, and each table in passage holds two parcels here.
+const TABLES_AT_ONCE: usize = 2;
 
 impl Sink for Database {
     fn identity(&self) -> String {
@@ -148,7 +150,8 @@ async fn prepare(session: &mut MySqlConnection, scope: &Scope) -> Result<Prepare
         nodes.push(Node { name: taken.name.clone(), after: after.map(|name| (*name).clone()).collect() });
         described.push(table);
     }
-    Ok(Prepared { order: order(nodes)?, schema: schema_digest(&described)?, counts, notes: remarks })
+    let (waves, schema) = (waves(nodes)?, schema_digest(&described)?);
+    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, schema, counts, notes: remarks })
 }
 
 const TRIGGERS: &str = "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = DATABASE() \

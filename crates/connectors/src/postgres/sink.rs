@@ -18,13 +18,15 @@ use super::types::{self, Landing};
 use super::{Database, count, failed, run};
 use crate::columns::{Otherwise, kind_name};
 use crate::gate::{same_shape, table_scope};
-use crate::order::{Node, order};
+use crate::order::{Node, waves};
 use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
 
 /// The session's own table, gone with its transaction.
 pub(super) const STAGING: &str = "pg_temp.lazaret_staging";
 /// 256 KiB of COPY bytes go out at once: past the size where a send's own cost matters.
 const PIECE_BYTES: usize = 256 * 1024;
+/// Two: each COPY and its INSERT keep one core of the server busy, and each table in passage holds two parcels here.
+const TABLES_AT_ONCE: usize = 2;
 
 impl Sink for Database {
     fn identity(&self) -> String {
@@ -129,7 +131,8 @@ async fn prepare(client: &Client, scope: &Scope) -> Result<Prepared> {
         nodes.push(Node { name: taken.name.clone(), after: after.map(|name| (*name).clone()).collect() });
         described.push(table);
     }
-    Ok(Prepared { order: order(nodes)?, schema: schema_digest(&described)?, counts, notes: remarks })
+    let (waves, schema) = (waves(nodes)?, schema_digest(&described)?);
+    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, schema, counts, notes: remarks })
 }
 
 async fn notes_on(client: &Client, taken: &TableScope, found: &Table) -> Result<Vec<String>> {

@@ -29,7 +29,7 @@ impl Database {
         Self { path }
     }
 
-    /// The path alone; `SQLite` has no account.
+    /// The absolute path alone; `SQLite` has no account.
     fn identity_text(&self) -> String {
         format!("sqlite:{}", self.path.display())
     }

@@ -17,10 +17,12 @@ use super::{
 use super::{references, source};
 use crate::columns::{Odd, Otherwise, kind_name};
 use crate::gate::{same_shape, table_scope};
-use crate::order::{Node, order};
+use crate::order::{Node, waves};
 use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
 
 const BATCHES_WAITING: usize = 2;
+/// `SQLite` has one writer at a time.
+const TABLES_AT_ONCE: usize = 1;
 
 impl Sink for Database {
     fn identity(&self) -> String {
@@ -149,7 +151,8 @@ fn prepare(connection: &Connection, wanted: &[Wanted]) -> Result<Prepared> {
                 .push(format!("target table `{}` has {triggers} triggers, which run while it is loaded", table.target));
         }
     }
-    Ok(Prepared { order: order(nodes)?, schema: schema_digest(&described)?, counts, notes: remarks })
+    let (waves, schema) = (waves(nodes)?, schema_digest(&described)?);
+    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, schema, counts, notes: remarks })
 }
 
 /// Every wanted column is there and keeps its kind; every other one can stay empty.
