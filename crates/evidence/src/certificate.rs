@@ -294,12 +294,9 @@ pub fn describe(certificate: &DestructionCertificate, ledger: &Ledger) -> Comple
             let statement = format!("the statement of {} (device {device})", signer.name());
             match round.recipient_said(signer.device()) {
                 None => missing.push(format!("{named}: {statement} that the opening keys are destroyed")),
-                Some(said) if said.probe == Some(procedure::ProbeResult::Opened) && round.probe_counts(said) => {
-                    missing.push(format!(
-                        "{named}: {statement} that nothing opens any more; it says that a parcel opened"
-                    ));
-                }
-                Some(_) => {}
+                Some(said) => missing.extend(
+                    round.unshown(said).map(|why| format!("{named}: {statement} that nothing opens any more; {why}")),
+                ),
             }
         }
     }

@@ -158,9 +158,23 @@ impl<'l> Round<'l> {
         found
     }
 
-    /// Whether a probe tells something: it was made after the server's key was gone. Earlier it fails, or opens, for
-    /// another reason.
-    pub(crate) fn probe_counts(&self, said: &PartSaid<'_>) -> bool {
-        self.destroyed.is_some_and(|(destroyed, _)| destroyed.fact.number < said.recorded.fact.number)
+    /// What a recipient's statement lacks to show that nothing opens any more with its keys; none when it shows that, or
+    /// owes no probe: a device that never began to load never had both shares, nor a parcel to try.
+    pub(crate) fn unshown(&self, said: &PartSaid<'_>) -> Option<&'static str> {
+        let device = Some(said.signer.device());
+        let by_it = |recorded: &Recorded| recorded.fact.by.person().map(Signer::device) == device;
+        let had_both = self.loads.iter().any(|recorded| by_it(recorded));
+        let last = self.outcomes.iter().rfind(|(recorded, _)| by_it(recorded));
+        let after = self.destroyed.is_some_and(|(gone, _)| gone.fact.number < said.recorded.fact.number);
+        match said.probe {
+            None => had_both.then_some("it was made without a probe"),
+            // Earlier it fails, or opens, for another reason.
+            Some(_) if !after => Some("its probe was made before the server destroyed its part and shows nothing"),
+            Some(ProbeResult::Opened) => Some("it says that a parcel opened"),
+            Some(ProbeResult::Failed) if last.is_some_and(|(_, outcome)| !outcome.opened) => {
+                Some("its keys opened no parcel before either, so that its probe shows nothing")
+            }
+            Some(ProbeResult::Failed) => None,
+        }
     }
 }

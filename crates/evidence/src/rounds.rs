@@ -1,11 +1,11 @@
 //! The statements about one consignment.
 
 use people::Signer;
-use procedure::{Act, Destroyed, Kind, Manifest, Part, ProbeResult, Reconciliation, Recorded};
+use procedure::{Act, Destroyed, Differing, Kind, Manifest, Part, ProbeResult, Reconciliation, Recorded};
 
 use crate::round::{PartSaid, Round};
-use crate::statements::{Told, count, quoted, sum};
-use crate::story::when;
+use crate::statements::{Strength, Told, count, quoted, sum};
+use crate::story::{facts, organisation, when, who};
 
 /// A kind of consignment as people read it.
 pub(crate) fn kind(kind: Kind) -> &'static str {
@@ -66,6 +66,48 @@ fn passage(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
         let name = load.fact.by.person().map_or("the recipient", Signer::name);
         told.signed(load, &format!("{named}: {name} began to load, and with that received the strongroom share."));
     }
+    both_ends(told, round, named);
+}
+
+/// Whether one person, or one organisation, extracted and loaded. Signatures say who did; that two certificates are two
+/// persons' is their roots' word.
+fn both_ends(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
+    let signed = |recorded: &&'_ Recorded| recorded.fact.by.person().is_some();
+    let Some(extracted) = round.extractions.iter().copied().rfind(signed) else { return };
+    let Some(one) = extracted.fact.by.person() else { return };
+    let mut seen = Vec::new();
+    for loaded in &round.loads {
+        let Some(other) = loaded.fact.by.person().filter(|other| !seen.contains(&other.person())) else { continue };
+        seen.push(other.person());
+        let says =
+            |recorded: &Recorded| format!("{}, fact {}", who(told.ledger, &recorded.fact.by), recorded.fact.number);
+        let says = format!("{}; {}", says(extracted), says(loaded));
+        let text = if one.person() == other.person() {
+            format!("one operator held both ends: {} extracted and loaded", one.name())
+        } else if one.root() == other.root() {
+            let both = organisation(told.ledger.migration(), &one.root());
+            format!(
+                "no one operator held both ends, but one organisation did: {} extracted and {} loaded, two persons \
+                 whom {both} certified",
+                one.name(),
+                other.name()
+            )
+        } else {
+            format!(
+                "no one operator and no one organisation held both ends: {} extracted and {} loaded, certified by \
+                 two roots",
+                one.name(),
+                other.name()
+            )
+        };
+        let plan = facts(told.ledger, |act| if let Act::Propose { plan } = act { Some(plan) } else { None });
+        let plan = plan.iter().find(|(_, plan)| plan.digest().ok() == Some(round.consignment.plan));
+        let may = plan.map_or_else(String::new, |(_, plan)| {
+            let says = if plan.one_operator_both_ends { "allows" } else { "forbids" };
+            format!(" The plan {says} one operator at both ends.")
+        });
+        told.put(&format!("{named}: {text}.{may}"), &says, Strength::Signed);
+    }
 }
 
 fn sealed(manifest: &Manifest) -> String {
@@ -91,6 +133,8 @@ fn sealed(manifest: &Manifest) -> String {
 fn result(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
     for (recorded, outcome) in &round.outcomes {
         told.signed(recorded, &format!("{named}: {}", compared(outcome)));
+        let opened = if outcome.opened { "a parcel opened" } else { "NO parcel opened" };
+        told.signed(recorded, &format!("{named}: with both shares, before destruction, {opened} on this device."));
     }
     if let Some((recorded, reason)) = round.accepted {
         told.signed(recorded, &format!("{named}: the laboratory takes the difference as it is: '{}'.", quoted(reason)));
@@ -99,7 +143,8 @@ fn result(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
         told.signed(recorded, &format!("{named} was given up: '{}'.", quoted(reason)));
     }
     if let Some(recorded) = round.overdue {
-        told.server(recorded, &format!("{named}: its deadline passed, and it went to destruction."));
+        let load = if round.consignment.stands() { " What was loaded and reconciled before stands." } else { "" };
+        told.server(recorded, &format!("{named}: its deadline passed, and it went to destruction.{load}"));
     }
 }
 
@@ -110,8 +155,9 @@ fn compared(outcome: &Reconciliation) -> String {
         .iter()
         .filter_map(|table| {
             let link = table.broken()?;
-            let rows =
-                table.differing.map_or_else(|| "rows not located".to_owned(), |rows| format!("{} rows", count(rows)));
+            let rows = table.differing.map(Differing::told);
+            let rows = rows
+                .map_or_else(|| "rows not located".to_owned(), |(least, rows)| format!("{least}{} rows", count(rows)));
             Some(format!("'{}' {link} ({rows})", table.target))
         })
         .collect();
@@ -153,16 +199,21 @@ fn part(round: &Round<'_>, said: &PartSaid<'_>) -> String {
         Part::Laboratory => "the laboratory share",
         Part::Recipient => "the opening keys",
     };
-    let probe = match said.probe {
-        None => "",
-        Some(_) if !round.probe_counts(said) => {
-            " The probe was made before the server destroyed its part and shows nothing."
+    let probe = match (said.part, said.probe, round.unshown(said)) {
+        (Part::Laboratory, ..) => String::new(),
+        (Part::Recipient, None, None) => " It never began to load, so that it owes no probe.".to_owned(),
+        (Part::Recipient, None, Some(_)) => {
+            " No probe was made before: that nothing opened any more is not shown.".to_owned()
         }
-        Some(ProbeResult::Failed) => {
+        (Part::Recipient, Some(ProbeResult::Failed), None) => {
             " Asked again with the recipient's real keys, the server gave no strongroom share and nothing held opened \
              the kept parcel."
+                .to_owned()
         }
-        Some(ProbeResult::Opened) => " A parcel STILL OPENED with the recipient's keys.",
+        (Part::Recipient, Some(ProbeResult::Opened), _) => {
+            " A parcel STILL OPENED with the recipient's keys.".to_owned()
+        }
+        (Part::Recipient, Some(ProbeResult::Failed), Some(why)) => format!(" As a proof it lacks this: {why}."),
     };
     format!("the signer destroyed {what} on this device ({} in all).{probe}", said.keys)
 }

@@ -6,7 +6,7 @@ use people::{Actor, Envelope, PayloadType, Revocation, RootId, Roster};
 use procedure::{Act, ActBody, LastFact, Ledger, Migration, Proof, Recorded, Side};
 use wire::{Leaf, Placed};
 
-use crate::trouble::{fork, no_pack, not_in_journal, other_server};
+use crate::trouble::{fork, no_pack, not_in_journal, other_server, wrong_mark};
 use crate::{DestructionCertificate, Pack, Trust};
 
 /// A pack whose entries were replayed: every signature, every decision, every place in the journal holds.
@@ -62,13 +62,12 @@ impl<'a> Story<'a> {
 }
 
 fn check_server(pack: &Pack, trust: &Trust) -> Result<bool> {
+    if !pack.card.mark_holds() {
+        return Err(wrong_mark());
+    }
     let Some(known) = &trust.server else { return Ok(false) };
     if known.origin != pack.card.origin || known.key != pack.card.key {
         return Err(other_server("its journal's name or its key is another"));
-    }
-    // Whoever could drop the mark could pass a demonstration off as the destruction of real records.
-    if known.demonstration != pack.card.demonstration {
-        return Err(other_server("one of the two says that it was made for demonstrations"));
     }
     Ok(true)
 }

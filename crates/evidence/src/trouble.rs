@@ -55,6 +55,15 @@ pub(crate) fn other_server(why: &str) -> Trouble {
     Alarm::new(Code(910), format!("the pack is not of the server that is known here: {why}")).into()
 }
 
+/// Who drops the mark of a demonstration passes it off as the destruction of real records.
+pub(crate) fn wrong_mark() -> Trouble {
+    Alarm::new(
+        Code(912),
+        "the pack's card and the name of its journal do not agree on whether its server is a demonstration",
+    )
+    .into()
+}
+
 /// A document that must never travel in a pack.
 pub(crate) fn forbidden_document(why: &str) -> Trouble {
     let remedy = "Leave it out: a pack holds the scope and the scope report of each plan and nothing else.";

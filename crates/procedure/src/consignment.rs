@@ -159,6 +159,12 @@ impl Consignment {
         self.outcome.as_ref().is_some_and(|outcome| outcome.reconciliation.equal() || outcome.accepted.is_some())
     }
 
+    /// Whether a sign-off is over it: loaded and settled, no rehearsal, and nobody gave it up. Its own deadline takes its
+    /// keys and parcels; what the new system holds, and the report on it, stand.
+    pub fn stands(&self) -> bool {
+        self.kind != Kind::Rehearsal && self.settled() && matches!(self.ending, None | Some(Ending::Overdue))
+    }
+
     /// Whether it is neither destroyed nor about to be.
     pub fn alive(&self) -> bool {
         self.stage != Stage::Destroyed && self.ending.is_none()

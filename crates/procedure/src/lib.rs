@@ -18,6 +18,6 @@ pub use consignment::{Attempt, Consignment, Ending, Offer, Outcome, Released, St
 pub use decide::{Given, decide};
 pub use instruction::{Clause, Clauses, Contract, Dpia, Ending as InstructionEnding, Instruction, Party};
 pub use ledger::{Decided, Entry, FactBody, Ledger, Proof, Recorded, STALE, prepare, sign_fact};
-pub use manifest::{Manifest, ManifestParcel, ManifestTable, Reconciliation, TableOutcome};
+pub use manifest::{Differing, Manifest, ManifestParcel, ManifestTable, Reconciliation, TableOutcome};
 pub use migration::{Approval, Deadline, Fact, Frozen, Migration, SignOff, Stage, Turn};
 pub use plan::{Allowed, Plan, PlanParty, Side, System, Target};

@@ -174,6 +174,11 @@ impl Migration {
             .find(|consignment| consignment.alive() && consignment.stage != ConsignmentStage::Loaded)
     }
 
+    /// The rounds that a sign-off is over, in the order of their opening.
+    pub fn standing(&self) -> impl Iterator<Item = &Consignment> {
+        self.consignments.iter().filter(|consignment| consignment.stands())
+    }
+
     /// The side a root stands on.
     pub fn side(&self, root: &RootId) -> Option<Side> {
         self.parties.iter().find(|party| party.root == *root).map(|party| party.side)
@@ -238,7 +243,11 @@ impl Migration {
             None if self.consignments.iter().any(|c| c.stage != ConsignmentStage::Destroyed) => {
                 turn("server", "destroy")
             }
+            None if self.standing().any(|c| c.kind == Kind::Full) => turn("controller", "migration sign-off"),
             None => turn("operator", "consignment open"),
+            Some(consignment) if consignment.stage == ConsignmentStage::Loaded && consignment.stands() => {
+                Turn { consignment: Some(consignment.id), ..turn("controller", "migration sign-off") }
+            }
             Some(consignment) => Self::consignment_turn(consignment),
         }
     }
@@ -256,10 +265,7 @@ impl Migration {
                 _ => turn("operator", "consignment hand-over"),
             },
             ConsignmentStage::Loaded if !consignment.settled() => turn("controller", "consignment accept-difference"),
-            ConsignmentStage::Loaded if consignment.kind == Kind::Rehearsal => {
-                turn("controller", "consignment abandon")
-            }
-            ConsignmentStage::Loaded => turn("controller", "migration sign-off"),
+            ConsignmentStage::Loaded => turn("controller", "consignment abandon"),
             ConsignmentStage::Destroyed => turn("nobody", "nothing"),
         }
     }

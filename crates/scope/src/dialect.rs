@@ -27,7 +27,7 @@ impl Dialect {
     pub fn quote(&self, identifier: &str) -> Result<String> {
         if identifier.is_empty() || identifier.len() > IDENTIFIER_BYTES_MAX || identifier.chars().any(char::is_control)
         {
-            return Err(trouble::identifier());
+            return Err(trouble::identifier(identifier));
         }
         Ok(match self {
             Self::MariaDb => format!("`{}`", identifier.replace('`', "``")),

@@ -5,7 +5,7 @@ use lexicon::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::sensitive::{Sensitive, sensitive};
-use crate::statements::{grants, target_ddl};
+use crate::statements::{Account, grants, target_ddl};
 use crate::{Dialect, Kind, Scope, SourceColumn, SourceTable};
 
 /// A first scope and the statements that go with it.
@@ -23,17 +23,26 @@ pub struct Draft {
 /// Drafts a scope for the tables of a source.
 ///
 /// # Errors
-/// A refusal when a name cannot be quoted or occurs twice.
-pub fn draft(tables: &[SourceTable], account: &str) -> Result<Draft> {
+/// A refusal when a name cannot be quoted or occurs twice, or the account's host is none.
+pub fn draft(tables: &[SourceTable], account: Account<'_>) -> Result<Draft> {
     let mut file = String::from(
         "# A draft: everything stays. Move what the new system needs from leave to take; each table needs one.\n\
          # Remove the tables that are not needed at all.\n",
     );
-    for table in tables {
+    let (named, nameless): (Vec<_>, Vec<_>) = tables.iter().partition(|table| nameable(table) || true);
+    for table in nameless {
+        let name = comment(&table.name);
+        // Writing to a String cannot fail.
+        let _ignored = writeln!(
+            file,
+            "\n# {name}: its name or a column's is too long or holds a control character; rename it in a view."
+        );
+    }
+    for table in &named {
         describe(&mut file, table);
     }
     let scope = Scope::parse(&file)?;
-    let wide = Scope::parse(&wide(tables))?;
+    let wide = Scope::parse(&wide(&named))?;
     let dialects = [Dialect::MariaDb, Dialect::Postgres, Dialect::Sqlite];
     let grants = dialects.map(|dialect| Ok((dialect, grants(&scope, dialect, account)?)));
     let ddl = dialects.map(|dialect| Ok((dialect, target_ddl(&wide, dialect)?)));
@@ -42,6 +51,12 @@ pub fn draft(tables: &[SourceTable], account: &str) -> Result<Draft> {
         grants: grants.into_iter().collect::<Result<_>>()?,
         target_ddl: ddl.into_iter().collect::<Result<_>>()?,
     })
+}
+
+/// Whether a scope can hold the table's names.
+fn nameable(table: &SourceTable) -> bool {
+    let columns = table.columns.iter().map(|column| &column.name);
+    columns.chain([&table.name]).all(|name| Dialect::Sqlite.quote(name).is_ok())
 }
 
 fn describe(out: &mut String, table: &SourceTable) {
@@ -98,7 +113,7 @@ fn consequence(kept: Sensitive) -> &'static str {
 }
 
 /// The scope file that takes everything that may cross; only the target's tables are made from it.
-fn wide(tables: &[SourceTable]) -> String {
+fn wide(tables: &[&SourceTable]) -> String {
     const REASON: &str = "only to propose a target table";
     let mut out = String::new();
     for table in tables.iter().filter(|table| sensitive(&table.name) != Some(Sensitive::Credentials)) {

@@ -65,5 +65,5 @@ pub use report::{Report, ReportTable};
 pub use select::SelectSql;
 pub use sensitive::{Sensitive, sensitive};
 pub use source::{Reference, SourceColumn, SourceTable};
-pub use statements::{MARKER_TABLE, grants, target_ddl};
+pub use statements::{Account, MARKER_TABLE, grants, target_ddl};
 pub use tally::{ColumnTally, TableTally, Tally};

@@ -6,24 +6,54 @@ use std::fmt::Write;
 
 use lexicon::Result;
 
-use crate::{Dialect, Kind, Scope, TableScope};
+use crate::{Dialect, Kind, Scope, TableScope, trouble};
 
 /// The table of the target in which each load leaves one row.
 pub const MARKER_TABLE: &str = "lazaret_load";
+
+/// A throw-away account of the old database, and from where it may come: a matter of `MariaDB` and `MySQL` only, whose
+/// accounts are a name at a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// `localhost`; else what the server sees of the machine that reads: an address, a name, or a pattern with `%`.
+    pub host: &'a str,
+}
+
+impl<'a> Account<'a> {
+    /// One that reads on the database's own machine.
+    pub fn local(name: &'a str) -> Self {
+        Self { name, host: "localhost" }
+    }
+
+    fn quoted(self, dialect: Dialect) -> Result<String> {
+        let name = dialect.quote(self.name)?;
+        if dialect != Dialect::MariaDb {
+            return Ok(name);
+        }
+        // No mark that ends a string or begins an escape, so that quotes of any server setting hold it.
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || ".:-_%/".contains(letter);
+        if self.host.is_empty() || self.host.len() > HOST_BYTES_MAX || !self.host.chars().all(plain) {
+            return Err(trouble::account_host());
+        }
+        Ok(format!("{name}@'{}'", self.host))
+    }
+}
+
+/// What `MariaDB` keeps of a host at most.
+const HOST_BYTES_MAX: usize = 255;
 
 /// The statements that let `account` read exactly what the scope takes and what its predicates look at, so that the old
 /// database itself enforces the scope. No password is among them: the person who runs them sets one.
 ///
 /// # Errors
-/// A refusal when a name cannot be quoted.
-pub fn grants(scope: &Scope, dialect: Dialect, account: &str) -> Result<String> {
-    let account = match dialect {
-        Dialect::Sqlite => {
-            return Ok("-- SQLite has no accounts: give Lazaret a copy of the file that it can only read.\n".to_owned());
-        }
-        Dialect::Postgres => dialect.quote(account)?,
-        Dialect::MariaDb => format!("{}@'localhost'", dialect.quote(account)?),
-    };
+/// A refusal when a name cannot be quoted, or the account's host is none.
+pub fn grants(scope: &Scope, dialect: Dialect, account: Account<'_>) -> Result<String> {
+    if dialect == Dialect::Sqlite {
+        return Ok("-- SQLite has no accounts: give Lazaret a copy of the file that it can only read.\n".to_owned());
+    }
+    let account = account.quoted(dialect)?;
     let mut out =
         String::from("-- A throw-away account: set a password by hand, and drop it when the migration is over.\n");
     let create = match dialect {

@@ -119,10 +119,12 @@ pub(crate) fn values(table: &str, column: &str, count: u64, why: impl Display) -
     .into()
 }
 
-pub(crate) fn identifier() -> Trouble {
+/// Control characters are shown as escapes: a name must not write to a terminal by itself.
+pub(crate) fn identifier(name: &str) -> Trouble {
+    let shown: String = name.chars().take(64).flat_map(char::escape_debug).collect();
     Refusal::new(
         Code(315),
-        "a table or column name is empty, too long, or holds a character that no database allows",
+        format!("the table or column name `{shown}` is empty, longer than 256 bytes, or holds a control character"),
         "Rename it in a view and read that.",
     )
     .into()
@@ -193,6 +195,15 @@ pub(crate) fn outside_report(table: &str, expected: u64, found: u64) -> Trouble 
         Code(324),
         format!("table {table} has {found} rows in scope where the approved report counted {expected}"),
         "Check the scope again and have the new report approved.",
+    )
+    .into()
+}
+
+pub(crate) fn account_host() -> Trouble {
+    Refusal::new(
+        Code(325),
+        "that is no host of an account",
+        "Give an address, a name, or a pattern like 10.0.0.%: letters, digits and . : - _ % / only.",
     )
     .into()
 }

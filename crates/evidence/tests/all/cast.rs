@@ -8,6 +8,12 @@ use people::{Certificate, Device, Envelope, PayloadType, Person, Revocation, Rol
 use wire::ServerCard;
 
 pub(crate) const ORIGIN: &str = "lazaret.example/journal";
+pub(crate) const DEMONSTRATION: &str = "lazaret.example/demonstration";
+
+/// The journal of a server, which says in its name what the server was made for.
+pub(crate) fn origin(demonstration: bool) -> &'static str {
+    if demonstration { DEMONSTRATION } else { ORIGIN }
+}
 
 /// A Monday morning.
 pub(crate) fn start() -> Timestamp {
@@ -34,7 +40,7 @@ pub(crate) enum Who {
 const EVERYBODY: [(Who, &str, &[Role]); 6] = [
     (Who::Controller, "Claire Le Goff", &[Role::Controller]),
     (Who::Operator, "Yann Kerbrat", &[Role::Operator]),
-    (Who::Engineer, "Ana de la Cruz", &[Role::Engineer, Role::Operator]),
+    (Who::Engineer, "Ana de la Cruz", &[Role::Engineer, Role::Operator, Role::Recipient]),
     (Who::Approver, "Jean-Marc D'Anjou", &[Role::Approver]),
     (Who::Recipient, "Élise Noël", &[Role::Recipient]),
     (Who::Bystander, "Maud Riou", &[Role::Auditor]),
@@ -95,7 +101,7 @@ impl Cast {
         ServerCard {
             url: "https://lazaret.example:8443".into(),
             fingerprint: Digest::of(b"tls certificate"),
-            origin: ORIGIN.into(),
+            origin: origin(demonstration).into(),
             key: self.server.public(),
             demonstration,
         }

@@ -4,7 +4,7 @@ use people::{Envelope, PayloadType};
 use procedure::{Act, ProbeResult, Proof};
 
 use crate::cast::{CAST, Who};
-use crate::tale::{Setting, Tale};
+use crate::tale::{ROUND, Setting, Tale};
 
 fn says(envelope: &Envelope) -> DestructionCertificate {
     envelope.open(PayloadType::Statement, &CAST.server.public()).unwrap()
@@ -165,8 +165,66 @@ fn a_probe_from_before_the_servers_destruction_is_said_to_show_nothing() {
     let tale = Tale::approved(Setting::default()).opens().begins_to_extract().closes().releases().loads();
     let tale = tale.signs_off().recipient_says(Some(ProbeResult::Failed)).destroys().finishes().laboratory_says();
     let verdict = verify(&tale.pack(), &CAST.roots()).unwrap();
-    let text = "The probe was made before the server destroyed its part and shows nothing.";
+    let text = "its probe was made before the server destroyed its part and shows nothing";
     assert!(verdict.statements.iter().any(|statement| statement.text.contains(text)));
+    let [sentence] = <[String; 1]>::try_from(missing(&tale)).unwrap();
+    assert!(sentence.ends_with(text), "{sentence}");
+}
+
+#[test]
+fn a_recipient_that_loaded_and_destroyed_without_a_probe_leaves_the_certificate_incomplete_and_named() {
+    let loaded = Tale::approved(Setting::default()).opens().begins_to_extract().closes().releases().loads();
+    let tale = loaded.signs_off().destroys().finishes().laboratory_says();
+    let without = tale.clone().recipient_says(None);
+    let [sentence] = <[String; 1]>::try_from(missing(&without)).unwrap();
+    assert!(sentence.contains("the statement of Élise Noël (device "), "{sentence}");
+    assert!(sentence.ends_with("that nothing opens any more; it was made without a probe"), "{sentence}");
+    assert!(tells(&without, "No probe was made before: that nothing opened any more is not shown."));
+    assert_eq!(missing(&tale.recipient_says(Some(ProbeResult::Failed))), [""; 0]);
+}
+
+#[test]
+fn a_recipient_that_could_not_probe_owes_none() {
+    let released = Tale::approved(Setting::default()).opens().begins_to_extract().closes().releases();
+    let mut begun = released.clone();
+    begun.begins(Who::Recipient, procedure::Step::Load);
+    let [tale, begun] =
+        [released, begun].map(|tale| tale.cancels().destroys().finishes().laboratory_says().recipient_says(None));
+    assert_eq!(missing(&tale), [""; 0]);
+    assert!(tells(&tale, "It never began to load, so that it owes no probe."));
+    let [sentence] = <[String; 1]>::try_from(missing(&begun)).unwrap();
+    assert!(sentence.ends_with("it was made without a probe"), "the control, which had both shares: {sentence}");
+}
+
+#[test]
+fn a_probe_of_keys_that_never_opened_anything_shows_nothing() {
+    let setting = Setting { opens_nothing: true, ..Setting::default() };
+    let tale = Tale::whole(setting);
+    let [sentence] = <[String; 1]>::try_from(missing(&tale)).unwrap();
+    assert!(
+        sentence.ends_with("its keys opened no parcel before either, so that its probe shows nothing"),
+        "{sentence}"
+    );
+    assert!(tells(&tale, "with both shares, before destruction, NO parcel opened on this device."));
+}
+
+#[test]
+fn a_load_that_outlived_its_rounds_deadline_is_signed_off_and_certified() {
+    let mut tale = Tale::approved(Setting::default()).opens().begins_to_extract().closes().releases().loads();
+    tale.pass_minutes(49 * 60);
+    tale.records(Proof::Deadline(Act::Overdue { consignment: Some(ROUND) }));
+    let tale = tale.destroys().recipient_says(Some(ProbeResult::Failed)).laboratory_says().signs_off().finishes();
+    assert_eq!(missing(&tale), [""; 0]);
+    assert!(tells(&tale, "it went to destruction. What was loaded and reconciled before stands."));
+    let certificate = certificate(&tale);
+    assert_eq!(certificate.consignments.first().unwrap().ended, "a deadline passed");
+    assert!(matches!(certificate.trigger, evidence::Trigger::SignedOff { .. }));
+}
+
+/// Whether one statement of this story holds these words.
+fn tells(tale: &Tale, words: &str) -> bool {
+    let verdict = verify(&tale.pack(), &CAST.roots()).unwrap();
+    verdict.statements.iter().any(|statement| statement.text.contains(words))
 }
 
 #[test]

@@ -7,13 +7,13 @@ use journal::{Checkpoint, Tree, inclusion, leaf_hash};
 use lexicon::{ConsignmentId, Digest, MigrationId, ParcelId, Timestamp, canonical, hours_after};
 use people::{Envelope, PayloadType, Recipient, Roster};
 use procedure::{
-    Act, ActBody, Allowed, Clause, Clauses, Contract, Destroyed, Dpia, Entry, History, Instruction, InstructionEnding,
-    Kind, Ledger, Manifest, ManifestParcel, ManifestTable, Part, Party, Plan, PlanParty, ProbeResult, Proof,
-    Reconciliation, SeenCheckpoint, Side, Step, System, TableOutcome, Target, prepare, sign_fact,
+    Act, ActBody, Allowed, Clause, Clauses, Contract, Destroyed, Differing, Dpia, Entry, History, Instruction,
+    InstructionEnding, Kind, Ledger, Manifest, ManifestParcel, ManifestTable, Part, Party, Plan, PlanParty,
+    ProbeResult, Proof, Reconciliation, SeenCheckpoint, Side, Step, System, TableOutcome, Target, prepare, sign_fact,
 };
 use wire::{Leaf, People, Placed};
 
-use crate::cast::{CAST, ORIGIN, Who, start};
+use crate::cast::{CAST, Who, origin, start};
 
 pub(crate) const SCOPE: &[u8] = b"{\"tables\":[\"patient\",\"result\"]}";
 pub(crate) const REPORT: &[u8] = b"{\"patient\":491840}";
@@ -29,6 +29,10 @@ pub(crate) struct Setting {
     pub(crate) vendor_extracts: bool,
     pub(crate) not_forgotten: bool,
     pub(crate) unequal: bool,
+    /// The recipient's keys open no parcel.
+    pub(crate) opens_nothing: bool,
+    /// The vendor's engineer extracts and loads.
+    pub(crate) one_operator: bool,
 }
 
 #[derive(Clone)]
@@ -55,7 +59,7 @@ impl Tale {
         Self {
             setting,
             at: start(),
-            ledger: Ledger::new(ORIGIN, CAST.server.public(), MigrationId([7; 16])),
+            ledger: Ledger::new(origin(setting.demonstration), CAST.server.public(), MigrationId([7; 16])),
             placed: Vec::new(),
             leaves: Vec::new(),
             certificate: None,
@@ -71,7 +75,7 @@ impl Tale {
             SeenCheckpoint { size: u64::try_from(self.leaves.len()).unwrap(), root: Tree::of(&self.leaves).root() };
         let body = ActBody {
             purpose: ActBody::PURPOSE.to_owned(),
-            origin: ORIGIN.to_owned(),
+            origin: origin(self.setting.demonstration).to_owned(),
             migration: self.ledger.migration().id,
             last: self.ledger.last(),
             checkpoint: self.seen.take().unwrap_or(here),
@@ -104,7 +108,8 @@ impl Tale {
 
     pub(crate) fn pack(&self) -> Pack {
         let size = u64::try_from(self.leaves.len()).unwrap();
-        let checkpoint = Checkpoint { origin: ORIGIN.into(), size, root: Tree::of(&self.leaves).root() };
+        let checkpoint =
+            Checkpoint { origin: origin(self.setting.demonstration).into(), size, root: Tree::of(&self.leaves).root() };
         let proof = |placed: &Placed| inclusion(&self.leaves, placed.leaf, size).unwrap();
         let people =
             People { roots: CAST.roots(), certificates: CAST.certificates(), revocations: self.revocations.clone() };
@@ -122,14 +127,18 @@ impl Tale {
     }
 
     fn operator(&self) -> Who {
-        if self.setting.vendor_extracts { Who::Engineer } else { Who::Operator }
+        if self.setting.vendor_extracts || self.setting.one_operator { Who::Engineer } else { Who::Operator }
+    }
+
+    fn recipient(&self) -> Who {
+        if self.setting.one_operator { Who::Engineer } else { Who::Recipient }
     }
 
     /// Up to a plan that two persons approved.
     pub(crate) fn approved(setting: Setting) -> Self {
         let mut tale = Self::new(setting);
         tale.does(Who::Engineer, Act::Open { parties: parties() });
-        tale.does(Who::Engineer, Act::Propose { plan: Box::new(plan(tale.at)) });
+        tale.does(Who::Engineer, Act::Propose { plan: Box::new(plan(tale.at, setting.one_operator)) });
         let plan = tale.standing();
         tale.does(Who::Approver, Act::Approve { plan });
         tale.pass_minutes(24 * 60);
@@ -151,7 +160,7 @@ impl Tale {
         self
     }
 
-    fn begins(&mut self, who: Who, step: Step) {
+    pub(crate) fn begins(&mut self, who: Who, step: Step) {
         let attempt = self.ledger.migration().consignment(ROUND).unwrap().next_attempt();
         let lease = hours_after(self.at, 2);
         self.does(who, Act::Begin { consignment: ROUND, step, attempt, lease, key: opening_key() });
@@ -165,7 +174,7 @@ impl Tale {
     pub(crate) fn closes(mut self) -> Self {
         let manifest = manifest(!self.setting.not_forgotten);
         self.does(self.operator(), Act::Close { manifest: Box::new(manifest) });
-        self.does(Who::Recipient, Act::Offer { consignment: ROUND, key: opening_key() });
+        self.does(self.recipient(), Act::Offer { consignment: ROUND, key: opening_key() });
         self
     }
 
@@ -181,9 +190,9 @@ impl Tale {
     }
 
     pub(crate) fn loads(mut self) -> Self {
-        self.begins(Who::Recipient, Step::Load);
-        let outcome = Box::new(outcome(!self.setting.unequal));
-        self.does(Who::Recipient, Act::Done { consignment: ROUND, step: Step::Load, attempt: 2, outcome });
+        self.begins(self.recipient(), Step::Load);
+        let outcome = Box::new(outcome(!self.setting.unequal, !self.setting.opens_nothing));
+        self.does(self.recipient(), Act::Done { consignment: ROUND, step: Step::Load, attempt: 2, outcome });
         if self.setting.unequal {
             let report = self.ledger.migration().consignment(ROUND).unwrap().outcome.as_ref().unwrap().digest;
             let reason = "two results of 1997 had no date | *agreed* with the laboratory".to_owned();
@@ -232,7 +241,7 @@ impl Tale {
     }
 
     pub(crate) fn recipient_says(mut self, probe: Option<ProbeResult>) -> Self {
-        self.does(Who::Recipient, Act::PartDestroyed { consignment: ROUND, part: Part::Recipient, keys: 1, probe });
+        self.does(self.recipient(), Act::PartDestroyed { consignment: ROUND, part: Part::Recipient, keys: 1, probe });
         self
     }
 
@@ -304,7 +313,7 @@ fn instruction(deadline: Timestamp) -> Instruction {
     }
 }
 
-fn plan(at: Timestamp) -> Plan {
+fn plan(at: Timestamp, one_operator: bool) -> Plan {
     let device = |who| CAST.member(who).key.public();
     Plan {
         purpose: Plan::PURPOSE.to_owned(),
@@ -318,12 +327,12 @@ fn plan(at: Timestamp) -> Plan {
         source: System { identity: OLD.into(), schema: Digest::of(b"old schema"), live: false },
         targets: vec![Target { kinds: vec![Kind::Full], identity: NEW.into(), schema: Digest::of(b"new schema") }],
         extracting: vec![device(Who::Operator), device(Who::Engineer)],
-        loading: vec![device(Who::Recipient)],
+        loading: vec![device(if one_operator { Who::Engineer } else { Who::Recipient })],
         allowed: vec![Allowed { kind: Kind::Full, count_max: 2, hours_max: 72 }],
         deadline: hours_after(at, 30 * 24),
         extension_cap: hours_after(at, 40 * 24),
         key_ring: "local".into(),
-        one_operator_both_ends: false,
+        one_operator_both_ends: one_operator,
     }
 }
 
@@ -363,7 +372,7 @@ fn manifest(forgotten: bool) -> Manifest {
     }
 }
 
-fn outcome(equal: bool) -> Reconciliation {
+fn outcome(equal: bool, opened: bool) -> Reconciliation {
     let table = |name: &str, rows_target, equal: bool| TableOutcome {
         name: name.to_owned(),
         target: format!("import_{name}"),
@@ -371,7 +380,7 @@ fn outcome(equal: bool) -> Reconciliation {
         sealed: Digest::of(name.as_bytes()),
         fetched: Digest::of(name.as_bytes()),
         target_root: if equal { Digest::of(name.as_bytes()) } else { Digest::of(b"other") },
-        differing: (!equal).then_some(2),
+        differing: (!equal).then_some(Differing::AtLeast(2)),
     };
     Reconciliation {
         target: NEW.into(),
@@ -380,6 +389,6 @@ fn outcome(equal: bool) -> Reconciliation {
             table("patient", 491_840, true),
             table("result", if equal { 2_812_345 } else { 2_812_343 }, equal),
         ],
-        opened: true,
+        opened,
     }
 }

@@ -28,6 +28,27 @@ fn the_certificate_is_worded_as_people_have_read_it_before() {
 }
 
 #[test]
+fn who_held_both_ends_is_said_whatever_the_answer() {
+    let ends = |setting: Setting| {
+        let verdict = verify(&Tale::whole(setting).pack(), &CAST.roots()).unwrap();
+        let theirs = verdict.statements.into_iter().filter(|statement| statement.text.contains("held both ends"));
+        let [statement] = <[evidence::Statement; 1]>::try_from(theirs.collect::<Vec<_>>()).unwrap();
+        assert_eq!(statement.strength, Strength::Signed);
+        (statement.text, statement.who)
+    };
+    let (text, who) = ends(Setting { one_operator: true, ..Setting::default() });
+    assert!(text.ends_with(
+        "one operator held both ends: Ana de la Cruz extracted and loaded. The plan allows one operator at both ends."
+    ));
+    assert_eq!(who, "Ana de la Cruz (Vendor of Systems), fact 6; Ana de la Cruz (Vendor of Systems), fact 11");
+    let (text, _) = ends(Setting { vendor_extracts: true, ..Setting::default() });
+    assert!(text.contains("no one operator held both ends, but one organisation did: Ana de la Cruz extracted and"));
+    let (text, who) = ends(Setting::default());
+    assert!(text.contains("no one operator and no one organisation held both ends: Yann Kerbrat extracted and"));
+    assert_eq!(who, "Yann Kerbrat (Laboratoire du Port), fact 6; Élise Noël (Vendor of Systems), fact 11");
+}
+
+#[test]
 fn every_document_of_a_demonstration_says_so() {
     let mark = "DEMONSTRATION: made with synthetic records";
     let demonstration = told(Setting { demonstration: true, ..Setting::default() });
@@ -70,6 +91,7 @@ fn what_a_person_wrote_does_not_break_the_page() {
     let page = told.get("statements.md").unwrap();
     assert!(page.contains(r"'two results of 1997 had no date \| \*agreed\* with the laboratory'"));
     assert!(page.contains("of 2 tables in 'postgres://new:5432/lis' these differ: 'import_result' between fetching"));
+    assert!(page.contains("and the target (at least 2 rows)"));
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn hours_allowed(m: &Migration, plan: &Plan, kind: Kind, deadline: Timestamp, at
             "Amend the plan once no consignment lives.",
         ));
     };
-    let full = m.consignments.iter().any(|c| c.kind == Kind::Full && c.ending.is_none());
+    let full = m.standing().any(|c| c.kind == Kind::Full);
     hold(
         (kind == Kind::Delta) == full || kind == Kind::Rehearsal,
         233,
@@ -282,7 +282,8 @@ pub(super) fn accept_difference(
 
 pub(super) fn abandon(m: &Migration, by: &Actor, id: ConsignmentId, reason: &str) -> Check {
     let signer = person(by)?;
-    let consignment = living(m, id)?;
+    // Also a load whose keys its own deadline took: without this exit a target found wrong could only be cancelled.
+    let consignment = m.consignment(id).filter(|c| c.stands()).map_or_else(|| living(m, id), Ok)?;
     reasoned(reason)?;
     if consignment.operator == signer.person() { Ok(()) } else { controller(m, by).map(|_| ()) }
 }

@@ -25,9 +25,9 @@ pub(super) fn open(by: &Actor, parties: &[PlanParty]) -> Check {
 pub(super) fn propose(m: &Migration, by: &Actor, plan: &Plan, at: Timestamp) -> Check {
     has_role(person(by)?, &[Role::Engineer, Role::Operator, Role::Controller])?;
     hold(
-        m.consignments.iter().all(|consignment| consignment.stage == Round::Destroyed),
+        m.consignments.iter().all(|consignment| consignment.stage == Round::Destroyed && !consignment.stands()),
         217,
-        "a plan cannot be amended while a consignment lives",
+        "a plan cannot be amended while a consignment lives, or its load waits for the sign-off",
         "Finish or abandon the consignment; meanwhile extend, freeze or cancel are possible.",
     )?;
     let (serial, previous) =
@@ -102,10 +102,10 @@ pub(super) fn cancel(by: &Actor, reason: &str) -> Check {
 pub(super) fn sign_off(m: &Migration, by: &Actor, word: (&[Digest], &History), at: Timestamp) -> Check {
     let (reports, history) = word;
     controller(m, by)?;
-    let counted: Vec<_> = m.consignments.iter().filter(|c| c.kind != Kind::Rehearsal && c.ending.is_none()).collect();
-    let loaded = counted.iter().all(|c| c.stage == Round::Loaded && c.settled());
+    let counted: Vec<_> = m.standing().collect();
+    let unsettled = m.consignments.iter().any(|c| c.alive() && c.kind != Kind::Rehearsal && !c.stands());
     hold(
-        m.current().is_none() && loaded && counted.iter().any(|c| c.kind == Kind::Full),
+        m.current().is_none() && !unsettled && counted.iter().any(|c| c.kind == Kind::Full),
         227,
         "there is no full consignment loaded, or one is not reconciled",
         "Load and reconcile it, or accept its difference by name; then sign off.",

@@ -13,10 +13,12 @@ type Removal = (&'static str, fn(&mut Instruction));
 const NO_CLAUSE: Clause = Clause { place: String::new() };
 
 /// Each way to leave something out, with the article that asks for it.
-const REMOVALS: [Removal; 32] = [
+const REMOVALS: [Removal; 34] = [
     ("28(3)", |i| i.controller = Party::default()),
+    ("28(3)", |i| i.controller.name.clear()),
     ("28(3)", |i| i.controller.contact.clear()),
     ("28(3)", |i| i.processor = Party::default()),
+    ("28(3)", |i| i.processor.contact.clear()),
     ("28(3)", |i| "  ".clone_into(&mut i.processor.name)),
     ("28(3)", |i| i.purpose.clear()),
     ("28(3)", |i| i.nature.clear()),

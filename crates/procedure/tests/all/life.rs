@@ -94,6 +94,45 @@ fn a_consignments_own_deadline_names_who_opened_it() {
 }
 
 #[test]
+fn a_load_that_is_settled_outlives_its_rounds_own_deadline() {
+    let mut world = World::after(&HANDED_OVER);
+    world.does(&[BeginLoad, DoneUnequal, AcceptDifference]);
+    world.pass(21 * 60);
+    world.does(&[OverdueRound]);
+    world.clone().does(&[SignOff, Destroyed, Finish]);
+    world.does(&[Destroyed, LaboratoryPart, RecipientPart]);
+    assert_eq!((world.m().turn().who, world.m().turn().what), ("controller", "migration sign-off"));
+    // As while it lived: no second full one, no other plan, and a delta may follow.
+    assert_eq!(world.refuses(OpenFull).0, 233);
+    assert_eq!(world.refuses(Propose).0, 217);
+    world.clone().does(&[OpenDelta, BeginExtract, Close, Offer, Release, HandOver, BeginLoad, DoneEqual, SignOff]);
+    let mut late = world.clone();
+    late.pass(20 * 24 * 60);
+    assert_eq!(late.refuses(SignOff).0, 214, "the migration's own deadline stands over it");
+    let mut given_up = world.clone();
+    given_up.does(&[Abandon]);
+    assert_eq!(given_up.refuses(SignOff).0, 227);
+    assert_eq!(given_up.refuses(Abandon).0, 265);
+    given_up.does(&[OpenFull]);
+    world.does(&[SignOff, Finish]);
+    assert_eq!(world.m().sign_off.as_ref().unwrap().reports.len(), 1);
+}
+
+#[test]
+fn a_round_that_ran_out_before_it_was_settled_counts_for_nothing() {
+    let lives: [&[Verb]; 2] = [&[BeginLoad], &[BeginLoad, DoneUnequal]];
+    for life in lives {
+        let mut world = World::after(&HANDED_OVER);
+        world.does(life);
+        world.pass(21 * 60);
+        world.does(&[OverdueRound, Destroyed]);
+        assert_eq!(world.refuses(SignOff).0, 227);
+        assert_eq!(world.refuses(Abandon).0, 265);
+        world.does(&[OpenFull]);
+    }
+}
+
+#[test]
 fn whoever_has_the_turn_can_take_it() {
     let mut world = World::new();
     let mut seen = Vec::new();

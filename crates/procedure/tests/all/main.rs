@@ -5,6 +5,7 @@
 
 mod approvals;
 mod cast;
+mod conditions;
 mod invariants;
 mod items;
 mod life;

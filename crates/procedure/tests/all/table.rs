@@ -28,6 +28,7 @@ fn waited(start: &[Verb], hours: i64, further: &[Verb]) -> World {
 fn stages() -> Vec<(&'static str, World)> {
     let early = |count: usize| World::after(HANDED_OVER.get(..count).unwrap());
     let life = &HANDED_OVER[..];
+    let loaded = [life, &[BeginLoad, DoneEqual]].concat();
     let rehearsal = [OpenRehearsal, BeginExtract, Close, Offer, Release, HandOver, BeginLoad, DoneEqual];
     vec![
         ("nothing", early(0)),
@@ -53,6 +54,8 @@ fn stages() -> Vec<(&'static str, World)> {
         ("release stale", waited(life, 13, &[])),
         ("consignment due", waited(life, 21, &[])),
         ("consignment overdue", waited(life, 21, &[OverdueRound])),
+        ("loaded, then overdue", waited(&loaded, 21, &[OverdueRound])),
+        ("loaded, overdue, destroyed", waited(&loaded, 21, &[OverdueRound, Destroyed])),
         ("abandoned", walked(life, &[Abandon])),
         ("consignment destroyed", walked(life, &[Abandon, Destroyed])),
         ("due", waited(life, 21 * 24, &[])),

@@ -3,9 +3,9 @@
 use lexicon::{ConsignmentId, Digest, ParcelId, Timestamp, hours_after};
 use people::RootId;
 use procedure::{
-    Act, Allowed, Clause, Clauses, Consignment, ConsignmentStage, Contract, Destroyed, Dpia, History, Instruction,
-    InstructionEnding, Kind, Manifest, ManifestParcel, ManifestTable, Migration, Part, Party, Plan, PlanParty,
-    ProbeResult, Reconciliation, Side, Step, System, TableOutcome, Target,
+    Act, Allowed, Clause, Clauses, Consignment, ConsignmentStage, Contract, Destroyed, Differing, Dpia, History,
+    Instruction, InstructionEnding, Kind, Manifest, ManifestParcel, ManifestTable, Migration, Part, Party, Plan,
+    PlanParty, ProbeResult, Reconciliation, Side, Step, System, TableOutcome, Target,
 };
 
 use crate::cast::{CAST, Who};
@@ -208,7 +208,6 @@ pub(crate) fn fitting(world: &World, verb: Verb, back: usize) -> Act {
         (0, _) => focus(m),
         (back, _) => m.consignments.iter().rev().cycle().nth(back),
     };
-    let counted = m.consignments.iter().filter(|c| c.kind != Kind::Rehearsal && c.ending.is_none());
     match verb {
         Verb::Open => Act::Open { parties: parties() },
         Verb::Propose => Act::Propose { plan: Box::new(plan(world)) },
@@ -221,7 +220,7 @@ pub(crate) fn fitting(world: &World, verb: Verb, back: usize) -> Act {
         Verb::Thaw => Act::Thaw { reason: reason() },
         Verb::Cancel => Act::Cancel { reason: reason() },
         Verb::SignOff => Act::SignOff {
-            reports: counted.filter_map(|c| c.outcome.as_ref()).map(|outcome| outcome.digest).collect(),
+            reports: m.standing().filter_map(|c| c.outcome.as_ref()).map(|outcome| outcome.digest).collect(),
             history: History::Target,
         },
         Verb::OpenRehearsal => opening(world, Kind::Rehearsal),
@@ -389,7 +388,7 @@ pub(crate) fn outcome(round: Option<&Consignment>, equal: bool) -> Reconciliatio
             sealed: Digest::of(b"S"),
             fetched: Digest::of(b"S"),
             target_root: if equal { Digest::of(b"S") } else { Digest::of(b"T") },
-            differing: Some(u64::from(!equal)),
+            differing: Some(Differing::Exactly(u64::from(!equal))),
         }],
         opened: true,
     }

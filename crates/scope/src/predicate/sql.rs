@@ -121,7 +121,8 @@ impl Compiler<'_> {
             Dialect::Postgres if kind == Kind::Text => Ok(format!("{quoted}::text COLLATE \"C\"")),
             Dialect::Postgres => Ok(quoted),
             Dialect::MariaDb => Ok(match kind {
-                Kind::Text => format!("CAST(CONVERT({quoted} USING utf8mb4) AS BINARY)"),
+                // Not by CAST, which makes NULL of a text longer than the server's max_allowed_packet.
+                Kind::Text => format!("CONVERT(CONVERT({quoted} USING utf8mb4) USING binary)"),
                 Kind::Date | Kind::Timestamp | Kind::TimestampTz => format!(
                     "CASE WHEN YEAR({quoted}) > 0 AND \
                      MONTH({quoted}) > 0 AND DAYOFMONTH({quoted}) > 0 THEN {quoted} END"

@@ -1,5 +1,7 @@
 use super::batch;
-use crate::{Dialect, Inspector, Kind, Reference, Scope, SourceColumn, SourceTable, draft, grants, target_ddl};
+use crate::{
+    Account, Dialect, Inspector, Kind, Reference, Scope, SourceColumn, SourceTable, draft, grants, target_ddl,
+};
 
 fn column(name: &str, declared: &str, kind: Option<Kind>) -> SourceColumn {
     SourceColumn { name: name.to_owned(), declared: declared.to_owned(), kind, nullable: true }
@@ -43,7 +45,7 @@ impl SourceColumn {
 
 #[test]
 fn a_draft_takes_nothing_and_no_plan_may_name_it() {
-    let draft = draft(&tables(), "lazaret_reader").unwrap();
+    let draft = draft(&tables(), Account::local("lazaret_reader")).unwrap();
     let scope = Scope::parse(&draft.scope_toml).unwrap();
     assert!(scope.tables().iter().all(|table| table.take.is_empty()));
     assert_eq!(scope.table("patient").unwrap().leave.len(), 5);
@@ -55,7 +57,7 @@ fn a_draft_takes_nothing_and_no_plan_may_name_it() {
 
 #[test]
 fn the_proposed_target_has_no_column_for_credentials_and_has_the_marker() {
-    let draft = draft(&tables(), "lazaret_reader").unwrap();
+    let draft = draft(&tables(), Account::local("lazaret_reader")).unwrap();
     for sql in draft.target_ddl.values() {
         assert!(sql.contains("lazaret_load") && sql.contains("comment_1"), "{sql}");
         assert!(!sql.contains("password"), "{sql}");
@@ -80,7 +82,7 @@ leave = ["portal_password"]
 "#,
     )
     .unwrap();
-    let sql = grants(&scope, Dialect::Postgres, "reader").unwrap();
+    let sql = grants(&scope, Dialect::Postgres, Account::local("reader")).unwrap();
     assert!(sql.contains("GRANT SELECT (\"created_at\", \"patient_id\") ON \"patient\" TO \"reader\";"), "{sql}");
     assert!(sql.contains("GRANT SELECT (\"id\", \"owner\") ON \"specimen\" TO \"reader\";"), "{sql}");
     assert!(!sql.contains("portal_password"));
@@ -104,4 +106,20 @@ fn what_a_column_s_name_hides_its_content_tells() {
     assert_eq!(findings.rows, 6);
     assert_eq!((x.nulls, x.nir_like, x.email_like, x.password_like, x.long_text), (1, 1, 1, 1, 1));
     assert_eq!((n.nulls, n.nir_like, n.email_like, n.password_like, n.long_text), (1, 1, 0, 0, 0));
+}
+
+#[test]
+fn an_account_may_come_from_another_host_that_cannot_be_read_as_sql() {
+    let scope = Scope::parse(&draft(&tables(), Account::local("r`eader")).unwrap().scope_toml).unwrap();
+    let at = |host: &str| grants(&scope, Dialect::MariaDb, Account { name: "r`eader", host });
+    for host in ["localhost", "10.0.0.%", "192.168.1.0/255.255.255.0", "fe80::1", "lab-7.example"] {
+        assert!(at(host).unwrap().contains(&format!("CREATE USER `r``eader`@'{host}' ACCOUNT LOCK;")), "{host}");
+    }
+    for host in ["", "a'b", "a\\", "a b", "a;", "a`b", "é", &"h".repeat(256)] {
+        assert_eq!(at(host).unwrap_err().code(), lexicon::Code(325), "{host}");
+        let draft = draft(&tables(), Account { name: "reader", host });
+        assert_eq!(draft.unwrap_err().code(), lexicon::Code(325), "{host}");
+    }
+    let postgres = grants(&scope, Dialect::Postgres, Account { name: "reader", host: "10.0.0.%" }).unwrap();
+    assert!(!postgres.contains("10.0.0"), "{postgres}");
 }
