@@ -13,15 +13,37 @@ use office::{Office, ParcelAddress};
 use people::{Signer, request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use crate::{Door, openapi};
 
 /// 256 KiB: a certificate or a revocation, many times over.
 const SMALL_BODY_BYTES_MAX: usize = 256 * 1024;
 
+/// The office, with as many seats as there may be requests in it at a time: each takes a thread that may wait.
+#[derive(Clone)]
+pub(crate) struct Counter {
+    pub(crate) office: Arc<Office>,
+    pub(crate) seats: Arc<Semaphore>,
+}
+
+impl Counter {
+    /// Does something in the office, off the threads that accept and read.
+    async fn serve<T: Send + 'static>(&self, verb: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        let seat = Arc::clone(&self.seats).acquire_owned().await;
+        // The seat is left when the verb has ended, also if nobody waits for its answer any more.
+        office::aside(async move {
+            let done = verb.await;
+            drop(seat);
+            done
+        })
+        .await
+    }
+}
+
 /// One request at one door.
-pub(crate) async fn enter(office: Arc<Office>, door: Door, request: Request) -> Response {
-    match answer(&office, door, request).await {
+pub(crate) async fn enter(counter: Counter, door: Door, request: Request) -> Response {
+    match answer(&counter, door, request).await {
         Ok(response) => response,
         Err(trouble) => {
             let status = status(&trouble);
@@ -31,7 +53,7 @@ pub(crate) async fn enter(office: Arc<Office>, door: Door, request: Request) -> 
     }
 }
 
-async fn answer(office: &Office, door: Door, request: Request) -> Result<Response> {
+async fn answer(counter: &Counter, door: Door, request: Request) -> Result<Response> {
     if door == Door::Health {
         return Ok(json(&BTreeMap::from([("answers", true)])));
     }
@@ -39,19 +61,28 @@ async fn answer(office: &Office, door: Door, request: Request) -> Result<Respons
         return Ok(json(&openapi()));
     }
     let (mut call, body) = Call::knock(request).await?;
+    let office = Arc::clone(&counter.office);
     if door == Door::Present {
         // The key to verify with is in the body; it is small.
         call.take_in(body, door).await?;
         let presented: wire::PresentCertificate = call.parsed()?;
-        office.present(&call.signed(), &call.headers, &presented.certificate).await?;
+        let verb = async move { office.present(&call.signed(), &call.headers, &presented.certificate).await };
+        counter.serve(verb).await?;
         return Ok(done());
     }
     // Who asks is known before a byte of the body is read: strangers cannot fill this machine's memory.
-    let signer = office.identify(&call.signed(), &call.headers).await?;
+    let known = async move {
+        let signer = office.identify(&call.signed(), &call.headers).await?;
+        Ok((office, call, signer))
+    };
+    let (office, mut call, signer) = counter.serve(known).await?;
     call.take_in(body, door).await?;
-    let response = serve(office, door, &call, &signer).await?;
-    tracing::info!(door = ?door, person = %signer.person(), "Request served.");
-    Ok(response)
+    let verb = async move {
+        let response = serve(&office, door, &call, &signer).await?;
+        tracing::info!(door = ?door, person = %signer.person(), "Request served.");
+        Ok(response)
+    };
+    counter.serve(verb).await
 }
 
 async fn serve(office: &Office, door: Door, call: &Call, signer: &Signer) -> Result<Response> {
@@ -65,6 +96,10 @@ async fn serve(office: &Office, door: Door, call: &Call, signer: &Signer) -> Res
         Door::Migrations => Ok(json(&office.migrations(signer).await)),
         Door::Submit => Ok(json(&office.submit(signer, call.migration()?, call.parsed()?).await?)),
         Door::Facts => Ok(json(&office.facts(signer, call.migration()?, call.facts_query()?).await?)),
+        Door::ShowFact => {
+            office.show_fact(signer, call.migration()?, &call.parsed()?).await?;
+            Ok(done())
+        }
         Door::Document => Ok(raw(office.document(signer, call.migration()?, call.parameter("digest")?).await?.into())),
         Door::Evidence => Ok(raw(office.evidence(signer, call.migration()?).await?.into())),
         Door::ListParcels => {

@@ -18,8 +18,11 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::routing::{MethodFilter, on};
 use lexicon::{Code, Fault, Result, Retry};
 use office::Office;
+use tokio::sync::Semaphore;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
+
+use crate::enter::Counter;
 
 pub use openapi::openapi;
 pub use table::{DOORS, Door, Line, Lock};
@@ -28,14 +31,18 @@ pub use tls::{Identity, make_identity};
 /// 64 MiB over a line of 64 KiB a second are 1,024 s: a parcel over a slow line, with some time to answer.
 const REQUEST_SECONDS_MAX: u64 = 1_200;
 
+/// A request in the office holds one of tokio's 512 threads that may wait; the shelf and the ring need some too, so that
+/// whoever holds the office's lock goes on. Others wait for a seat without a thread.
+const SEATS: usize = 64;
+
 /// The router, made from the table.
 pub fn router(office: &Arc<Office>) -> Router {
     let mut router = Router::new();
+    let counter = Counter { office: Arc::clone(office), seats: Arc::new(Semaphore::new(SEATS)) };
     for line in DOORS {
         let filter = MethodFilter::try_from(line.method()).unwrap_or(MethodFilter::GET);
-        let office = Arc::clone(office);
-        let door = line.door;
-        router = router.route(line.path, on(filter, move |request| enter::enter(office, door, request)));
+        let (counter, door) = (counter.clone(), line.door);
+        router = router.route(line.path, on(filter, move |request| enter::enter(counter, door, request)));
     }
     let header = |name: &'static str, value: &'static str| {
         SetResponseHeaderLayer::overriding(HeaderName::from_static(name), HeaderValue::from_static(value))

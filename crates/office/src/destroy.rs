@@ -17,8 +17,9 @@ impl Office {
     /// A fault when something could not be destroyed; it is tried again at the next call.
     pub async fn sweep(&self) -> Result<()> {
         let mut state = self.state.lock().await;
-        // A revocation that cannot be spread holds up no deadline; its trouble is told at the end.
-        let mut first = self.spread_revocations(&mut state);
+        // What cannot be taken up or spread holds up no deadline; its trouble is told at the end.
+        let mut first = self.take_up_admissions(&mut state);
+        first = first.and(self.spread_revocations(&mut state));
         let ids: Vec<MigrationId> = state.ledgers.keys().copied().collect();
         for id in ids {
             let swept = self.sweep_one(&mut state, id).await;
@@ -28,6 +29,9 @@ impl Office {
     }
 
     async fn sweep_one(&self, state: &mut State, id: MigrationId) -> Result<()> {
+        if state.damaged.contains(&id) {
+            return self.destroy_damaged(state, id).await;
+        }
         for act in self.overdue(state, id) {
             self.record(state, id, Proof::Deadline(act), &[])?;
         }

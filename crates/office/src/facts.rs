@@ -12,12 +12,12 @@ impl Office {
     /// others looks like one that does not exist yet: it has no facts.
     ///
     /// Whoever knows more facts or leaves than there are is answered with what there is: from the signed checkpoint they
-    /// see that this server was put back.
+    /// see that this server was put back, and prove it with [`Self::show_fact`].
     ///
     /// # Errors
     /// A fault when the rows cannot be read.
     pub async fn facts(&self, signer: &Signer, migration: MigrationId, query: FactsQuery) -> Result<Facts> {
-        let mut state = self.state.lock().await;
+        let state = self.state.lock().await;
         let is_theirs = state.party_ledger(migration, signer).is_ok();
         let all = if is_theirs { self.registry.facts(migration, 1)? } else { Vec::new() };
         let last = all.last().map(|placed| placed.leaf);
@@ -25,7 +25,7 @@ impl Office {
         let entries = all.into_iter().skip(before).collect();
         let leaves = self.registry.leaf_hashes()?;
         let (checkpoint, size) = self.checkpoint()?;
-        let facts = Facts {
+        Ok(Facts {
             entries,
             checkpoint,
             consistency: if (1..=size).contains(&query.size) {
@@ -35,11 +35,7 @@ impl Office {
             },
             inclusion: last.map_or(Ok(Vec::new()), |leaf| inclusion(&leaves, leaf, size))?,
             last,
-        };
-        if is_theirs {
-            self.notice_behind(&mut state, migration, query.from)?;
-        }
-        Ok(facts)
+        })
     }
 
     /// The signed note over the tree as it is now, and its size.

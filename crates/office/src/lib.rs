@@ -4,25 +4,32 @@
 //! Every change is a leaf of the journal first. The office can refuse, delay and destroy; it has nothing that opens a
 //! parcel: the room that knows how is not among its dependencies.
 
+mod admit;
 mod destroy;
+mod destroy_damaged;
 mod evidence_pack;
 mod facts;
+mod open;
 mod parcels;
 mod people_desk;
+mod show_fact;
 mod submit;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::sync::Arc;
 
 use lexicon::{
-    Alarm, Clock, Code, ConsignmentId, Digest, Entropy, MigrationId, Refusal, Result, Timestamp, Trouble, digest_of,
+    Alarm, Clock, Code, ConsignmentId, Digest, Entropy, Fault, MigrationId, Refusal, Result, Retry, Timestamp,
 };
 use people::{Roster, Signer, SigningKey};
 use procedure::{Ledger, Migration};
-use registry::Registry;
+use registry::{Mark, Marking, Registry};
 use tokio::sync::{Mutex, MutexGuard};
-use vault::{KeyRing, KeyState, Shelf};
+use vault::{KeyRing, Receipt, Shelf};
 
+pub use admit::admission;
+pub use submit::strongroom_share;
 pub use vault::ParcelAddress;
 use wire::{Leaf, ServerCard};
 
@@ -42,6 +49,8 @@ pub struct Furniture {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// How many days ahead a deadline may lie, at most [`lexicon::limits::DEADLINE_DAYS_MAX`].
+    pub deadline_days_max: i64,
 }
 
 /// The open office. One act at a time: the order of facts is the order of this lock.
@@ -53,10 +62,12 @@ pub struct Office {
     card: ServerCard,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    deadline_days_max: i64,
     state: Mutex<State>,
 }
 
 /// What follows from the rows, kept in memory.
+#[derive(Default)]
 struct State {
     roster: Roster,
     ledgers: BTreeMap<MigrationId, Ledger>,
@@ -66,56 +77,23 @@ struct State {
     left: BTreeSet<ConsignmentId>,
     /// Migrations whose agents know facts that this server does not: it was restored, and may only destroy them.
     behind: BTreeSet<MigrationId>,
+    /// Migrations whose facts are not whole: none is added to them, and their deadlines hold all the same.
+    damaged: BTreeSet<MigrationId>,
+    /// Consignments of those with which this process is done.
+    settled: BTreeSet<ConsignmentId>,
+}
+
+/// Does what waits for rows, key ring and disk on a thread that may wait, so that those that accept and read go on.
+///
+/// # Errors
+/// Those of `verb`; a fault when it broke off.
+pub async fn aside<T: Send + 'static>(verb: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let here = tokio::runtime::Handle::current();
+    let done = tokio::task::spawn_blocking(move || here.block_on(verb)).await;
+    done.unwrap_or_else(|_| Err(Fault::new(Code(807), Retry::Later, "what the server was doing broke off").into()))
 }
 
 impl Office {
-    /// Opens the office: replays every migration from its facts and compares what follows with the rows.
-    ///
-    /// # Errors
-    /// A fault when the registry cannot be read. A mismatch is no error: the office opens, serves evidence only, and
-    /// [`Self::alarm`] says why.
-    pub fn open(furniture: Furniture) -> Result<Self> {
-        let Furniture { registry, ring, shelf, key, card, clock, entropy } = furniture;
-        let mut roster = Roster::default();
-        registry.roots()?.into_iter().for_each(|root| roster.trust(root));
-        for envelope in registry.certificates()? {
-            roster.admit(&envelope)?;
-        }
-        for envelope in registry.revocations()? {
-            roster.revoke(&envelope)?;
-        }
-        let mut state =
-            State { roster, ledgers: BTreeMap::new(), alarm: None, behind: BTreeSet::new(), left: BTreeSet::new() };
-        match registry.compare() {
-            Err(Trouble::Alarm(alarm)) => state.alarm = Some(alarm),
-            compared => compared?,
-        }
-        for row in registry.migrations()? {
-            let mut ledger = Ledger::new(&card.origin, key.public(), row.id);
-            for placed in registry.facts(row.id, 1)? {
-                if let Err(trouble) = ledger.admit(&placed.entry, &state.roster, None) {
-                    state.alarm = Some(Alarm::new(
-                        Code(801),
-                        format!("the facts of migration {} do not replay: {trouble}", row.id),
-                    ));
-                    break;
-                }
-            }
-            let same = ledger.migration().facts == row.facts && digest_of(ledger.migration())? == row.state;
-            if !same && state.alarm.is_none() {
-                let text = format!("the row of migration {} is not what its facts give", row.id);
-                state.alarm = Some(Alarm::new(Code(802), text));
-            }
-            if is_behind(ledger.migration(), ring.as_ref()) {
-                tracing::error!(migration = %row.id, "Its rows are older than the key ring: it may only be destroyed.");
-                state.behind.insert(row.id);
-            }
-            state.ledgers.insert(row.id, ledger);
-        }
-        let office = Self { registry, ring, shelf, key, card, clock, entropy, state: Mutex::new(state) };
-        Ok(office)
-    }
-
     /// How this server is known.
     pub fn card(&self) -> &ServerCard {
         &self.card
@@ -172,6 +150,19 @@ impl Office {
         self.registry.record(&leaf, &registry::Recording::Note)?;
         Ok(())
     }
+
+    /// As [`Self::note`] for what must be known after a restart, and where a journal that takes nothing is no obstacle.
+    fn mark(&self, text: String, marking: &Marking<'_>) -> Result<Receipt> {
+        tracing::error!("{text}.");
+        let leaf = Leaf::Note { nonce: self.nonce()?, at: self.clock.now(), text };
+        self.registry.mark(&leaf, marking)
+    }
+
+    /// Marks a migration.
+    fn mark_migration(&self, migration: MigrationId, mark: Mark, text: String) -> Result<()> {
+        self.mark(text, &Marking { mark, subject: &migration.to_string(), forget: None })?;
+        Ok(())
+    }
 }
 
 impl State {
@@ -179,20 +170,22 @@ impl State {
         self.alarm.clone().map_or(Ok(()), |alarm| Err(alarm.into()))
     }
 
+    /// Whether anything but destruction may happen in a migration.
+    fn changeable(&self, migration: MigrationId) -> Result<()> {
+        self.writable()?;
+        if self.behind.contains(&migration) {
+            let text =
+                format!("this server was put back behind its agents for migration {migration}; it may only destroy it");
+            return Err(Alarm::new(Code(813), text).into());
+        }
+        Ok(())
+    }
+
     /// The ledger of a migration that this signer's organisation is a party to. To others it does not exist.
     fn party_ledger(&self, migration: MigrationId, signer: &Signer) -> Result<&Ledger> {
         let ledger = self.ledgers.get(&migration).filter(|ledger| ledger.migration().side(&signer.root()).is_some());
         ledger.ok_or_else(|| unknown_migration().into())
     }
-}
-
-/// Whether a round lives by its facts and its key was destroyed: then the facts are a copy from before.
-fn is_behind(migration: &Migration, ring: &dyn KeyRing) -> bool {
-    let mut living = migration.consignments.iter().filter(|consignment| consignment.alive());
-    living.any(|consignment| match ring.attest(consignment.id) {
-        Ok(KeyState::Destroying | KeyState::Destroyed { .. }) | Err(Trouble::Alarm(_)) => true,
-        Ok(KeyState::Absent | KeyState::Alive) | Err(_) => false,
-    })
 }
 
 fn unknown_migration() -> Refusal {

@@ -27,9 +27,9 @@ impl Office {
         }
         {
             let state = self.state.lock().await;
-            state.writable()?;
-            let consignment =
-                known(state.party_ledger(migration, signer)?.migration().consignment(address.consignment))?;
+            let ledger = state.party_ledger(migration, signer)?;
+            state.changeable(migration)?;
+            let consignment = known(ledger.migration().consignment(address.consignment))?;
             let leased = consignment.last_attempt().is_some_and(|attempt| {
                 attempt.running
                     && attempt.step == Step::Extract
@@ -85,8 +85,9 @@ impl Office {
 
     async fn may_read(&self, signer: &Signer, migration: MigrationId, id: ConsignmentId) -> Result<()> {
         let state = self.state.lock().await;
-        state.writable()?;
-        let consignment = known(state.party_ledger(migration, signer)?.migration().consignment(id))?;
+        let ledger = state.party_ledger(migration, signer)?;
+        state.changeable(migration)?;
+        let consignment = known(ledger.migration().consignment(id))?;
         let device = signer.device();
         let extracts = consignment.device == device && consignment.stage == ConsignmentStage::Open;
         let loads = consignment.released.as_ref().is_some_and(|released| {

@@ -1,9 +1,9 @@
-//! Organisations are admitted on the server's machine; devices present certificates; roots take them back.
+//! Devices present certificates; roots take them back.
 
 use std::collections::BTreeSet;
 
 use lexicon::{Alarm, Code, MigrationId, Result};
-use people::{Certificate, Envelope, PayloadType, Root, RootId, Signer, request};
+use people::{Certificate, Envelope, PayloadType, RootId, Signer, request};
 use procedure::Proof;
 use registry::Recording;
 use wire::{Leaf, MigrationLine, People};
@@ -11,20 +11,6 @@ use wire::{Leaf, MigrationLine, People};
 use crate::{Office, State, stage_name};
 
 impl Office {
-    /// Admits an organisation. Called on the server's own machine only; no door leads here.
-    ///
-    /// # Errors
-    /// A fault when it cannot be recorded.
-    pub async fn admit_root(&self, root: &Root) -> Result<()> {
-        let mut state = self.state.lock().await;
-        if state.roster.root(&root.id()).is_none() {
-            let leaf = Leaf::Root { nonce: self.nonce()?, root: root.clone() };
-            self.registry.record(&leaf, &Recording::Root(root))?;
-            state.roster.trust(root.clone());
-        }
-        Ok(())
-    }
-
     /// A device presents its certificate; the request is signed with the certified key itself.
     ///
     /// # Errors
@@ -39,6 +25,7 @@ impl Office {
         let now = self.clock.now();
         let mut state = self.state.lock().await;
         state.writable()?;
+        self.look_for(&mut state, envelope.keyid()?)?;
         let mut roster = state.roster.clone();
         let digest = roster.admit(envelope)?;
         let (_, claim) = request::verify(request, headers, &self.card.origin, &roster, now)?;
@@ -85,9 +72,10 @@ impl Office {
             let concerned: Vec<MigrationId> = state
                 .ledgers
                 .iter()
-                .filter(|(_, ledger)| {
+                .filter(|(id, ledger)| {
+                    let only_ends = state.damaged.contains(id) || state.behind.contains(id);
                     let is_new = ledger.recorded().iter().all(|recorded| recorded.fact.digest != digest);
-                    is_new && ledger.migration().side(&revocation.root).is_some()
+                    is_new && !only_ends && ledger.migration().side(&revocation.root).is_some()
                 })
                 .map(|(id, _)| *id)
                 .collect();

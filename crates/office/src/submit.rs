@@ -2,20 +2,15 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lexicon::{Alarm, Code, ConsignmentId, Digest, MigrationId, Refusal, Result, canonical};
+use lexicon::{Alarm, Code, ConsignmentId, Digest, MigrationId, Refusal, Result, Timestamp, canonical, hours_after};
 use people::{Recipient, Signer, seal_to};
 use procedure::{Act, ActBody, Decided, Entry, Ledger, Proof, prepare, sign_fact};
-use registry::{Fresh, Recording};
+use registry::{Fresh, NewShare, Recording, Registry};
+use vault::KeyRing;
 use wire::{Leaf, Placed, SubmitAct, Submitted};
 use zeroize::Zeroizing;
 
 use crate::{Held, Office, State, stage_name, unknown_migration};
-
-/// What a new consignment brings: the wrapped share for the registry and the commitment for the fact.
-struct NewShare {
-    consignment: ConsignmentId,
-    wrapped: Vec<u8>,
-}
 
 impl Office {
     /// Takes an act from a party.
@@ -36,7 +31,7 @@ impl Office {
         if envelope.keyid()? != signer.certificate() {
             return Err(Alarm::new(Code(812), "an act was sent by another device than the one that signed it").into());
         }
-        self.check_party(&mut state, signer, migration, &body)?;
+        self.check_party(&state, signer, migration, &body)?;
         let documents = checked_documents(&body.body, submitted.documents)?;
         let key =
             if let Act::Begin { consignment, key, .. } = &body.body { Some((*consignment, key.clone())) } else { None };
@@ -51,28 +46,41 @@ impl Office {
         Ok(Submitted { entry: placed, share })
     }
 
-    fn check_party(&self, state: &mut State, signer: &Signer, migration: MigrationId, body: &ActBody) -> Result<()> {
+    fn check_party(&self, state: &State, signer: &Signer, migration: MigrationId, body: &ActBody) -> Result<()> {
         if matches!(body.body, Act::Open { .. }) && !state.ledgers.contains_key(&migration) {
             return Ok(());
         }
-        state.party_ledger(migration, signer)?;
-        if self.notice_behind(state, migration, body.last.number)? {
-            return Err(Alarm::new(
-                Code(813),
-                format!("this server was put back behind its agents for migration {migration}; it may only destroy it"),
+        let facts = state.party_ledger(migration, signer)?.migration().facts;
+        state.changeable(migration)?;
+        if body.last.number > facts {
+            return Err(Refusal::new(
+                Code(816),
+                format!("this act was signed over fact {}, and this server has {facts}", body.last.number),
+                "Show the server that fact: `lazaret next` does so by itself. A server that was put back then says so to everybody.",
             )
             .into());
         }
+        self.check_deadline(body)?;
         Ok(())
     }
 
-    /// Whether an agent ever knew more facts of a migration than there are: then this server was put back.
-    pub(crate) fn notice_behind(&self, state: &mut State, migration: MigrationId, known: u64) -> Result<bool> {
-        let facts = state.ledgers.get(&migration).map_or(0, |ledger| ledger.migration().facts);
-        if known > facts && state.behind.insert(migration) {
-            self.note(format!("migration {migration}: an agent knows fact {known}, this server only {facts}"))?;
+    /// What this server's settings allow, whatever the procedure does.
+    fn check_deadline(&self, body: &ActBody) -> Result<(), Refusal> {
+        let deadline = if let Act::Propose { plan } = &body.body {
+            plan.deadline
+        } else if let Act::Extend { until, .. } = &body.body {
+            *until
+        } else {
+            return Ok(());
+        };
+        // From the signer's own time, where that is ahead: how far it may be is the procedure's to say.
+        let latest = hours_after(self.clock.now().max(body.at), self.deadline_days_max.saturating_mul(24));
+        if deadline <= latest {
+            return Ok(());
         }
-        Ok(state.behind.contains(&migration))
+        let days = self.deadline_days_max;
+        let what = format!("this server takes no deadline that is more than {days} days ahead");
+        Err(Refusal::new(Code(818), what, "Name an earlier one, or ask the server's operator for `deadline_days_max`."))
     }
 
     fn record_signed(
@@ -101,17 +109,22 @@ impl Office {
         proof: Proof,
         documents: &[(Digest, Vec<u8>)],
     ) -> Result<Placed> {
+        if state.damaged.contains(&migration) {
+            // What is missing may be known to agents: another fact of that number would be a second history.
+            return Err(
+                Alarm::new(Code(801), format!("migration {migration} takes no fact: its facts are damaged")).into()
+            );
+        }
         let new = Ledger::new(&self.card.origin, self.key.public(), migration);
         let ledger = state.ledgers.get(&migration).unwrap_or(&new);
         let at = self.clock.now().max(ledger.migration().last_at);
-        let share =
-            opened_consignment(&proof)?.map(|consignment| Ok::<_, lexicon::Trouble>((consignment, self.draw_share()?)));
-        let share = share.transpose()?;
-        let commitment = share.as_ref().map(|(_, share)| Digest::of(share.as_ref()));
+        let opened = opened_consignment(&proof)?;
+        let share = opened.map(|_| self.draw_share()).transpose()?;
+        let commitment = share.as_ref().map(|share| Digest::of(share.as_ref()));
         let decided = ledger.decided(&proof, &state.roster, at, commitment)?;
-        let new_share = match &share {
-            Some((consignment, share)) => Some(self.wrap(migration, *consignment, share)?),
-            None => None,
+        let wrapped = match (opened, &share) {
+            (Some((consignment, _)), Some(share)) => self.wrap(migration, consignment, share)?,
+            _ => Vec::new(),
         };
         let (entry, placed_leaf) = self.signed(ledger, proof, &decided)?;
         let Leaf::Fact { nonce, .. } = &placed_leaf else { return Err(unknown_migration().into()) };
@@ -122,7 +135,7 @@ impl Office {
             stage: stage_name(&decided.next),
             state: Digest::of(&canonical(&decided.next)?),
             fresh: Fresh {
-                share: new_share.as_ref().map(|share| (share.consignment, share.wrapped.as_slice())),
+                share: opened.map(|(consignment, deadline)| NewShare { consignment, wrapped: &wrapped, deadline }),
                 documents: documents.iter().map(|(digest, body)| (*digest, body.as_slice())).collect(),
                 forget: forgotten(&decided),
             },
@@ -144,24 +157,38 @@ impl Office {
         Ok(Zeroizing::new(self.entropy.bytes()?))
     }
 
-    fn wrap(&self, migration: MigrationId, consignment: ConsignmentId, share: &[u8; 32]) -> Result<NewShare> {
+    fn wrap(&self, migration: MigrationId, consignment: ConsignmentId, share: &[u8; 32]) -> Result<Vec<u8>> {
         self.ring.create(consignment)?;
-        let wrapped = self.ring.encrypt(consignment, &bound(migration, consignment), share)?;
-        Ok(NewShare { consignment, wrapped })
+        self.ring.encrypt(consignment, &bound(migration, consignment), share)
     }
 
     /// The strongroom share, sealed to a key whose private half is in an agent's memory only. Never stored.
     fn sealed_share(&self, migration: MigrationId, consignment: ConsignmentId, key: &Recipient) -> Result<Vec<u8>> {
-        let wrapped = self.registry.wrapped_share(consignment)?.ok_or_else(|| {
+        let share = strongroom_share(&self.registry, self.ring.as_ref(), migration, consignment)?.ok_or_else(|| {
             Refusal::new(
                 Code(814),
                 "the strongroom holds no share of this consignment",
                 "It is destroyed, or was never opened.",
             )
         })?;
-        let share = self.ring.decrypt(consignment, &bound(migration, consignment), &wrapped)?;
         seal_to(std::slice::from_ref(key), &share)
     }
+}
+
+/// The strongroom share of a consignment, as rows and key ring give it together; neither does alone. None when the rows
+/// hold none, or no longer. Public for whoever asks what copies of a server's folders are good for.
+///
+/// # Errors
+/// A refusal when the ring has no living key for it; an alarm when the rows hold something else than that key wrapped;
+/// a fault of either place.
+pub fn strongroom_share(
+    registry: &Registry,
+    ring: &dyn KeyRing,
+    migration: MigrationId,
+    consignment: ConsignmentId,
+) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    let Some(wrapped) = registry.wrapped_share(consignment)? else { return Ok(None) };
+    ring.decrypt(consignment, &bound(migration, consignment), &wrapped).map(Some)
 }
 
 /// What a wrapped share is bound to.
@@ -169,13 +196,17 @@ pub(crate) fn bound(migration: MigrationId, consignment: ConsignmentId) -> Vec<u
     format!("lazaret/1/strongroom|{migration}|{consignment}").into_bytes()
 }
 
-/// The consignment that a proof opens, not yet verified.
-fn opened_consignment(proof: &Proof) -> Result<Option<ConsignmentId>> {
+/// The consignment that a proof opens and its deadline, not yet verified.
+fn opened_consignment(proof: &Proof) -> Result<Option<(ConsignmentId, Timestamp)>> {
     let Proof::Signed(envelope) = proof else { return Ok(None) };
     let body: Option<ActBody> = serde_json::from_slice(&envelope.bytes()?).ok();
-    Ok(body.and_then(
-        |body| if let Act::OpenConsignment { consignment, .. } = body.body { Some(consignment) } else { None },
-    ))
+    Ok(body.and_then(|body| {
+        if let Act::OpenConsignment { consignment, deadline, .. } = body.body {
+            Some((consignment, deadline))
+        } else {
+            None
+        }
+    }))
 }
 
 fn forgotten(decided: &Decided) -> Option<(ConsignmentId, Option<Digest>)> {

@@ -1,64 +1,87 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lexicon::{Alarm, Code, Digest, Result, canonical};
+use lexicon::{Alarm, Code, Digest, MigrationId, Result, canonical};
+use procedure::{Entry, FactBody};
 use rusqlite::Connection;
 use serde::Serialize;
 use wire::Leaf;
 
 use crate::{Registry, broken};
 
-/// By table, the digest of what stands in each row, in the order in which the rows came.
-type Rows = BTreeMap<&'static str, Vec<Digest>>;
+/// Which rows: a table's name, and for facts their migration's too.
+type Place = (&'static str, String);
 
-/// The tables whose rows the journal made, each row as one text.
+/// By place, the digest of what stands in each row, in the order in which the rows came.
+type Rows = BTreeMap<Place, Vec<Digest>>;
+
+/// The tables whose rows the journal made: to what a row belongs, and the row as one text.
 const TABLES: [(&str, &str); 4] = [
-    ("fact", "SELECT leaf || ' ' || nonce || ' ' || entry FROM fact ORDER BY leaf"),
-    ("root", "SELECT body FROM root ORDER BY rowid"),
-    ("certificate", "SELECT body FROM certificate ORDER BY rowid"),
-    ("revocation", "SELECT body FROM revocation ORDER BY rowid"),
+    ("fact", "SELECT migration, leaf || ' ' || nonce || ' ' || entry FROM fact ORDER BY leaf"),
+    ("root", "SELECT '', body FROM root ORDER BY rowid"),
+    ("certificate", "SELECT '', body FROM certificate ORDER BY rowid"),
+    ("revocation", "SELECT '', body FROM revocation ORDER BY rowid"),
 ];
+
+/// Where rows and leaves do not say the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Differences {
+    /// Nowhere.
+    None,
+    /// In these tables, with the migrations whose facts are among them.
+    Some(Alarm, BTreeSet<MigrationId>),
+    /// The leaves themselves cannot be read, so that it may be anywhere.
+    Anywhere(Alarm),
+}
 
 impl Registry {
     /// Whether facts, roots, certificates and revocations are those that the journal's leaves made, no more and no
-    /// fewer and in their order, and every migration that has facts has its row. What the rows say is not looked at. Cost: reads every
-    /// leaf.
+    /// fewer and in their order. What the rows say is not looked at. Cost: reads every leaf.
     ///
     /// # Errors
-    /// An alarm that names the first table that differs; a fault when SQLite fails.
-    pub fn compare(&self) -> Result<()> {
+    /// A fault when SQLite fails.
+    pub fn compare(&self) -> Result<Differences> {
         let inner = self.lock()?;
-        let (made, found) = (made(&inner.connection)?, found(&inner.connection)?);
-        if let Some((table, _)) = TABLES.iter().find(|(table, _)| made.get(table) != found.get(table)) {
-            let text = format!("the rows of table {table} are not those that the journal's leaves made");
-            return Err(Alarm::new(Code(757), text).into());
-        }
-        let rowless = "SELECT count(*) FROM fact WHERE migration NOT IN (SELECT id FROM migration)";
-        let rowless: i64 = inner.connection.query_row(rowless, [], |row| row.get(0)).map_err(broken)?;
-        if rowless > 0 {
-            return Err(Alarm::new(Code(757), "a migration has facts and no row").into());
-        }
-        Ok(())
+        let made = match made(&inner.connection)? {
+            Ok(made) => made,
+            Err(alarm) => return Ok(Differences::Anywhere(alarm)),
+        };
+        let found = found(&inner.connection)?;
+        let places: BTreeSet<&Place> = made.keys().chain(found.keys()).collect();
+        let differing: Vec<&Place> = places.into_iter().filter(|place| made.get(*place) != found.get(*place)).collect();
+        let Some((table, _)) = differing.first() else { return Ok(Differences::None) };
+        let text = format!("the rows of table {table} are not those that the journal's leaves made");
+        let migrations = differing.iter().filter_map(|(_, migration)| migration.parse().ok()).collect();
+        Ok(Differences::Some(Alarm::new(Code(757), text), migrations))
     }
 }
 
-fn made(connection: &Connection) -> Result<Rows> {
-    let mut rows: Rows = TABLES.iter().map(|(table, _)| (*table, Vec::new())).collect();
+fn made(connection: &Connection) -> Result<Result<Rows, Alarm>> {
+    let mut rows = Rows::new();
     let mut statement = connection.prepare("SELECT number, body FROM leaf ORDER BY number").map_err(broken)?;
     let mut leaves = statement.query([]).map_err(broken)?;
     while let Some(row) = leaves.next().map_err(broken)? {
         let (number, body): (i64, Vec<u8>) = (row.get(0).map_err(broken)?, row.get(1).map_err(broken)?);
-        let leaf: Leaf = serde_json::from_slice(&body)
-            .map_err(|_| Alarm::new(Code(757), format!("leaf {number} of the journal is none that a server writes")))?;
-        let (table, row) = match &leaf {
-            Leaf::Fact { nonce, entry } => ("fact", text(&format!("{number} {nonce} "), entry)?),
-            Leaf::Root { root, .. } => ("root", text("", root)?),
-            Leaf::Certificate { certificate, .. } => ("certificate", text("", certificate)?),
-            Leaf::Revocation { revocation, .. } => ("revocation", text("", revocation)?),
+        let Ok(leaf) = serde_json::from_slice::<Leaf>(&body) else {
+            let text = format!("leaf {number} of the journal is none that a server writes");
+            return Ok(Err(Alarm::new(Code(757), text)));
+        };
+        let whole = String::new();
+        let (place, row) = match &leaf {
+            Leaf::Fact { nonce, entry } => (("fact", migration(entry)), text(&format!("{number} {nonce} "), entry)?),
+            Leaf::Root { root, .. } => (("root", whole), text("", root)?),
+            Leaf::Certificate { certificate, .. } => (("certificate", whole), text("", certificate)?),
+            Leaf::Revocation { revocation, .. } => (("revocation", whole), text("", revocation)?),
             Leaf::Note { .. } => continue,
         };
-        rows.entry(table).or_default().push(row);
+        rows.entry(place).or_default().push(row);
     }
-    Ok(rows)
+    Ok(Ok(rows))
+}
+
+/// Of which migration a fact says that it is; of none when it says nothing.
+fn migration(entry: &Entry) -> String {
+    let body = entry.fact.bytes().ok().and_then(|bytes| serde_json::from_slice::<FactBody>(&bytes).ok());
+    body.map_or_else(String::new, |body| body.migration.to_string())
 }
 
 fn text<T: Serialize>(before: &str, value: &T) -> Result<Digest> {
@@ -69,9 +92,11 @@ fn found(connection: &Connection) -> Result<Rows> {
     let mut rows = Rows::new();
     for (table, query) in TABLES {
         let mut statement = connection.prepare(query).map_err(broken)?;
-        let texts = statement.query_map([], |row| row.get::<_, String>(0)).map_err(broken)?;
-        let digests = texts.map(|text| Ok(Digest::of(text.map_err(broken)?.as_bytes())));
-        rows.insert(table, digests.collect::<Result<_>>()?);
+        let texts = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).map_err(broken)?;
+        for text in texts {
+            let (whose, text): (String, String) = text.map_err(broken)?;
+            rows.entry((table, whose)).or_default().push(Digest::of(text.as_bytes()));
+        }
     }
     Ok(rows)
 }

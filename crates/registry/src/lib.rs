@@ -1,58 +1,63 @@
 //! What the server knows, as rows of one SQLite file. Rows only: nothing is decided here.
 //!
 //! Everything that becomes part of the journal goes through [`Registry::record`]: leaf, tree head, fact and projection
-//! are one transaction. Its [`Receipt`] is what an irreversible call elsewhere asks for.
+//! are one transaction. Its [`Receipt`](journal::Receipt) is what an irreversible call elsewhere asks for.
 
+mod admissions;
 mod compare;
+mod marks;
 mod parcels;
 mod record;
 mod rows;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
 use journal::Tree;
-use lexicon::{Code, Fault, Result, Retry};
+use lexicon::{Alarm, Code, Fault, Result, Retry};
 use rusqlite::Connection;
 
-pub use record::{Fresh, Recording};
-pub use rows::{FactRow, MigrationRow};
+pub use compare::Differences;
+pub use marks::{Mark, Marked, Marking};
+pub use record::{Fresh, NewShare, Recording};
+pub use rows::{FactRow, MigrationRow, People};
+
+/// What makes a registry, one step a version.
+const SCHEMA: [&str; 2] = [include_str!("schema/0001_first.sql"), include_str!("schema/0002_marks.sql")];
 
 /// The open file, one writer.
 pub struct Registry {
     inner: Mutex<Inner>,
+    /// Beside the file: what it could not take.
+    notes: PathBuf,
+    damage: Option<Alarm>,
 }
 
 struct Inner {
     connection: Connection,
+    /// Over the leaves as they are.
     tree: Tree,
 }
 
 impl Registry {
-    /// Opens the file, makes its tables when it is new, and compares the tree of its leaves with the stored head.
+    /// Opens the file, makes its tables when it is new, and compares the tree of its leaves with the stored head. When
+    /// they do not agree the registry opens all the same, for what must go on: [`Self::damage`] says why it takes no leaf.
     ///
     /// # Errors
-    /// A fault when the file cannot be opened; an alarm when leaves and head do not agree. Cost: reads every leaf's hash.
+    /// A fault when the file cannot be opened. Cost: reads every leaf.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::over(Connection::open(path).map_err(broken)?)
+        let connection = connect(path)?;
+        let (tree, damage) = record::tree(&connection)?;
+        Ok(Self { inner: Mutex::new(Inner { connection, tree }), notes: path.with_extension("notes"), damage })
     }
 
-    fn over(connection: Connection) -> Result<Self> {
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; \
-                 PRAGMA busy_timeout = 5000;",
-            )
-            .map_err(broken)?;
-        let made: bool = connection
-            .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'head')", [], |row| row.get(0))
-            .map_err(broken)?;
-        if !made {
-            let schema = include_str!("schema/0001_first.sql");
-            connection.execute_batch(&format!("BEGIN IMMEDIATE; {schema} COMMIT;")).map_err(broken)?;
-        }
-        let tree = record::tree(&connection)?;
-        Ok(Self { inner: Mutex::new(Inner { connection, tree }) })
+    /// Why the journal takes no leaf, if so.
+    pub fn damage(&self) -> Option<&Alarm> {
+        self.damage.as_ref()
+    }
+
+    fn sound(&self) -> Result<()> {
+        self.damage.clone().map_or(Ok(()), |alarm| Err(alarm.into()))
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Inner>> {
@@ -60,6 +65,25 @@ impl Registry {
             .lock()
             .map_err(|_| Fault::new(Code(751), Retry::Never, "the registry was left in the middle of a write").into())
     }
+}
+
+/// An open file with all its tables.
+fn connect(path: &Path) -> Result<Connection> {
+    let connection = Connection::open(path).map_err(broken)?;
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; \
+             PRAGMA busy_timeout = 5000;",
+        )
+        .map_err(broken)?;
+    let first = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'head')";
+    let first: u16 = connection.query_row(first, [], |row| row.get(0)).map_err(broken)?;
+    let version: u16 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(broken)?;
+    for (step, schema) in (1_u16..).zip(SCHEMA).skip(usize::from(version.max(first))) {
+        let batch = format!("BEGIN IMMEDIATE; {schema} PRAGMA user_version = {step}; COMMIT;");
+        connection.execute_batch(&batch).map_err(broken)?;
+    }
+    Ok(connection)
 }
 
 /// The environment failed under the registry. SQLite's own message names no values of ours, but it is left out anyway.

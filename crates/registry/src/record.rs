@@ -1,11 +1,11 @@
 use journal::{Receipt, Tree, leaf_hash};
-use lexicon::{Alarm, Code, ConsignmentId, Digest, MigrationId, Refusal, Result, canonical};
+use lexicon::{Alarm, Code, ConsignmentId, Digest, MigrationId, Refusal, Result, Timestamp, canonical};
 use people::{Certificate, Envelope, Root};
 use procedure::Entry;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use wire::Leaf;
 
-use crate::{Registry, broken};
+use crate::{Marking, Registry, broken, marks};
 
 /// What a leaf brings with it, in the same transaction.
 pub enum Recording<'a> {
@@ -32,25 +32,39 @@ pub enum Recording<'a> {
     Revocation(Digest, &'a Envelope),
     /// Something of the server's own.
     Note,
+    /// Something of the server's own that it must know after a restart.
+    Mark(&'a Marking<'a>),
 }
 
 /// What a fact makes beside itself.
 #[derive(Default)]
 pub struct Fresh<'a> {
     /// The wrapped strongroom share of a new consignment.
-    pub share: Option<(ConsignmentId, &'a [u8])>,
+    pub share: Option<NewShare<'a>>,
     /// Documents that the act names.
     pub documents: Vec<(Digest, &'a [u8])>,
     /// A consignment whose rows are to be forgotten, with the document that holds its sealed laboratory share.
     pub forget: Option<(ConsignmentId, Option<Digest>)>,
 }
 
+/// The share of a new consignment.
+pub struct NewShare<'a> {
+    /// Whose.
+    pub consignment: ConsignmentId,
+    /// As its ring key wrapped it.
+    pub wrapped: &'a [u8],
+    /// When the consignment is destroyed, whoever does nothing.
+    pub deadline: Timestamp,
+}
+
 impl Registry {
     /// Appends one leaf and everything that comes with it: all of it or nothing.
     ///
     /// # Errors
-    /// A fault when SQLite fails; a refusal when the key of a certificate is another person's.
+    /// A fault when SQLite fails; a refusal when the key of a certificate is another person's; an alarm when the journal
+    /// is damaged.
     pub fn record(&self, leaf: &Leaf, recording: &Recording<'_>) -> Result<Receipt> {
+        self.sound()?;
         let body = canonical(leaf)?;
         let mut inner = self.lock()?;
         let mut tree = inner.tree.clone();
@@ -78,8 +92,9 @@ impl Registry {
     /// The receipt of a leaf that is stored.
     ///
     /// # Errors
-    /// An alarm when there is no such leaf.
+    /// An alarm when there is no such leaf, or the journal is damaged.
     pub fn receipt(&self, leaf: u64) -> Result<Receipt> {
+        self.sound()?;
         let inner = self.lock()?;
         if leaf >= inner.tree.size() {
             return Err(Alarm::new(Code(756), format!("leaf {leaf} is not in the journal")).into());
@@ -112,9 +127,9 @@ fn rows(transaction: &Transaction<'_>, leaf: i64, body: &Leaf, recording: &Recor
         }
         Recording::Root(root) => {
             let body = String::from_utf8_lossy(&canonical(*root)?).into_owned();
-            transaction
-                .execute("INSERT INTO root VALUES (?1, ?2)", params![root.id().to_string(), body])
-                .map_err(broken)?;
+            let id = root.id().to_string();
+            transaction.execute("INSERT INTO root VALUES (?1, ?2)", params![id, body]).map_err(broken)?;
+            transaction.execute("DELETE FROM admission WHERE root = ?1", [id]).map_err(broken)?;
             Ok(())
         }
         Recording::Certificate(digest, certificate, envelope) => person(transaction, *digest, certificate, envelope),
@@ -126,13 +141,17 @@ fn rows(transaction: &Transaction<'_>, leaf: i64, body: &Leaf, recording: &Recor
             Ok(())
         }
         Recording::Note => Ok(()),
+        Recording::Mark(marking) => marks::set(transaction, body, marking, Some(leaf)),
     }
 }
 
 fn with(transaction: &Transaction<'_>, migration: &str, fresh: &Fresh<'_>) -> Result<()> {
-    if let Some((consignment, wrapped)) = fresh.share {
+    if let Some(NewShare { consignment, wrapped, deadline }) = &fresh.share {
         transaction
-            .execute("INSERT INTO strongroom VALUES (?1, ?2, ?3)", params![consignment.to_string(), migration, wrapped])
+            .execute(
+                "INSERT INTO strongroom VALUES (?1, ?2, ?3, ?4)",
+                params![consignment.to_string(), migration, wrapped, deadline.to_string()],
+            )
             .map_err(broken)?;
     }
     for (digest, body) in &fresh.documents {
@@ -141,7 +160,6 @@ fn with(transaction: &Transaction<'_>, migration: &str, fresh: &Fresh<'_>) -> Re
             .map_err(broken)?;
     }
     if let Some((consignment, share)) = fresh.forget {
-        let id = consignment.to_string();
         if let Some(share) = share {
             transaction
                 .execute(
@@ -150,9 +168,16 @@ fn with(transaction: &Transaction<'_>, migration: &str, fresh: &Fresh<'_>) -> Re
                 )
                 .map_err(broken)?;
         }
-        transaction.execute("DELETE FROM strongroom WHERE consignment = ?1", params![id]).map_err(broken)?;
-        transaction.execute("DELETE FROM parcel WHERE consignment = ?1", params![id]).map_err(broken)?;
+        forget(transaction, consignment)?;
     }
+    Ok(())
+}
+
+/// The rows of a destroyed consignment.
+pub(crate) fn forget(connection: &Connection, consignment: ConsignmentId) -> Result<()> {
+    let id = consignment.to_string();
+    connection.execute("DELETE FROM strongroom WHERE consignment = ?1", [&id]).map_err(broken)?;
+    connection.execute("DELETE FROM parcel WHERE consignment = ?1", [&id]).map_err(broken)?;
     Ok(())
 }
 
@@ -177,10 +202,11 @@ fn person(transaction: &Transaction<'_>, digest: Digest, certificate: &Certifica
     }
 }
 
-/// The tree over the stored leaves, which must agree with the stored head and with the leaves' own bytes.
-pub(crate) fn tree(connection: &rusqlite::Connection) -> Result<Tree> {
-    let wrong = |what: String| Alarm::new(Code(753), format!("the journal in the registry is damaged: {what}"));
+/// The tree over the stored leaves as they are, and what is wrong with them when they do not agree with the stored head
+/// and with their own bytes.
+pub(crate) fn tree(connection: &Connection) -> Result<(Tree, Option<Alarm>)> {
     let mut tree = Tree::new();
+    let mut wrong = None;
     let mut statement = connection.prepare("SELECT number, hash, body FROM leaf ORDER BY number").map_err(broken)?;
     let mut leaves = statement.query([]).map_err(broken)?;
     while let Some(row) = leaves.next().map_err(broken)? {
@@ -189,30 +215,37 @@ pub(crate) fn tree(connection: &rusqlite::Connection) -> Result<Tree> {
         let found = leaf_hash(&body);
         let expected = i64::try_from(tree.size()).unwrap_or(i64::MAX);
         if number != expected || hash != found.to_string() {
-            return Err(wrong(format!("leaf {expected} is changed, missing or out of order")).into());
+            wrong = wrong.or_else(|| Some(format!("leaf {expected} is changed, missing or out of order")));
         }
         tree.append(found);
     }
+    let wrong = wrong.map_or_else(|| other_head(connection, &tree), |wrong| Ok(Some(wrong)))?;
+    let alarm = wrong.map(|what| Alarm::new(Code(753), format!("the journal in the registry is damaged: {what}")));
+    Ok((tree, alarm))
+}
+
+/// In what the stored head is not that of the tree.
+fn other_head(connection: &Connection, tree: &Tree) -> Result<Option<String>> {
     let head: Option<(i64, String)> = connection
         .query_row("SELECT size, root FROM head", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
         .map_err(broken)?;
     let size = i64::try_from(tree.size()).unwrap_or(i64::MAX);
-    match head {
-        Some((stored, root)) if stored == size && root == tree.root().to_string() => Ok(tree),
-        Some((stored, _)) if stored > size => Err(wrong(format!("leaf {size} is missing at its end")).into()),
-        Some((stored, _)) if stored < size => Err(wrong(format!("leaf {stored} stands after its end")).into()),
+    Ok(match head {
+        Some((stored, root)) if stored == size && root == tree.root().to_string() => None,
+        Some((stored, _)) if stored > size => Some(format!("leaf {size} is missing at its end")),
+        Some((stored, _)) if stored < size => Some(format!("leaf {stored} stands after its end")),
         _ => {
             let which = misplaced(connection)?
                 .map_or_else(String::new, |leaf| format!("; the first in a wrong place is leaf {leaf}"));
-            Err(wrong(format!("its leaves do not give its head{which}")).into())
+            Some(format!("its leaves do not give its head{which}"))
         }
-    }
+    })
 }
 
 /// The first leaf that is not the fact for which the rows name it: what tells leaves apart that were put in another
 /// order together with their hashes.
-fn misplaced(connection: &rusqlite::Connection) -> Result<Option<i64>> {
+fn misplaced(connection: &Connection) -> Result<Option<i64>> {
     let query = "SELECT fact.leaf, fact.nonce, fact.entry, leaf.body FROM fact JOIN leaf ON leaf.number = fact.leaf \
                  ORDER BY fact.leaf";
     let mut statement = connection.prepare(query).map_err(broken)?;

@@ -23,12 +23,27 @@ pub struct MigrationRow {
 /// A stored fact with its leaf.
 pub type FactRow = Placed;
 
+/// Everyone whose rows can still be read.
+pub struct People {
+    /// Admitted.
+    pub roots: Vec<Root>,
+    /// Presented, in the order in which they came.
+    pub certificates: Vec<Envelope>,
+    /// In the order in which they came.
+    pub revocations: Vec<Envelope>,
+}
+
+const ROOTS: &str = "SELECT body FROM root ORDER BY id";
+const CERTIFICATES: &str = "SELECT body FROM certificate ORDER BY rowid";
+const REVOCATIONS: &str = "SELECT body FROM revocation ORDER BY rowid";
+
 impl Registry {
     /// The tree over all leaves.
     ///
     /// # Errors
-    /// A fault when the registry is lost.
+    /// A fault when the registry is lost; an alarm when leaves and head do not agree.
     pub fn tree(&self) -> Result<Tree> {
+        self.sound()?;
         Ok(self.lock()?.tree.clone())
     }
 
@@ -58,7 +73,7 @@ impl Registry {
     /// # Errors
     /// A fault when SQLite fails; an alarm when a row does not parse.
     pub fn roots(&self) -> Result<Vec<Root>> {
-        self.parsed("SELECT body FROM root ORDER BY id")
+        self.parsed(ROOTS)
     }
 
     /// Presented certificates, in the order in which they came.
@@ -66,7 +81,7 @@ impl Registry {
     /// # Errors
     /// As [`Self::roots`].
     pub fn certificates(&self) -> Result<Vec<Envelope>> {
-        self.parsed("SELECT body FROM certificate ORDER BY rowid")
+        self.parsed(CERTIFICATES)
     }
 
     /// Revocations, in the order in which they came.
@@ -74,7 +89,20 @@ impl Registry {
     /// # Errors
     /// As [`Self::roots`].
     pub fn revocations(&self) -> Result<Vec<Envelope>> {
-        self.parsed("SELECT body FROM revocation ORDER BY rowid")
+        self.parsed(REVOCATIONS)
+    }
+
+    /// Roots, certificates and revocations, without those whose rows do not say what was written there: that they are
+    /// missing is for [`Self::compare`] to say.
+    ///
+    /// # Errors
+    /// A fault when SQLite fails.
+    pub fn readable_people(&self) -> Result<People> {
+        Ok(People {
+            roots: self.readable(ROOTS)?,
+            certificates: self.readable(CERTIFICATES)?,
+            revocations: self.readable(REVOCATIONS)?,
+        })
     }
 
     /// All projections.
@@ -98,11 +126,47 @@ impl Registry {
         .collect()
     }
 
+    /// Every migration that any row names.
+    ///
+    /// # Errors
+    /// A fault when SQLite fails.
+    pub fn migration_ids(&self) -> Result<Vec<MigrationId>> {
+        let ids = self.column(
+            "SELECT id FROM migration UNION SELECT migration FROM fact UNION SELECT migration FROM strongroom",
+        )?;
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+    }
+
+    /// Whether the projection of a migration says this many facts and this state.
+    ///
+    /// # Errors
+    /// A fault when SQLite fails.
+    pub fn projects(&self, migration: MigrationId, facts: u64, state: Digest) -> Result<bool> {
+        let facts = i64::try_from(facts).unwrap_or(i64::MAX);
+        let query = "SELECT EXISTS (SELECT 1 FROM migration WHERE id = ?1 AND facts = ?2 AND state = ?3)";
+        self.lock()?
+            .connection
+            .query_row(query, params![migration.to_string(), facts, state.to_string()], |row| row.get(0))
+            .map_err(broken)
+    }
+
     /// Facts of a migration from a number on.
     ///
     /// # Errors
     /// As [`Self::roots`].
     pub fn facts(&self, migration: MigrationId, from: u64) -> Result<Vec<FactRow>> {
+        self.fact_rows(migration, from)?.into_iter().collect()
+    }
+
+    /// Facts of a migration from the first on, up to the first whose row does not say what was written there.
+    ///
+    /// # Errors
+    /// A fault when SQLite fails.
+    pub fn readable_facts(&self, migration: MigrationId) -> Result<Vec<FactRow>> {
+        Ok(self.fact_rows(migration, 1)?.into_iter().map_while(Result::ok).collect())
+    }
+
+    fn fact_rows(&self, migration: MigrationId, from: u64) -> Result<Vec<Result<FactRow>>> {
         let inner = self.lock()?;
         let mut statement = inner
             .connection
@@ -114,11 +178,11 @@ impl Registry {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
             })
             .map_err(broken)?;
-        rows.map(|row| {
-            let (leaf, nonce, entry) = row.map_err(broken)?;
+        let texts: Vec<(i64, String, String)> = rows.collect::<Result<_, _>>().map_err(broken)?;
+        let placed = |(leaf, nonce, entry): (i64, String, String)| {
             Ok(Placed { entry: parse(&entry)?, leaf: u64::try_from(leaf).unwrap_or(0), nonce: nonce.parse()? })
-        })
-        .collect()
+        };
+        Ok(texts.into_iter().map(placed).collect())
     }
 
     /// The wrapped strongroom share of a consignment.
@@ -193,6 +257,10 @@ impl Registry {
         let mut statement = inner.connection.prepare(query).map_err(broken)?;
         let rows = statement.query_map([], |row| row.get(0)).map_err(broken)?;
         rows.map(|row| row.map_err(broken)).collect()
+    }
+
+    fn readable<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>> {
+        Ok(self.column(query)?.iter().filter_map(|text| parse(text).ok()).collect())
     }
 
     fn parsed<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>> {

@@ -13,12 +13,26 @@ pub struct ServerCard {
     pub url: String,
     /// SHA-256 of its TLS certificate (DER).
     pub fingerprint: Digest,
-    /// The name of its journal.
+    /// The name of its journal: [`ServerCard::origin_of`].
     pub origin: String,
     /// The key that signs facts and checkpoints.
     pub key: PublicKey,
     /// Whether it was made for demonstrations: loopback and synthetic sources only, for ever.
     pub demonstration: bool,
+}
+
+impl ServerCard {
+    /// What the journal of a server of this name is called. It says whether the server was made for demonstrations, and
+    /// stands in every act, fact and checkpoint that is signed: who drops the mark from a card contradicts all of them.
+    pub fn origin_of(name: &str, demonstration: bool, key: &PublicKey) -> String {
+        let what = if demonstration { "demonstration" } else { "journal" };
+        format!("{name}/{what}/{}", key.digest().short())
+    }
+
+    /// Whether card and origin agree on what the server was made for.
+    pub fn mark_holds(&self) -> bool {
+        self.demonstration == (self.origin.split('/').nth(1) == Some("demonstration"))
+    }
 }
 
 /// A device's first words: its certificate.
@@ -185,7 +199,7 @@ pub mod path {
     pub const MIGRATIONS: &str = "/v1/migrations";
     /// Acts of a migration: submit.
     pub const ACTS: &str = "/v1/migrations/{migration}/acts";
-    /// Facts of a migration: read.
+    /// Facts of a migration: read, show one.
     pub const FACTS: &str = "/v1/migrations/{migration}/facts";
     /// A document that an act names by digest.
     pub const DOCUMENT: &str = "/v1/migrations/{migration}/documents/{digest}";

@@ -97,6 +97,14 @@ impl Client {
         self.request(keeper, Method::Get, &path::facts(migration), &query, Bytes::new()).await
     }
 
+    /// Shows the server a fact that it signed: when it does not have it any more, that proves that it was put back.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub async fn show_fact(&self, keeper: &dyn Keeper, migration: MigrationId, fact: &Envelope) -> Result<()> {
+        self.nothing(keeper, &path::facts(migration), canonical(fact)?).await
+    }
+
     /// Submits a signed act with the documents that it names, each given with its bytes in base64.
     ///
     /// # Errors

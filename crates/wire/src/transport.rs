@@ -11,17 +11,19 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, PeerIncompatible, SignatureScheme};
+use tokio::time::timeout;
 
 use crate::ServerCard;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long a small answer may take. The server commits an act within a second; the rest is the line.
-const SMALL: Duration = Duration::from_mins(1);
-/// How long a parcel may take: 64 MiB over a line of 64 KiB a second are 1,024 s.
-const LARGE: Duration = Duration::from_secs(1_024);
-/// What is more than this takes [`LARGE`].
-const SMALL_BYTES_MAX: usize = 1024 * 1024;
+/// How long a request and its answer may take: the 64 MiB of a parcel over a line of 64 KiB a second are 1,024 s.
+const WHOLE: Duration = Duration::from_secs(1_024);
+/// How long the server may be silent after a request that is sent at once. It commits an act within a second; deleting
+/// the 16,000 parcels of a terabyte takes minutes, and others wait for it.
+const SILENT: Duration = Duration::from_mins(5);
+/// 1 MiB: over the line of [`WHOLE`] it is sent in 16 s. A request of more has all of [`WHOLE`] for being sent.
+const SENT_AT_ONCE_BYTES_MAX: usize = 1024 * 1024;
 
 /// The verbs that the door knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +86,7 @@ pub trait Transport: Send + Sync {
 pub struct Https {
     url: String,
     client: reqwest::Client,
+    silent: Duration,
 }
 
 impl Https {
@@ -111,7 +114,7 @@ impl Https {
         let builder = if ["localhost", "127.0.0.1", "[::1]"].contains(&host) { builder.no_proxy() } else { builder };
         let client =
             builder.build().map_err(|_| Fault::new(Code(1203), Retry::Never, "the HTTPS client cannot be set up"))?;
-        Ok(Self { url, client })
+        Ok(Self { url, client, silent: SILENT })
     }
 
     async fn exchange(&self, outgoing: Outgoing) -> Result<Answer> {
@@ -122,12 +125,14 @@ impl Https {
             Method::Post => reqwest::Method::POST,
             Method::Put => reqwest::Method::PUT,
         };
-        let is_large = outgoing.body.len().max(outgoing.answer_bytes_max) > SMALL_BYTES_MAX;
-        let mut request = self.client.request(method, address).timeout(if is_large { LARGE } else { SMALL });
+        let at_once = outgoing.body.len() <= SENT_AT_ONCE_BYTES_MAX;
+        let mut request = self.client.request(method, address).timeout(WHOLE);
         for (name, value) in outgoing.headers {
             request = request.header(name, value);
         }
-        let mut response = request.body(outgoing.body).send().await.map_err(|error| self.lost(&error))?;
+        let sent = request.body(outgoing.body).send();
+        let answered = timeout(if at_once { self.silent } else { WHOLE }, sent).await;
+        let mut response = answered.map_err(|_| self.silent())?.map_err(|error| self.lost(&error))?;
         let status = response.status().as_u16();
         let mut body = BytesMut::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.lost(&error))? {
@@ -154,8 +159,14 @@ impl Https {
             )
             .into();
         }
-        let why = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
-        Fault::new(Code(1201), Retry::Later, format!("the server at {} {why}", self.url)).into()
+        if error.is_timeout() {
+            return self.silent();
+        }
+        Fault::new(Code(1201), Retry::Later, format!("the server at {} cannot be reached", self.url)).into()
+    }
+
+    fn silent(&self) -> Trouble {
+        Fault::new(Code(1201), Retry::Later, format!("the server at {} did not answer in time", self.url)).into()
     }
 }
 
@@ -291,10 +302,16 @@ mod tests {
             let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
             let mut head = [0; 4_096];
             let read = stream.read(&mut head).ok()?;
+            let request = String::from_utf8_lossy(&head[..read]).into_owned();
+            if answer == SILENCE {
+                // Until the other side goes; however it does is no trouble here.
+                drop(stream.read(&mut [0; 64]));
+                return Some(request);
+            }
             stream.write_all(answer.as_bytes()).ok()?;
             stream.conn.send_close_notify();
             stream.flush().ok()?;
-            Some(String::from_utf8_lossy(&head[..read]).into_owned())
+            Some(request)
         });
         let (origin, key) = ("lazaret.example/journal".to_owned(), PublicKey([0; 32]));
         Stand { card: ServerCard { url, fingerprint, origin, key, demonstration: true }, served }
@@ -302,6 +319,8 @@ mod tests {
 
     const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
     const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
+    /// Nothing, until the other side has gone.
+    const SILENCE: &str = "";
     const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 
     fn hello(answer_bytes_max: usize) -> Outgoing {
@@ -342,6 +361,20 @@ mod tests {
         let stand = stand(TLS13, OK);
         let trouble = Https::new(&stand.card).unwrap().carry(hello(4)).await.unwrap_err();
         assert_eq!(trouble.code(), Code(1204));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_not_waited_for_as_long_as_a_parcel_takes() {
+        let stand = stand(TLS13, SILENCE);
+        let https = Https { silent: Duration::from_millis(500), ..Https::new(&stand.card).unwrap() };
+        // As much as any answer may have: what is sent decides, not what could come.
+        let carried = timeout(Duration::from_secs(20), https.carry(hello(64 * 1024 * 1024))).await;
+        let trouble = carried.expect("it is waited for").unwrap_err();
+        drop(https);
+        assert!(trouble.to_string().contains("did not answer in time"), "{trouble}");
+        assert!(matches!(trouble, Trouble::Fault(fault) if fault.code == Code(1201)));
+        let heard = tokio::task::spawn_blocking(|| stand.served.join().unwrap()).await.unwrap().unwrap();
+        assert!(heard.starts_with("GET /health"), "it was not asked");
     }
 
     #[tokio::test]

@@ -1,0 +1,124 @@
+//! The end of what no fact can be added to any more: a deadline needs no whole ledger.
+//!
+//! Damaged facts still say a deadline as far as they replay, and the row of the wrapped share says one too: the earlier
+//! holds, and never later than the longest that this server allows, counted from the day on which the damage was seen.
+//! What is done is said in notes, in the journal or beside it: facts over a ledger that has a hole would be a second
+//! history.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lexicon::{Code, ConsignmentId, Digest, Fault, MigrationId, Result, Retry, Timestamp, hours_after};
+use procedure::{Act, ConsignmentStage, Ledger};
+use registry::{Mark, Marking};
+use vault::{KeyState, Receipt, ShelfErasure};
+
+use crate::{Office, State};
+
+impl Office {
+    /// Destroys the consignments of a damaged migration whose deadline has passed.
+    pub(crate) async fn destroy_damaged(&self, state: &mut State, id: MigrationId) -> Result<()> {
+        let last = state.ledgers.get(&id).map_or(Timestamp::MIN, |ledger| ledger.migration().last_at);
+        let now = self.clock.now().max(last);
+        // A mark that cannot be set holds up no deadline that is known; its trouble is told at the end.
+        let (seen, mut first) = match self.damage_seen(id, now) {
+            Ok(seen) => (seen, Ok(())),
+            Err(trouble) => (now, Err(trouble)),
+        };
+        let latest = hours_after(seen, self.deadline_days_max.saturating_mul(24));
+        for (consignment, deadline) in self.deadlines(state, id)? {
+            let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
+            if now >= deadline && !state.settled.contains(&consignment) {
+                let ended = self.destroy_without_fact(state, (id, consignment), deadline).await;
+                first = first.and(ended);
+            }
+        }
+        first
+    }
+
+    /// When the damage was seen first: now, if nobody wrote it down before.
+    fn damage_seen(&self, id: MigrationId, now: Timestamp) -> Result<Timestamp> {
+        if let Some(marked) = self.registry.marked(Mark::Damaged, &id.to_string())? {
+            return Ok(marked.at);
+        }
+        let days = self.deadline_days_max;
+        let text = format!(
+            "migration {id}: its facts are damaged; its consignments are destroyed at their deadlines, and at the latest in {days} days"
+        );
+        self.mark_migration(id, Mark::Damaged, text)?;
+        Ok(now)
+    }
+
+    /// Every consignment that anything tells of, with the earliest deadline that it is told to have.
+    fn deadlines(&self, state: &State, id: MigrationId) -> Result<BTreeMap<ConsignmentId, Option<Timestamp>>> {
+        let mut deadlines: BTreeMap<ConsignmentId, Option<Timestamp>> = BTreeMap::new();
+        let replayed = state.ledgers.get(&id).map(Ledger::migration);
+        for consignment in replayed.iter().flat_map(|migration| &migration.consignments) {
+            let whole = replayed.and_then(|migration| migration.deadline).map(|deadline| deadline.at);
+            let deadline = if consignment.ending.is_some() { Timestamp::MIN } else { consignment.deadline };
+            if consignment.stage != ConsignmentStage::Destroyed {
+                deadlines.insert(consignment.id, Some(whole.map_or(deadline, |whole| whole.min(deadline))));
+            }
+        }
+        for (consignment, deadline) in self.registry.strongroom(id)? {
+            let told = deadlines.entry(consignment).or_default();
+            *told = [*told, deadline].into_iter().flatten().min();
+        }
+        Ok(deadlines)
+    }
+
+    async fn destroy_without_fact(
+        &self,
+        state: &mut State,
+        (id, consignment): (MigrationId, ConsignmentId),
+        deadline: Timestamp,
+    ) -> Result<()> {
+        let subject = consignment.to_string();
+        let done = self.registry.marked(Mark::Destroyed, &subject)?.is_some();
+        if done || self.is_gone(consignment).await? {
+            state.settled.insert(consignment);
+            return Ok(());
+        }
+        let receipt = self.overdue_receipt(id, consignment, deadline)?;
+        let erasure = vault::erase(Arc::clone(&self.ring), self.shelf.as_ref(), consignment, &receipt).await?;
+        let ShelfErasure::Empty(erased) = erasure.shelf else {
+            let text = "parcels whose key is destroyed could not all be deleted yet";
+            return Err(Fault::new(Code(840), Retry::Later, text).into());
+        };
+        let text = format!(
+            "consignment {consignment} of migration {id}: destroyed without a fact, its ring key at {} ({}; epoch {}), then {} parcels of {} bytes",
+            erasure.ring.destroyed_at, erasure.ring.level, erasure.ring.epoch, erased.objects, erased.bytes
+        );
+        let kept = state.ledgers.get(&id).map(planned).unwrap_or_default();
+        let marking = Marking { mark: Mark::Destroyed, subject: &subject, forget: Some((id, consignment, &kept)) };
+        self.mark(text, &marking)?;
+        state.settled.insert(consignment);
+        Ok(())
+    }
+
+    /// The proof that it is recorded why the key is destroyed.
+    fn overdue_receipt(&self, id: MigrationId, consignment: ConsignmentId, deadline: Timestamp) -> Result<Receipt> {
+        let subject = consignment.to_string();
+        let leaf = self.registry.marked(Mark::Overdue, &subject)?.and_then(|marked| marked.leaf);
+        if let Some(Ok(receipt)) = leaf.map(|leaf| self.registry.receipt(leaf)) {
+            return Ok(receipt);
+        }
+        let text = format!("consignment {consignment} of migration {id}: its end of {deadline} has passed");
+        self.mark(text, &Marking { mark: Mark::Overdue, subject: &subject, forget: None })
+    }
+
+    /// Whether nothing of it is left: it was destroyed before its facts were damaged.
+    async fn is_gone(&self, consignment: ConsignmentId) -> Result<bool> {
+        let destroyed = matches!(self.ring.attest(consignment), Ok(KeyState::Destroyed { .. }));
+        let kept = self.registry.wrapped_share(consignment)?.is_some();
+        Ok(destroyed && !kept && self.shelf.list(consignment).await?.is_empty())
+    }
+}
+
+/// The documents that plans name: all others may be sealed shares.
+fn planned(ledger: &Ledger) -> Vec<Digest> {
+    let plans = ledger.recorded().iter().filter_map(|recorded| {
+        if let Act::Propose { plan } = &recorded.fact.act { Some([plan.scope, plan.report]) } else { None }
+    });
+    plans.flatten().collect()
+}
