@@ -5,14 +5,11 @@ use lexicon::{Alarm, Clock, Code, Digest, Entropy, MigrationId, Result, Timestam
 use people::{Certificate, Envelope, Revocation, Roster};
 use procedure::Ledger;
 use serde::Serialize;
-use wire::{Client, FactsQuery, Keeper, People, Transport};
+use wire::{Client, FactsQuery, Keeper, People, Placed, Transport};
 
 use crate::check::{Evidence, Known, check_revocations, count};
 use crate::home::Taken;
-use crate::{Home, Round};
-
-/// How far the clock goes on before the time is written down again: a disk write at every look would be noise.
-const RECORD_SECONDS: i64 = 1;
+use crate::{Home, Overdue, Round, destroy_overdue};
 
 /// One person's device at work with its server: follows migrations, acts in them, and believes nothing else.
 pub struct Desk {
@@ -23,7 +20,7 @@ pub struct Desk {
     entropy: Arc<dyn Entropy>,
     certificate: (Digest, Certificate, Envelope),
     latest: Mutex<Timestamp>,
-    returned: Vec<Round>,
+    overdue: Overdue,
 }
 
 /// What following a migration brought.
@@ -34,7 +31,8 @@ pub(crate) struct Standing {
 }
 
 impl Desk {
-    /// Opens the desk of an enrolled device; connects to nobody yet. Finishes destructions that were cut.
+    /// Opens the desk of an enrolled device; connects to nobody yet. Destroys what is due
+    /// ([`destroy_overdue`]) and finishes destructions that were cut.
     ///
     /// # Errors
     /// A refusal when the device is not enrolled, or the keeper's key is another device's.
@@ -65,14 +63,15 @@ impl Desk {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self> {
+        // Before anything that somebody could refuse: a deadline asks nobody.
+        let overdue = destroy_overdue(&home, clock.as_ref())?;
         let certificate = home.certificate()?;
         if certificate.0 != keeper.certificate() {
             let remedy = "End the `lazaret unlock` that holds it, then unlock this device.";
             return Err(lexicon::Refusal::new(Code(1230), "the unlocked key is another device's", remedy).into());
         }
         let latest = Mutex::new(home.time()?.unwrap_or(Timestamp::UNIX_EPOCH));
-        let returned = home.sweep()?;
-        Ok(Self { home, keeper, client, clock, entropy, certificate, latest, returned })
+        Ok(Self { home, keeper, client, clock, entropy, certificate, latest, overdue })
     }
 
     /// The device's folder.
@@ -100,10 +99,22 @@ impl Desk {
         &self.certificate.1
     }
 
-    /// Rounds whose keys were destroyed here and were found again when the desk was opened: a backup was restored, or a
-    /// copy put back. They are destroyed again; that they came back is an alarm that the caller raises.
+    /// What was destroyed by itself when the desk was opened.
+    pub fn overdue(&self) -> &Overdue {
+        &self.overdue
+    }
+
+    /// [`Overdue::returned`] of the opening.
     pub fn returned(&self) -> &[Round] {
-        &self.returned
+        &self.overdue.returned
+    }
+
+    /// Destroys what has become due since, as at the opening.
+    ///
+    /// # Errors
+    /// As [`destroy_overdue`].
+    pub fn destroy_overdue(&self) -> Result<Overdue> {
+        destroy_overdue(&self.home, self.clock.as_ref())
     }
 
     /// This device's time: the larger of its clock and the latest time that it ever recorded. Nobody else's time moves
@@ -113,11 +124,7 @@ impl Desk {
     /// Fault 1211 when it cannot be recorded; alarm 1212 when the record was changed.
     pub fn now(&self) -> Result<Timestamp> {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let recorded = self.home.time()?.unwrap_or(Timestamp::UNIX_EPOCH);
-        let now = self.clock.now().max(*latest).max(recorded);
-        if now.duration_since(recorded).as_secs() >= RECORD_SECONDS {
-            self.home.keep_time(now)?;
-        }
+        let now = self.home.now(self.clock.as_ref())?.max(*latest);
         *latest = now;
         Ok(now)
     }
@@ -141,9 +148,14 @@ impl Desk {
         let known = Known { card, migration, roster: &roster, now, facts: &facts, checkpoint: seen.as_ref() };
         let query = FactsQuery { from: known.from(), size: seen.as_ref().map_or(0, |seen| seen.size) };
         let served = self.client.facts(self.keeper(), migration, query).await?;
-        let followed = known.check(&served).map_err(|trouble| {
-            self.found_out(migration, trouble, &Evidence { kept: &facts, checkpoint: seen.as_ref(), said: &served })
-        })?;
+        let followed = match known.check(&served) {
+            Ok(followed) => followed,
+            Err(trouble) => {
+                self.show_last(migration, &trouble, &facts).await;
+                let evidence = Evidence { kept: &facts, checkpoint: seen.as_ref(), said: &served };
+                return Err(self.found_out(migration, trouble, &evidence));
+            }
+        };
         if followed.facts.len() > facts.len() {
             self.home.keep_facts(migration, &followed.facts)?;
         }
@@ -154,16 +166,22 @@ impl Desk {
         Ok(Standing { ledger: followed.ledger, roster, checkpoint: followed.checkpoint })
     }
 
+    /// Shows a server that was put back, or keeps two histories, the last fact that this device has of it: an honest one
+    /// then only destroys the migration, and says why to everybody.
+    async fn show_last(&self, migration: MigrationId, trouble: &Trouble, facts: &[Placed]) {
+        if let (Code(1220 | 1221), Some(last)) = (trouble.code(), facts.last()) {
+            // Whatever comes of it, the alarm is raised here.
+            drop(self.client.show_fact(self.keeper(), migration, &last.entry.fact).await);
+        }
+    }
+
     /// The migration as this device last verified it, without contact: enough to destroy at a deadline, never enough to
     /// open, release or begin.
     ///
     /// # Errors
     /// Alarm 1212 or 270 when the home is not what was kept there.
     pub fn kept(&self, migration: MigrationId) -> Result<Ledger> {
-        let (card, now) = (self.client.card(), self.now()?);
-        let (roster, _) = self.roster(self.home.people()?.iter())?;
-        let facts = self.home.facts(migration)?;
-        Known { card, migration, roster: &roster, now, facts: &facts, checkpoint: None }.replay(&facts)
+        self.home.replay(self.client.card(), migration, self.now()?)
     }
 
     /// A document that an act names by its digest, from the home or else from the server.
@@ -234,23 +252,8 @@ impl Desk {
         self.keeper.sign_statement(&value)
     }
 
-    /// The pinned roots with every certificate of theirs, and those certificates without repeats.
     fn roster<'a>(&self, people: impl Iterator<Item = &'a People>) -> Result<(Roster, Vec<Envelope>)> {
-        let mut roster = Roster::default();
-        for root in self.home.trusted()? {
-            roster.trust(root);
-        }
-        let mut admitted = Vec::new();
-        for envelope in people.flat_map(|people| &people.certificates).chain([&self.certificate.2]) {
-            match roster.admit(envelope) {
-                Ok(_) if admitted.contains(envelope) => {}
-                Ok(_) => admitted.push(envelope.clone()),
-                // Of a stranger, or against a rule: whatever it signs will not be believed.
-                Err(Trouble::Refusal(_)) => {}
-                Err(trouble) => return Err(trouble),
-            }
-        }
-        Ok((roster, admitted))
+        self.home.roster(people, &self.certificate.2)
     }
 
     /// Keeps the evidence when a server was found lying, and says where.

@@ -1,7 +1,7 @@
 //! Files that only their owner reads, written whole or not at all.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,11 +96,26 @@ pub(crate) fn erase(path: &Path) -> Result<bool> {
 
 /// Opens the file by which processes wait for each other, and waits.
 pub(crate) fn lock(path: &Path) -> Result<File> {
+    lockable(path).and_then(|file| file.lock().map(|()| file)).map_err(|error| failed("locked", path, &error))
+}
+
+/// As [`lock`], without waiting; none while another process or handle holds it. Makes its folder.
+pub(crate) fn try_lock(path: &Path) -> Result<Option<File>> {
+    make_folder(path.parent().unwrap_or(Path::new(".")))?;
+    let file = lockable(path).map_err(|error| failed("locked", path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(failed("locked", path, &error)),
+    }
+}
+
+fn lockable(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).and_then(|file| file.lock().map(|()| file)).map_err(|error| failed("locked", path, &error))
+    options.open(path)
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -2,14 +2,19 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use journal::Checkpoint;
-use lexicon::{Code, Digest, Fault, MigrationId, Refusal, Result, Retry, Timestamp, Trouble, canonical};
-use people::{Certificate, Envelope, Passphrase, PayloadType, Root, SigningKey};
+use lexicon::{Clock, Code, Digest, Fault, MigrationId, Refusal, Result, Retry, Timestamp, Trouble, canonical};
+use people::{Certificate, Envelope, Passphrase, PayloadType, Root, Roster, SigningKey};
+use procedure::Ledger;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::{People, Placed, ServerCard};
 use zeroize::Zeroizing;
 
+use crate::check::Known;
 use crate::files;
+
+/// How far the clock goes on before the time is written down again: a disk write at every look would be noise.
+const RECORD_SECONDS: i64 = 1;
 
 /// The folder of one person's device: its key (locked), its certificate, what it trusts, and everything that it has
 /// verified. For its owner only; each file is replaced as a whole.
@@ -69,9 +74,12 @@ impl Home {
     /// The server that this device was invited to.
     ///
     /// # Errors
-    /// A refusal when it was invited to none.
+    /// A refusal when it was invited to none; alarm 1212 when its card and its journal's name disagree on what it was
+    /// made for.
     pub fn card(&self) -> Result<ServerCard> {
-        self.json("server.json")?.ok_or_else(|| missing("this device knows no server", ENROL))
+        let card: ServerCard =
+            self.json("server.json")?.ok_or_else(|| missing("this device knows no server", ENROL))?;
+        if card.mark_holds() { Ok(card) } else { Err(files::damaged(&self.folder.join("server.json"))) }
     }
 
     /// Keeps the server's card.
@@ -206,8 +214,50 @@ impl Home {
         text.and_then(|text| text.trim().parse().ok()).map(Some).ok_or_else(|| files::damaged(&path))
     }
 
+    /// The larger of the clock and the latest time that was ever recorded here; recorded when it went on.
+    pub(crate) fn now(&self, clock: &dyn Clock) -> Result<Timestamp> {
+        let recorded = self.time()?.unwrap_or(Timestamp::UNIX_EPOCH);
+        let now = clock.now().max(recorded);
+        if now.duration_since(recorded).as_secs() >= RECORD_SECONDS {
+            self.keep_time(now)?;
+        }
+        Ok(now)
+    }
+
     pub(crate) fn keep_time(&self, at: Timestamp) -> Result<()> {
         files::write(&self.folder.join("time"), format!("{at}\n").as_bytes())
+    }
+
+    /// A migration as this device last verified it, replayed from what is kept, without contact.
+    pub(crate) fn replay(&self, card: &ServerCard, migration: MigrationId, now: Timestamp) -> Result<Ledger> {
+        let people = self.people()?;
+        let (roster, _) = self.roster(people.iter(), &self.certificate()?.2)?;
+        let facts = self.facts(migration)?;
+        Known { card, migration, roster: &roster, now, facts: &facts, checkpoint: None }.replay(&facts)
+    }
+
+    /// The pinned roots with every certificate of theirs among these and this device's own, and those certificates
+    /// without repeats.
+    pub(crate) fn roster<'a>(
+        &self,
+        people: impl Iterator<Item = &'a People>,
+        own: &Envelope,
+    ) -> Result<(Roster, Vec<Envelope>)> {
+        let mut roster = Roster::default();
+        for root in self.trusted()? {
+            roster.trust(root);
+        }
+        let mut admitted = Vec::new();
+        for envelope in people.flat_map(|people| &people.certificates).chain([own]) {
+            match roster.admit(envelope) {
+                Ok(_) if admitted.contains(envelope) => {}
+                Ok(_) => admitted.push(envelope.clone()),
+                // Of a stranger, or against a rule: whatever it signs will not be believed.
+                Err(Trouble::Refusal(_)) => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Ok((roster, admitted))
     }
 
     /// Certificates that were admitted before, so that a server cannot make one disappear.

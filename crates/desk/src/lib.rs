@@ -14,6 +14,7 @@ mod files;
 mod home;
 mod keeper;
 pub mod organisation;
+mod overdue;
 mod round;
 #[cfg(unix)]
 pub mod unlocked;
@@ -24,4 +25,5 @@ mod tests;
 pub use desk::Desk;
 pub use home::Home;
 pub use keeper::{KeyHolder, is_binding};
-pub use round::{Gone, Round};
+pub use overdue::{Overdue, OverdueRound, destroy_overdue, watch};
+pub use round::{Alone, Gone, Round};

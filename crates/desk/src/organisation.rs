@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use lexicon::{Code, Digest, Entropy, Refusal, Result, Timestamp, Trouble, hours_after, spoken};
-use people::{Envelope, Passphrase, PayloadType, Person, Revocation, Role, Root, SigningKey};
+use people::{Certificate, Envelope, Passphrase, PayloadType, Person, Revocation, Role, Root, SigningKey};
 use wire::ServerCard;
 use zeroize::Zeroizing;
 
@@ -118,7 +118,7 @@ impl Organisation {
         let certificate = enrol::certify(request, invitation, &self.key, at)?;
         let path = self.folder.join(format!("certificates/{}.json", serial(&Invitation::open(invitation)?)));
         if let Some(before) = files::read_json::<Envelope>(&path)? {
-            let granted: people::Certificate = before.open(PayloadType::Certificate, &self.root.key)?;
+            let granted: Certificate = before.open(PayloadType::Certificate, &self.root.key)?;
             if granted.device.key == Request::open(request)?.key {
                 return Ok(before);
             }
@@ -128,16 +128,6 @@ impl Organisation {
         }
         files::write_json(&path, &certificate)?;
         Ok(certificate)
-    }
-
-    /// The certificates that were made here.
-    ///
-    /// # Errors
-    /// Fault 1211; alarm 1212.
-    pub fn certificates(&self) -> Result<Vec<Envelope>> {
-        let folder = self.folder.join("certificates");
-        let kept = files::names(&folder)?.into_iter().map(|name| files::read_json(&folder.join(name)));
-        Ok(kept.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
     /// Takes a certificate back. The file works wherever it is handed in: at the server, and at each agent.
@@ -157,6 +147,21 @@ impl Organisation {
 /// A refusal when there is none.
 pub fn root_of(folder: &Path) -> Result<Root> {
     files::read_json(&folder.join(ROOT))?.ok_or_else(no_organisation)
+}
+
+/// The certificates that were made in a folder, with the digests that name them: needs no passphrase.
+///
+/// # Errors
+/// A refusal when there is no organisation; fault 1211; alarms 1212 and of a certificate that its root did not sign.
+pub fn certified_in(folder: &Path) -> Result<Vec<(Digest, Certificate)>> {
+    let (root, folder) = (root_of(folder)?, folder.join("certificates"));
+    let mut certified = Vec::new();
+    for name in files::names(&folder)? {
+        let path = folder.join(name);
+        let envelope: Envelope = files::read_json(&path)?.ok_or_else(|| files::damaged(&path))?;
+        certified.push((envelope.digest()?, envelope.open(PayloadType::Certificate, &root.key)?));
+    }
+    Ok(certified)
 }
 
 fn no_organisation() -> Trouble {

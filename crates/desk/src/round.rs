@@ -1,10 +1,12 @@
 //! What a device keeps of one consignment: the laboratory share, or an opening key and a parcel to probe with. Each is
 //! encrypted under the person's passphrase, and each can be destroyed for good.
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result, Timestamp};
 use people::{OpeningKey, Passphrase};
+use procedure::ProbeResult;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -38,6 +40,28 @@ pub struct Gone {
     pub at: Timestamp,
     /// Whether it was also finished; when not, opening the desk finishes it.
     pub finished: bool,
+    /// The deadline that destroyed them by itself, where none of the person's commands did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// What the recipient's probe saw before it: nothing is left to probe with once it is begun, whoever cuts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeResult>,
+}
+
+impl Gone {
+    /// Before anything was destroyed.
+    pub(crate) fn begun(at: Timestamp) -> Self {
+        Self { keys: 0, at, finished: false, deadline: None, probe: None }
+    }
+}
+
+/// That no other process of this device is at work on a round: as long as this value lives. Ends with its process,
+/// however that ends.
+#[derive(Debug)]
+#[must_use]
+pub struct Alone {
+    /// The system's lock goes with the open file.
+    _held: File,
 }
 
 impl Home {
@@ -143,12 +167,27 @@ impl Home {
     /// # Errors
     /// Fault 1211; nothing is said to be finished then.
     pub fn destroy(&self, round: Round, at: Timestamp) -> Result<Gone> {
+        self.end(round, Gone::begun(at))
+    }
+
+    /// As [`Self::destroy`], keeping what a probe saw just before, until it is stated.
+    ///
+    /// # Errors
+    /// As [`Self::destroy`].
+    pub fn destroy_probed(&self, round: Round, at: Timestamp, probe: Option<ProbeResult>) -> Result<Gone> {
+        self.end(round, Gone { probe, ..Gone::begun(at) })
+    }
+
+    /// As [`Self::destroy`], with all that is to be said of it but the number of keys.
+    pub(crate) fn end(&self, round: Round, begun: Gone) -> Result<Gone> {
+        // Two processes at it would take each other's drafts for something that is left.
+        let _locked = files::lock(&self.folder().join("destroying"))?;
         let folder = self.round(round);
         let gone = if let Some(gone) = self.gone(round)? {
             gone
         } else {
             let keys = [SHARE, OPENING_KEY].into_iter().filter(|name| folder.join(name).exists()).count();
-            let gone = Gone { keys: u32::try_from(keys).unwrap_or(u32::MAX), at, finished: false };
+            let gone = Gone { keys: u32::try_from(keys).unwrap_or(u32::MAX), ..begun };
             files::write_json(&folder.join(GONE), &gone)?;
             gone
         };
@@ -161,6 +200,36 @@ impl Home {
             files::write_json(&folder.join(GONE), &finished)?;
         }
         Ok(finished)
+    }
+
+    /// Takes the round for this process alone: two at once would each take the other's attempt for one that was cut.
+    ///
+    /// # Errors
+    /// A refusal while another process of this device is at work on it.
+    pub fn alone(&self, round: Round) -> Result<Alone> {
+        let path = self.of(round.migration).join("locks").join(round.consignment.to_string());
+        let held = files::try_lock(&path)?.ok_or_else(|| {
+            let message = format!(
+                "another lazaret process of this device is at work on consignment {}",
+                round.consignment.short()
+            );
+            Refusal::new(Code(1226), message, "Let it come to its end, or end it; then give the command again.")
+        })?;
+        Ok(Alone { _held: held })
+    }
+
+    /// The rounds of a migration of which something is kept and not destroyed.
+    ///
+    /// # Errors
+    /// Fault 1211; alarm 1212.
+    pub fn held(&self, migration: MigrationId) -> Result<Vec<Round>> {
+        let mut held = Vec::new();
+        for round in self.rounds()?.into_iter().filter(|round| round.migration == migration) {
+            if self.gone(round)?.is_none() {
+                held.push(round);
+            }
+        }
+        Ok(held)
     }
 
     /// Whether the round's secrets were destroyed here.

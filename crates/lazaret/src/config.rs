@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lexicon::{Code, Refusal, Result};
+use lexicon::{Code, Refusal, Result, limits};
 use serde::Deserialize;
 
 use crate::files;
@@ -14,6 +14,7 @@ struct File {
     ring: Option<PathBuf>,
     listen: Option<String>,
     sweep_seconds: Option<u64>,
+    deadline_days_max: Option<i64>,
 }
 
 /// What is in force.
@@ -27,8 +28,10 @@ pub(crate) struct ServerSettings {
     pub listen: String,
     /// How often deadlines are looked at.
     pub sweep_seconds: u64,
+    /// How many days ahead a deadline may lie.
+    pub deadline_days_max: i64,
     /// Where each value came from: a flag, the environment, the file, or the default.
-    origins: [(&'static str, String); 4],
+    origins: [(&'static str, String); 5],
 }
 
 /// Whether a value that was given came by its flag or by its environment variable.
@@ -68,6 +71,7 @@ impl ServerSettings {
             ("ring", ring_from),
             ("listen", listen_from),
             ("sweep_seconds", below(file.sweep_seconds.is_some())),
+            ("deadline_days_max", below(file.deadline_days_max.is_some())),
         ];
         let ring = ring.cloned().or(file.ring).ok_or_else(|| {
             Refusal::new(
@@ -81,6 +85,7 @@ impl ServerSettings {
             ring: std::path::absolute(&ring).unwrap_or(ring),
             listen: listen.map(str::to_owned).or(file.listen).unwrap_or_else(|| LISTEN.to_owned()),
             sweep_seconds: swept(file.sweep_seconds.unwrap_or(SWEEP_SECONDS))?,
+            deadline_days_max: farthest(file.deadline_days_max.unwrap_or(limits::DEADLINE_DAYS_DEFAULT))?,
             origins,
         })
     }
@@ -94,10 +99,11 @@ impl ServerSettings {
     pub(crate) fn to_toml(&self) -> String {
         let text = |value: &str| toml::Value::String(value.to_owned()).to_string();
         format!(
-            "# The key ring lies outside this folder and outside every backup.\nring = {}\nlisten = {}\nsweep_seconds = {}\n",
+            "# The key ring lies outside this folder and outside every backup.\nring = {}\nlisten = {}\nsweep_seconds = {}\ndeadline_days_max = {}\n",
             text(&self.ring.to_string_lossy()),
             text(&self.listen),
-            self.sweep_seconds
+            self.sweep_seconds,
+            self.deadline_days_max
         )
     }
 }
@@ -111,4 +117,13 @@ fn swept(seconds: u64) -> Result<u64> {
     }
     let why = format!("sweep_seconds is {seconds}; deadlines are looked at every 1 to {SWEEP_SECONDS_MAX} seconds");
     Err(Refusal::new(Code(1042), why, "Set it to 60 or less, or leave it out.").into())
+}
+
+fn farthest(days: i64) -> Result<i64> {
+    let max = limits::DEADLINE_DAYS_MAX;
+    if (1..=max).contains(&days) {
+        return Ok(days);
+    }
+    let why = format!("deadline_days_max is {days}; a deadline lies 1 to {max} days ahead");
+    Err(Refusal::new(Code(1047), why, "Set it to 90 or less, or leave it out.").into())
 }

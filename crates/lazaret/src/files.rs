@@ -1,6 +1,6 @@
 //! Files that people hand each other: read bounded, written whole or not at all.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use lexicon::{Code, Fault, Refusal, Result, Retry};
@@ -28,6 +28,19 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
         .into());
     }
     std::fs::read(path).map_err(|error| missing(error).into())
+}
+
+/// Everything on standard input.
+pub(crate) fn standard_input() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let refused =
+        |why: &str| Refusal::new(Code(1007), format!("standard input {why}"), "Pipe the right bytes into it.");
+    let read = std::io::stdin().lock().take(BYTES_MAX.saturating_add(1)).read_to_end(&mut bytes);
+    let length = read.map_err(|_| refused("cannot be read"))?;
+    if u64::try_from(length).unwrap_or(u64::MAX) > BYTES_MAX {
+        return Err(refused("is longer than 64 MiB").into());
+    }
+    Ok(bytes)
 }
 
 /// The file as text.

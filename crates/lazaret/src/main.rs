@@ -1,5 +1,5 @@
-//! `lazaret`: one binary for the server, the agents and everybody who decides. This crate only wires: the clock, the
-//! generator of randomness and the terminal are made here and handed down.
+//! `lazaret`: one binary for the server, the agents and everybody who decides. This crate only wires. The runtime and what
+//! prints are made here; clock and generator of randomness in `cli::Context`, which hands them down.
 
 mod cli;
 mod config;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else {
         return ExitCode::from(exit::FAILURE);
     };
-    match runtime.block_on(cli::run(cli, &printer)) {
+    match runtime.block_on(cli::run(cli)) {
         Ok(done) => printer.done(&done),
         Err(trouble) => printer.trouble(&trouble),
     }

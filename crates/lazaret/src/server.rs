@@ -4,13 +4,14 @@
 //! secrets under its passphrase. The key ring lies elsewhere.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use doors::Identity;
-use lexicon::{Code, Digest, Fault, Refusal, Result, Retry, canonical};
+use lexicon::{Alarm, Code, ConsignmentId, Digest, Fault, MigrationId, Refusal, Result, Retry, canonical};
 use office::{Furniture, Office};
-use people::{Passphrase, SigningKey};
+use people::{Passphrase, Root, SigningKey};
 use registry::Registry;
 use serde::{Deserialize, Serialize};
 use vault::{DiskShelf, LocalRing, Secret};
@@ -80,17 +81,11 @@ pub(crate) fn init(
             }
         ),
         fingerprint: identity.fingerprint()?,
-        origin: format!("{name}/journal/{}", key.public().digest().short()),
+        origin: ServerCard::origin_of(&name, demonstration, &key.public()),
         key: key.public(),
         demonstration,
     };
-    LocalRing::open(
-        &settings.ring,
-        Secret::new(secrets.ring.0.to_vec())?,
-        &settings.data,
-        Arc::clone(&context.clock),
-        Arc::clone(&context.entropy),
-    )?;
+    ring(context, &secrets, &settings.data, &settings.ring)?;
     Registry::open(&settings.data.join("registry.sqlite"))?;
     files::write_new(&settings.data.join("tls.pem"), identity.certificate_pem.as_bytes())?;
     files::write_new(&settings.data.join("card.json"), &canonical(&card)?)?;
@@ -100,24 +95,42 @@ pub(crate) fn init(
     Ok(card)
 }
 
+fn secrets(data: &Path, passphrase: &Passphrase) -> Result<Secrets> {
+    let plain = people::unlock(&files::read(&data.join("server.key"))?, passphrase)?;
+    serde_json::from_slice(&plain).map_err(|_| {
+        Fault::new(Code(1033), Retry::Never, "server.key does not hold what this version writes there").into()
+    })
+}
+
+fn ring(context: &Context, secrets: &Secrets, data: &Path, ring: &Path) -> Result<LocalRing> {
+    let secret = Secret::new(secrets.ring.0.to_vec())?;
+    LocalRing::open(ring, secret, data, Arc::clone(&context.clock), Arc::clone(&context.entropy))
+}
+
+/// The strongroom share of a consignment, out of a data folder and a ring folder that no server holds, for whoever has
+/// the passphrase too.
+///
+/// # Errors
+/// As [`office::strongroom_share`] and [`LocalRing::open`]; a refusal when the passphrase is another server's.
+pub(crate) fn strongroom_share(
+    context: &Context,
+    (data, ring_folder): (&Path, &Path),
+    passphrase: &Passphrase,
+    (migration, consignment): (MigrationId, ConsignmentId),
+) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    let ring = ring(context, &secrets(data, passphrase)?, data, ring_folder)?;
+    let registry = Registry::open(&data.join("registry.sqlite"))?;
+    office::strongroom_share(&registry, &ring, migration, consignment)
+}
+
 /// The office over a server's folders.
 pub(crate) fn open_office(
     context: &Context,
     settings: &ServerSettings,
     passphrase: &Passphrase,
 ) -> Result<(Office, Identity)> {
-    let plain = people::unlock(&files::read(&settings.data.join("server.key"))?, passphrase)?;
-    let secrets: Secrets = serde_json::from_slice(&plain)
-        .map_err(|_| Fault::new(Code(1033), Retry::Never, "server.key does not hold what this version writes there"))?;
-    let clock = Arc::clone(&context.clock);
-    let entropy = Arc::clone(&context.entropy);
-    let ring = LocalRing::open(
-        &settings.ring,
-        Secret::new(secrets.ring.0.to_vec())?,
-        &settings.data,
-        Arc::clone(&clock),
-        Arc::clone(&entropy),
-    )?;
+    let secrets = secrets(&settings.data, passphrase)?;
+    let ring = ring(context, &secrets, &settings.data, &settings.ring)?;
     for consignment in ring.returned() {
         output::error_line(&format!(
             "ALARM: the ring key of consignment {consignment}, which was destroyed, lay in the ring again. It is destroyed again. [LZ-1034]"
@@ -129,8 +142,9 @@ pub(crate) fn open_office(
         shelf: Arc::new(DiskShelf::open(&settings.data.join("shelf"))?),
         key: SigningKey::from_seed(Zeroizing::new(secrets.signing.0))?,
         card: files::json(&settings.data.join("card.json"))?,
-        clock,
-        entropy,
+        clock: Arc::clone(&context.clock),
+        entropy: Arc::clone(&context.entropy),
+        deadline_days_max: settings.deadline_days_max,
     })?;
     let identity =
         Identity { certificate_pem: files::text(&settings.data.join("tls.pem"))?, key_pem: secrets.tls.clone() };
@@ -144,6 +158,10 @@ pub(crate) fn open(
     passphrase: &Passphrase,
 ) -> Result<(Arc<Office>, Identity, TcpListener)> {
     let (office, identity) = open_office(context, settings, passphrase)?;
+    if !office.card().mark_holds() {
+        let why = "card.json and the name of the journal do not agree on whether this server is a demonstration";
+        return Err(Alarm::new(Code(1038), why).into());
+    }
     let loopback = settings.listen.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
     if office.card().demonstration && !loopback {
         let why = "this server was made as a demonstration and listens on loopback only, for ever";
@@ -161,6 +179,14 @@ pub(crate) fn open(
     Ok((Arc::new(office), identity, listener))
 }
 
+/// Admits an organisation on the server of a data folder, whether it runs or not: it takes it up by itself.
+pub(crate) fn admit(data: &Path, root: &Root, passphrase: &Passphrase) -> Result<()> {
+    let secrets = secrets(data, passphrase)?;
+    let key = SigningKey::from_seed(Zeroizing::new(secrets.signing.0))?;
+    let admission = office::admission(root, &files::json(&data.join("card.json"))?, &key)?;
+    Registry::leave_admission(&data.join("registry.sqlite"), root.id(), &admission)
+}
+
 /// Serves and sweeps until interrupted.
 pub(crate) async fn serve(
     office: Arc<Office>,
@@ -173,7 +199,8 @@ pub(crate) async fn serve(
         let mut beat = tokio::time::interval(Duration::from_secs(sweep_seconds.max(1)));
         loop {
             beat.tick().await;
-            if let Err(trouble) = sweeping.sweep().await {
+            let office = Arc::clone(&sweeping);
+            if let Err(trouble) = office::aside(async move { office.sweep().await }).await {
                 tracing::error!(code = %trouble.code(), "The sweep could not end: {trouble}.");
             }
         }
@@ -200,7 +227,7 @@ pub(crate) async fn interrupted() {
 }
 
 /// The folder is its owner's alone: it holds names of persons, plans and the locked keys.
-fn close(folder: &std::path::Path) -> std::io::Result<()> {
+fn close(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

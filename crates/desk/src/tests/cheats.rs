@@ -89,11 +89,13 @@ async fn a_server_that_replaces_a_fact_it_has_shown_is_found_out_and_both_are_ke
 }
 
 #[tokio::test]
-async fn a_server_that_no_longer_shows_a_fact_is_found_out() {
+async fn a_server_that_no_longer_shows_a_fact_is_found_out_and_shown_it() {
     let world = World::begun().await;
     world.claire.desk.follow(MIGRATION).await.unwrap();
-    world.server.books().placed.pop();
+    assert!(world.server.books().shown.is_empty());
+    let last = world.server.books().placed.pop().unwrap();
     assert_eq!(outcome(world.claire.desk.follow(MIGRATION).await), (1220, true));
+    assert_eq!(world.server.books().shown, [last.entry.fact]);
     world.server.books().placed.clear();
     assert_eq!(outcome(world.claire.desk.follow(MIGRATION).await), (1220, true));
 }

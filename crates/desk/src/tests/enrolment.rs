@@ -59,7 +59,8 @@ fn an_invited_person_comes_to_a_device_that_signs() {
     assert_eq!(outcome(KeyHolder::unlock(&home, &Passphrase::new("wrong"))), (131, false));
     assert_eq!(home.card().unwrap(), office.card);
     assert_eq!(home.trusted().unwrap(), [office.organisation.root().clone()]);
-    assert_eq!(office.organisation.certificates().unwrap(), [certificate]);
+    let certified = crate::organisation::certified_in(&office.folder.path().join("organisation")).unwrap();
+    assert_eq!(certified, [(certificate.digest().unwrap(), granted)]);
 }
 
 #[test]

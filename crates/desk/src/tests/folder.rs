@@ -2,6 +2,7 @@
 
 use lexicon::ConsignmentId;
 use people::{OpeningKey, Passphrase};
+use procedure::ProbeResult;
 
 use super::*;
 use crate::{Round, files};
@@ -49,6 +50,21 @@ fn a_folder_that_others_may_enter_is_refused() {
         assert_eq!(outcome(Home::open(home.folder())), (1213, false), "{mode:o}");
     }
     assert_eq!(outcome(Home::open(&home.folder().join("nowhere"))), (1214, false));
+}
+
+#[test]
+fn a_card_whose_mark_was_dropped_is_an_alarm() {
+    let (_folder, home) = home();
+    let key = SigningKey::draw(&SystemEntropy::new()).unwrap().public();
+    for demonstration in [false, true] {
+        let origin = ServerCard::origin_of("lazaret.example", demonstration, &key);
+        let (url, fingerprint) = ("https://lazaret.example".to_owned(), Digest::of(b"certificate"));
+        let card = ServerCard { url, fingerprint, origin, key, demonstration };
+        home.keep_card(&card).unwrap();
+        assert_eq!(home.card().unwrap(), card);
+        home.keep_card(&ServerCard { demonstration: !demonstration, ..card }).unwrap();
+        assert_eq!(outcome(home.card()), (1212, true));
+    }
 }
 
 #[test]
@@ -124,12 +140,22 @@ fn a_destruction_that_was_cut_is_finished_and_is_no_alarm() {
     let home = world.claire.home();
     home.keep_share(ROUND, b"share", &Passphrase::new("p")).unwrap();
     let path = home.of(MIGRATION).join(format!("consignments/{}", ROUND.consignment));
-    let cut = crate::Gone { keys: 1, at: start(), finished: false };
+    let cut = crate::Gone { keys: 1, ..crate::Gone::begun(start()) };
     files::write_json(&path.join("gone.json"), &cut).unwrap();
     let desk = world.claire.reopened(&world);
     assert!(desk.returned().is_empty());
     assert_eq!(home.gone(ROUND).unwrap().unwrap(), crate::Gone { finished: true, ..cut });
     assert_eq!(files::all_names(&path).unwrap(), ["gone.json"]);
+}
+
+#[test]
+fn what_a_probe_saw_is_known_after_a_destruction_that_was_cut() {
+    let (_folder, home) = home();
+    home.keep_share(ROUND, b"share", &Passphrase::new("p")).unwrap();
+    home.destroy_probed(ROUND, start(), Some(ProbeResult::Failed)).unwrap();
+    // Given again, there is nothing left to probe with.
+    let again = home.destroy_probed(ROUND, start(), None).unwrap();
+    assert_eq!((again.keys, again.probe), (1, Some(ProbeResult::Failed)));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod acts;
 mod cheats;
 mod enrolment;
 mod folder;
+mod overdue;
 #[cfg(unix)]
 mod socket;
 
@@ -85,6 +86,8 @@ pub(super) struct Books {
     /// The server's clock is this far ahead of everybody's.
     pub(super) ahead_minutes: i64,
     pub(super) is_down: bool,
+    /// The facts that it was shown.
+    pub(super) shown: Vec<Envelope>,
 }
 
 impl Books {
@@ -175,6 +178,10 @@ impl Server {
                     part.unwrap().parse::<u64>().unwrap()
                 };
                 Ok(json(&books.facts(number("from="), number("size="))))
+            }
+            (Method::Post, "facts") => {
+                books.shown.push(serde_json::from_slice(&outgoing.body).unwrap());
+                Ok(json(&true))
             }
             (Method::Post, "acts") => {
                 let submit: SubmitAct = serde_json::from_slice(&outgoing.body).unwrap();
@@ -274,6 +281,7 @@ impl World {
             overtaking: Vec::new(),
             ahead_minutes: 0,
             is_down: false,
+            shown: Vec::new(),
         });
         let server = Arc::new(Server { books, clock: Arc::clone(&clock) });
         server.books().others(3);

@@ -51,9 +51,9 @@ impl Show {
         let mut json = Map::new();
         for Line { key, value, origin } in &lines {
             if self.origin {
-                add(&mut text, format_args!("{key:16} {value:width$}  {origin}\n"));
+                add(&mut text, format_args!("{key:17} {value:width$}  {origin}\n"));
             } else {
-                add(&mut text, format_args!("{key:16} {value}\n"));
+                add(&mut text, format_args!("{key:17} {value}\n"));
             }
             json.insert((*key).to_owned(), json!({ "value": value, "origin": origin }));
         }
@@ -70,6 +70,11 @@ fn lines(context: &Context, settings: &ServerSettings) -> Vec<Line> {
         Line { key: "ring", value: path(&settings.ring), origin: of("ring") },
         Line { key: "listen", value: settings.listen.clone(), origin: of("listen") },
         Line { key: "sweep_seconds", value: settings.sweep_seconds.to_string(), origin: of("sweep_seconds") },
+        Line {
+            key: "deadline_days_max",
+            value: settings.deadline_days_max.to_string(),
+            origin: of("deadline_days_max"),
+        },
     ];
     let given = |path: Option<&std::path::PathBuf>, variable| {
         let value = path.map(|path| path.display().to_string());

@@ -81,12 +81,7 @@ impl Context {
 
     fn at(&self, home: Home, keeper: Arc<dyn Keeper>) -> Result<Desk> {
         let desk = Desk::open(home, keeper, Arc::clone(&self.clock), Arc::clone(&self.entropy))?;
-        for round in desk.returned() {
-            crate::output::error_line(&format!(
-                "ALARM: a share or key of consignment {}, which was destroyed, lay in the folder again. It is destroyed again. [LZ-1013]",
-                round.consignment
-            ));
-        }
+        super::overdue::tell(desk.overdue());
         Ok(desk)
     }
 

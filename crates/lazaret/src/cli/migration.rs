@@ -1,12 +1,13 @@
 //! `lazaret migration`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use lexicon::{Code, Digest, MigrationId, Refusal, Result, Timestamp, hours_after};
 use people::Root;
-use procedure::{Act, ConsignmentStage, History, Kind, Migration as State, Plan, PlanParty, Side};
+use procedure::{Act, History, Migration as State, Plan, PlanParty, Side};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::Context;
 use super::context::{acted, confirm, turn, value};
@@ -93,7 +94,8 @@ impl Migration {
 }
 
 async fn simple(context: &Context, which: &Which, act: Act, what: &str) -> Result<Done> {
-    let (desk, _) = context.binding_desk()?;
+    // A freeze only stops: in an emergency an unlocked key does it without a passphrase.
+    let desk = if desk::is_binding(&act) { context.binding_desk()?.0 } else { context.desk()? };
     let id = context.migration(&desk, which.migration).await?;
     let (_, ledger) = desk.act(id, &mut |_: &State| Ok(act.clone()), &[]).await?;
     Ok(acted(&ledger, what))
@@ -354,13 +356,8 @@ impl SignOff {
             crate::output::out(&state_text(ledger.migration()));
         }
         let mut build = |migration: &State| {
-            let counted = migration.consignments.iter().filter(|consignment| {
-                consignment.kind != Kind::Rehearsal
-                    && consignment.ending.is_none()
-                    && consignment.stage == ConsignmentStage::Loaded
-            });
-            let reports =
-                counted.filter_map(|consignment| consignment.outcome.as_ref()).map(|outcome| outcome.digest).collect();
+            let standing = migration.standing().filter_map(|consignment| consignment.outcome.as_ref());
+            let reports = standing.map(|outcome| outcome.digest).collect();
             Ok(Act::SignOff { reports, history: self.history.clone() })
         };
         desk.act(id, &mut build, &[]).await?;
@@ -378,22 +375,30 @@ impl SignOff {
 pub(crate) struct Destroy {
     #[command(flatten)]
     which: Which,
-    /// Also try the bytes of these files in the probe: a copy of the server's registry, for example
+    /// Also try the bytes of these files in the probe, `-` for standard input: a copy of the server's registry, or the
+    /// share that somebody took out of one
     #[arg(long)]
     try_with: Vec<PathBuf>,
     /// Only ask and try, and destroy nothing
     #[arg(long)]
     only_probe: bool,
+    /// Only what is past its deadline, of every migration; asks for no passphrase and no server: for a timer
+    #[arg(long, conflicts_with_all = ["migration", "try_with", "only_probe"])]
+    due: bool,
 }
 
 impl Destroy {
     async fn run(self, context: &Context) -> Result<Done> {
+        if self.due {
+            return super::overdue::run(context);
+        }
         let (desk, passphrase) = context.binding_desk()?;
         let id = match self.which.migration {
             Some(id) => id,
             None => context.migration(&desk, None).await?,
         };
-        let more = self.try_with.iter().map(|path| files::read(path)).collect::<Result<Vec<_>>>()?;
+        let given = |path: &PathBuf| if path == Path::new("-") { files::standard_input() } else { files::read(path) };
+        let more = Zeroizing::new(self.try_with.iter().map(given).collect::<Result<Vec<_>>>()?);
         if self.only_probe {
             return only_probe(&desk, &passphrase, id, &more).await;
         }

@@ -9,6 +9,7 @@ mod journal;
 mod migration;
 mod next;
 mod organisation;
+mod overdue;
 mod passing;
 mod person;
 mod plan_file;
@@ -20,11 +21,12 @@ mod unlock;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use lexicon::Result;
+use lexicon::{Code, Refusal, Result};
+use tokio::sync::oneshot;
 
 pub(crate) use context::Context;
 
-use crate::output::{Done, Printer};
+use crate::output::Done;
 
 /// Moves a laboratory's records from one laboratory system to another and leaves nothing behind.
 #[derive(Parser)]
@@ -51,6 +53,9 @@ pub(crate) struct Global {
     /// No progress
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// End when standard input does: whoever started this holds its other end, and is gone then, however that came
+    #[arg(long, global = true, hide = true)]
+    pub until_stdin_closes: bool,
 }
 
 #[derive(Subcommand)]
@@ -103,27 +108,53 @@ enum Command {
     Config(config::Config),
 }
 
-pub(crate) async fn run(cli: Cli, _printer: &Printer) -> Result<Done> {
+pub(crate) async fn run(cli: Cli) -> Result<Done> {
     let context = Context::new(cli.global);
-    match cli.command {
-        Command::Next(command) => command.run(&context).await,
-        Command::Init(command) => command.run(&context),
-        Command::Serve(command) => command.run(&context).await,
-        Command::Organisation(command) => command.run(&context).await,
-        Command::Person(command) => command.run(&context).await,
-        Command::Trust(command) => command.run(&context).await,
-        Command::Unlock(command) => command.run(&context).await,
-        Command::Scope(command) => command.run(&context).await,
-        Command::Migration(command) => command.run(&context).await,
-        Command::Consignment(command) => command.run(&context).await,
-        Command::Extract(command) => command.run(&context).await,
-        Command::Load(command) => command.load(&context).await,
-        Command::Reconcile(command) => command.reconcile(&context).await,
-        Command::Migrate(command) => command.run(&context).await,
-        Command::Journal(command) => command.run(&context).await,
-        Command::Evidence(command) => command.run(&context).await,
-        Command::Synth(command) => command.run(&context),
-        Command::Demo(command) => command.run(&context).await,
-        Command::Config(command) => command.run(&context),
+    if !context.global.until_stdin_closes {
+        return cli.command.run(&context).await;
+    }
+    tokio::select! {
+        done = cli.command.run(&context) => done,
+        () = stdin_closes() => {
+            Err(Refusal::new(Code(1090), "whoever started this command is gone", "Give the command again.").into())
+        }
+    }
+}
+
+/// Over when nobody can write to standard input any more.
+async fn stdin_closes() {
+    let (open, closed) = oneshot::channel::<()>();
+    // A thread of its own: the runtime would wait at its end for one of its own that still reads.
+    std::thread::spawn(move || {
+        // An input that cannot be read is as good as closed.
+        drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+        drop(open);
+    });
+    drop(closed.await);
+}
+
+impl Command {
+    async fn run(self, context: &Context) -> Result<Done> {
+        match self {
+            Self::Next(command) => command.run(context).await,
+            Self::Init(command) => command.run(context),
+            Self::Serve(command) => command.run(context).await,
+            Self::Organisation(command) => command.run(context).await,
+            Self::Person(command) => command.run(context).await,
+            Self::Trust(command) => command.run(context),
+            Self::Unlock(command) => command.run(context).await,
+            Self::Scope(command) => command.run(context).await,
+            Self::Migration(command) => command.run(context).await,
+            Self::Consignment(command) => command.run(context).await,
+            Self::Extract(command) => command.run(context).await,
+            Self::Load(command) => command.load(context).await,
+            Self::Reconcile(command) => command.reconcile(context).await,
+            Self::Migrate(command) => command.run(context).await,
+            Self::Journal(command) => command.run(context).await,
+            Self::Evidence(command) => command.run(context).await,
+            Self::Synth(command) => command.run(context),
+            Self::Demo(command) => command.run(context).await,
+            Self::Config(command) => command.run(context),
+        }
     }
 }

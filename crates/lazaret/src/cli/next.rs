@@ -2,7 +2,7 @@
 
 mod waits;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use clap::Args;
@@ -93,10 +93,13 @@ fn line(desk: &Desk, roster: &Roster, ledger: &Ledger, online: bool) -> Result<L
 
 /// What this device's folder holds of the migration's rounds.
 fn kept(desk: &Desk, migration: &Migration) -> Result<Kept> {
-    let mut kept = Kept { held: BTreeSet::<ConsignmentId>::new(), gone: BTreeSet::new() };
+    let mut kept = Kept { held: BTreeSet::<ConsignmentId>::new(), gone: BTreeMap::new() };
     for round in desk.home().rounds()?.into_iter().filter(|round| round.migration == migration.id) {
-        let gone = desk.home().gone(round)?.is_some();
-        if gone { &mut kept.gone } else { &mut kept.held }.insert(round.consignment);
+        if let Some(gone) = desk.home().gone(round)? {
+            kept.gone.insert(round.consignment, gone.deadline);
+        } else {
+            kept.held.insert(round.consignment);
+        }
     }
     Ok(kept)
 }

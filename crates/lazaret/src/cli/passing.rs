@@ -7,13 +7,13 @@ use clap::Args;
 use connectors::{connect_sink, connect_source};
 use desk::Desk;
 use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result};
-use passage::{LoadReport, Preview};
-use procedure::{ConsignmentStage, Manifest};
+use passage::{Found, LoadReport, Preview};
+use procedure::{ConsignmentStage, Differing, Manifest, Migration};
 use serde_json::{Value, json};
 
 use super::Context;
 use super::consignment::{self, KindName, WhichRound, errand};
-use super::context::{acted, confirm, credential, value};
+use super::context::{acted, confirm, credential, turn, value};
 use crate::output::{Bars, Done, add, out};
 
 /// A database and how to sign in to it.
@@ -169,12 +169,20 @@ fn load_text(report: &LoadReport) -> String {
         add(&mut text, format_args!("Note: {note}\n"));
     }
     for table in &report.reconciliation.tables {
-        let located =
-            table.differing.filter(|rows| *rows > 0).map(|rows| format!(", {rows} keys differ")).unwrap_or_default();
+        let differing = table.differing.map(Differing::told).filter(|(_, keys)| *keys > 0);
+        let located = differing.map(|(least, keys)| format!(", {least}{keys} keys differ")).unwrap_or_default();
         let verdict = table
             .broken()
             .map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}{located}"));
         add(&mut text, format_args!("  {} → {}: {} rows, {verdict}\n", table.name, table.target, table.rows_target));
+        for located in report.located.iter().filter(|located| located.table == table.name) {
+            let found = match located.found {
+                Found::Missing => "missing in the target",
+                Found::Changed => "other values in the target",
+                Found::Surplus => "in the target only",
+            };
+            add(&mut text, format_args!("    key {}: {found}\n", located.key));
+        }
     }
     let verdict = if report.reconciliation.equal() { "Loaded and equal" } else { "Loaded, and NOT equal" };
     format!("{text}{verdict}; {:.1} s to load, {:.1} s to read again and compare.", report.seconds.0, report.seconds.1)
@@ -187,6 +195,7 @@ fn load_json((migration, consignment): (MigrationId, ConsignmentId), report: &Lo
         "equal": report.reconciliation.equal(),
         "opened": report.reconciliation.opened,
         "tables": value(&report.reconciliation.tables),
+        "located": value(&report.located),
         "notes": report.notes,
         "seconds": { "load": report.seconds.0, "reconcile": report.seconds.1 }
     })
@@ -219,8 +228,12 @@ impl Migrate {
             let remedy = "Extract and load as two persons, or have an amended plan approved.";
             return Err(Refusal::new(Code(1080), why, remedy).into());
         }
-        match ledger.migration().current() {
-            Some(round) if round.stage == ConsignmentStage::Released => {
+        if let Some(nothing) = nothing_left(ledger.migration()) {
+            return Ok(nothing);
+        }
+        let unequal = || ledger.migration().consignments.iter().find(|round| round.alive() && !round.settled());
+        match ledger.migration().current().or_else(unequal) {
+            Some(round) if matches!(round.stage, ConsignmentStage::Released | ConsignmentStage::Loaded) => {
                 let (round, handed_over) =
                     ((id, round.id), round.released.as_ref().is_some_and(|of| of.share.is_some()));
                 if !handed_over {
@@ -235,7 +248,8 @@ impl Migrate {
                 Ok(done)
             }
             Some(round) if round.stage == ConsignmentStage::Closed => {
-                Ok(waiting(acted(&ledger, "Extracted and offered.")))
+                let text = format!("Extracted and offered.\n{}", turn(ledger.migration()));
+                Ok(waiting(Done::new(text, json!({ "migration": id, "consignment": round.id })), ledger.migration()))
             }
             current => self.first_half(context, &desk, &passphrase, (id, current.map(|round| round.id))).await,
         }
@@ -272,17 +286,30 @@ impl Migrate {
         let round = (id, consignment);
         passage::offer(&errand(desk, passphrase, round, &passage::Quiet)).await?;
         let (manifest, seconds) = extracted(context, desk, passphrase, round, &self.old).await?;
-        let mut done = acted(&desk.kept(id)?, &extract_text(&manifest, seconds));
+        let ledger = desk.kept(id)?;
+        let mut done = acted(&ledger, &extract_text(&manifest, seconds));
         done.json = extract_json(round, &manifest, seconds);
-        Ok(waiting(done))
+        Ok(waiting(done, ledger.migration()))
     }
 }
 
 /// The release is another person's; the same command goes on after it.
-fn waiting(mut done: Done) -> Done {
+fn waiting(mut done: Done, migration: &Migration) -> Done {
     done.text.push_str("\nOnce it is released, give the same command again to load.");
+    if let Some(json) = done.json.as_object_mut() {
+        json.insert("turn".to_owned(), value(&migration.turn()));
+    }
     done.status = crate::exit::ANOTHER_PERSON;
     done
+}
+
+/// What there is to say once the round is loaded and settled, or the migration has ended: the rest is others' to do.
+fn nothing_left(migration: &Migration) -> Option<Done> {
+    if !migration.ending() && migration.standing().next().is_none() {
+        return None;
+    }
+    let text = format!("There is nothing left to extract or load.\n{}", turn(migration));
+    Some(Done::new(text, json!({ "migration": migration.id, "left": false, "turn": migration.turn() })))
 }
 
 /// An instance that was made as a demonstration takes synthetic SQLite files and nothing else.

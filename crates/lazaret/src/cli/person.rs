@@ -10,8 +10,6 @@ use people::{Envelope, Role, Root};
 use serde_json::json;
 
 use super::Context;
-use super::serving::Place;
-use crate::config::ServerSettings;
 use crate::output::Done;
 use crate::{files, server};
 
@@ -24,6 +22,8 @@ pub(crate) enum Person {
     Enrol(Enrol),
     /// Certify a person's device
     Certify(Certify),
+    /// Give a revocation that came by file to the server, and take it in on this device
+    HandIn(HandIn),
 }
 
 impl Person {
@@ -32,6 +32,7 @@ impl Person {
             Self::Invite(command) => command.run(context),
             Self::Enrol(command) => command.run(context).await,
             Self::Certify(command) => command.run(context),
+            Self::HandIn(command) => command.run(context).await,
         }
     }
 }
@@ -216,6 +217,19 @@ impl Certify {
     }
 }
 
+/// Hand a revocation in.
+#[derive(Args)]
+pub(crate) struct HandIn {
+    /// The revocation, as `lazaret organisation revoke --out` wrote it
+    revocation: PathBuf,
+}
+
+impl HandIn {
+    async fn run(self, context: &Context) -> Result<Done> {
+        super::organisation::hand_in(&context.desk()?, &files::json(&self.revocation)?, "The certificate").await
+    }
+}
+
 /// Pin or admit a root.
 #[derive(Args)]
 pub(crate) struct Trust {
@@ -233,7 +247,7 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    pub(crate) async fn run(self, context: &Context) -> Result<Done> {
+    pub(crate) fn run(self, context: &Context) -> Result<Done> {
         if self.revocation {
             let desk = context.desk()?;
             let revocation = desk.take_revocation(&files::json(&self.root)?)?;
@@ -245,14 +259,12 @@ impl Trust {
         let root: Root = files::json(&self.root)?;
         compare_words(&root, self.words.as_deref())?;
         if let Some(data) = &self.data {
-            let place = Place { data: data.clone(), ring: None, listen: None };
-            let settings = ServerSettings::load(&place.data, None, None)?;
-            let passphrase = context.passphrase("the server")?;
-            server::open_office(context, &settings, &passphrase)?.0.admit_root(&root).await?;
-            return Ok(Done::new(
-                format!("{} is admitted.\nNext: its persons enrol.", root.organisation),
-                json!({ "admitted": root.id() }),
-            ));
+            server::admit(data, &root, &context.passphrase("the server")?)?;
+            let text = format!(
+                "{} is admitted: a server that runs takes it up within a minute, one that does not when it is started.\nNext: its persons enrol.",
+                root.organisation
+            );
+            return Ok(Done::new(text, json!({ "admitted": root.id() })));
         }
         Home::open(&context.home_folder()?)?.trust(&root)?;
         Ok(Done::new(

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use connectors::{Prepared, Snapshot, Source, connect_sink, connect_source, schema_digest};
 use futures::TryStreamExt;
 use lexicon::{Code, Digest, Refusal, Result, canonical};
-use scope::{ColumnFindings, Dialect, Inspector, Report, ReportTable, Scope as ScopeFile, SourceTable};
+use scope::{Account, ColumnFindings, Dialect, Inspector, Report, ReportTable, Scope as ScopeFile, SourceTable};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -35,6 +35,23 @@ impl Scope {
     }
 }
 
+/// Who will read the old system.
+#[derive(Args)]
+struct Reader {
+    /// The throw-away account that will read the old system
+    #[arg(long, default_value = "lazaret_extract")]
+    account: String,
+    /// Where it will come from, as MariaDB or MySQL sees it: an address, a name, or a pattern like `10.0.0.%`
+    #[arg(long, default_value = "localhost")]
+    account_host: String,
+}
+
+impl Reader {
+    fn account(&self) -> Account<'_> {
+        Account { name: &self.account, host: &self.account_host }
+    }
+}
+
 /// Draft a scope.
 #[derive(Args)]
 pub(crate) struct Draft {
@@ -44,9 +61,8 @@ pub(crate) struct Draft {
     /// The file that holds its password
     #[arg(long)]
     source_credential: Option<PathBuf>,
-    /// The throw-away account that will read it
-    #[arg(long, default_value = "lazaret_extract")]
-    account: String,
+    #[command(flatten)]
+    reader: Reader,
     /// Where to write the scope; grants-*.sql and target-*.sql go beside it
     #[arg(long)]
     out: PathBuf,
@@ -56,7 +72,7 @@ impl Draft {
     async fn run(self) -> Result<Done> {
         let source = connect_source(&self.source, credential(self.source_credential.as_ref())?)?;
         let tables = source.describe().await?;
-        let draft = scope::draft(&tables, &self.account)?;
+        let draft = scope::draft(&tables, self.reader.account())?;
         let mut written = statement_files(&self.out, |dialect| {
             Ok([draft.grants.get(&dialect), draft.target_ddl.get(&dialect)]
                 .map(|text| text.cloned().unwrap_or_default()))
@@ -88,9 +104,8 @@ pub(crate) struct Statements {
     /// The scope
     #[arg(long)]
     scope: PathBuf,
-    /// The throw-away account that will read the old system
-    #[arg(long, default_value = "lazaret_extract")]
-    account: String,
+    #[command(flatten)]
+    reader: Reader,
     /// The folder that will hold grants-*.sql and target-*.sql
     #[arg(long)]
     out: PathBuf,
@@ -101,7 +116,7 @@ impl Statements {
         let scope = ScopeFile::parse(&files::text(&self.scope)?)?;
         scope.ready()?;
         let written = statement_files(&self.out.join("scope.toml"), |dialect| {
-            Ok([scope::grants(&scope, dialect, &self.account)?, scope::target_ddl(&scope, dialect)?])
+            Ok([scope::grants(&scope, dialect, self.reader.account())?, scope::target_ddl(&scope, dialect)?])
         })?;
         let mut text = "Written, to be read and run by a person; Lazaret runs none of it:\n".to_owned();
         for path in &written {
@@ -309,7 +324,7 @@ fn seen(column: &ColumnFindings) -> String {
 
 fn target_text(scope: &ScopeFile, identity: &str, prepared: &Prepared) -> String {
     let mut text = "The new system can take this scope. Load order:\n".to_owned();
-    for name in &prepared.order {
+    for name in prepared.waves.iter().flatten() {
         let target = scope.table(name).map_or("", |table| table.target.as_str());
         let rows = prepared.counts.get(name).copied().unwrap_or(0);
         let full = if rows > 0 { "; a load needs it empty" } else { "" };
@@ -326,7 +341,7 @@ fn target_text(scope: &ScopeFile, identity: &str, prepared: &Prepared) -> String
 fn target_json(identity: &str, prepared: &Prepared) -> Value {
     json!({
         "target": { "identity": identity, "schema": prepared.schema },
-        "order": prepared.order,
+        "waves": prepared.waves,
         "counts": prepared.counts,
         "notes": prepared.notes,
     })

@@ -20,11 +20,13 @@ const WILL: &str = "It signs by itself: requests to the server, statements, and 
 decided or stop everything (offer, begin, failed, close, hand-over, done, part-destroyed, freeze).\n\
 It does not sign: open, propose, approve, extend, thaw, cancel, sign-off, consignment open, release, \
 accept-difference, abandon, revoke. Those ask for the passphrase each time.\n\
-Shares and opening keys stay locked: extracting, loading and destroying ask for the passphrase too.";
+Shares and opening keys stay locked: extracting, loading and destroying ask for the passphrase too.\n\
+Every minute it destroys what has passed its deadline; that needs no passphrase.";
 
 impl Unlock {
     #[cfg(unix)]
     pub(crate) async fn run(self, context: &Context) -> Result<Done> {
+        use std::sync::Arc;
         use std::time::Duration;
 
         use desk::{Home, KeyHolder, unlocked};
@@ -50,7 +52,19 @@ impl Unlock {
                 () = server::interrupted() => {}
             }
         };
-        unlocked::serve(&home, holder, stop).await?;
+        let mut minutes = tokio::time::interval(Duration::from_mins(1));
+        let beat = async || {
+            minutes.tick().await;
+            Some(())
+        };
+        let told = |looked: Result<desk::Overdue>| match looked {
+            Ok(overdue) => super::overdue::tell(&overdue),
+            Err(trouble) => output::error_line(&trouble.to_string()),
+        };
+        tokio::select! {
+            served = unlocked::serve(&home, holder, stop) => served?,
+            () = desk::watch(&home, Arc::clone(&context.clock), beat, told) => {}
+        }
         Ok(Done::new("The key is locked again.", json!({ "locked": true, "person": certificate.person })))
     }
 

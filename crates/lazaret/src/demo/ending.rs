@@ -6,27 +6,33 @@ use synth::Made;
 
 use super::cast::{CONTROLLER, LABORATORY, OPERATOR, RECIPIENT, VENDOR};
 use super::child::{Commands, field, text as said_text};
+use super::copy::{self, Round, Tried};
 use super::figures::{bytes, count, of};
-use super::ground::{CERTIFICATE, EVIDENCE, Ground, SERVER, SERVER_COPY};
+use super::ground::{CERTIFICATE, EVIDENCE, Ground, RING_COPY, SERVER, SERVER_COPY};
 use super::opening::{Approved, blocking, public};
 use super::passing::Passed;
 use super::report::{Journal, Report, page, tables};
 use super::search::{Looked, look};
 use super::serving::Serving;
+use crate::cli::Context;
 use crate::files;
 
 /// What was left of the migration when it was over.
 pub(super) struct Ended {
-    /// Whether what the recipient holds, or a share that stands in clear in the copied registry, opened a parcel
-    /// afterwards.
-    opened: bool,
+    /// What the recipient and the copy of the server came to afterwards.
+    after: Tried,
     stage: String,
     journal: Journal,
     failed: Vec<String>,
 }
 
 /// Sign-off, the destruction of each part, then the evidence, verified with the server down.
-pub(super) async fn destruction(commands: &Commands, serving: Serving) -> Result<Ended> {
+pub(super) async fn destruction(
+    context: &Context,
+    commands: &Commands,
+    serving: Serving,
+    round: Round,
+) -> Result<Ended> {
     commands.tell.stage("Sign-off and destruction");
     commands.person(&CONTROLLER, &["migration", "sign-off", "--history", "target"]).await?;
     commands
@@ -39,7 +45,7 @@ pub(super) async fn destruction(commands: &Commands, serving: Serving) -> Result
         of(left, "object"),
         count(copied)
     ));
-    let opened = recipient_destroys(commands).await?;
+    let after = copy::recipient_destroys(context, commands, round).await?;
     commands.person(&OPERATOR, &["migration", "destroy"]).await?;
     commands.tell.acted(&format!("{} destroys the laboratory share", OPERATOR.introduced()));
     commands
@@ -71,33 +77,7 @@ pub(super) async fn destruction(commands: &Commands, serving: Serving) -> Result
         failed.push(format!("{left} objects are left on the server's shelf, of {copied} that lay there"));
     }
     keep_certificate(commands)?;
-    Ok(Ended { opened, stage: said_text(&verdict, "stage")?.to_owned(), journal, failed })
-}
-
-/// The recipient tries everything once more, then destroys. Whether anything opened.
-async fn recipient_destroys(commands: &Commands) -> Result<bool> {
-    let copies: Vec<String> = ["registry.sqlite", "registry.sqlite-wal"]
-        .iter()
-        .map(|name| format!("{SERVER_COPY}/{name}"))
-        .filter(|name| commands.ground.path(name).exists())
-        .collect();
-    let more = copies.iter().flat_map(|copy| ["--try-with", copy]);
-    let arguments: Vec<&str> = ["migration", "destroy"].into_iter().chain(more).collect();
-    let said = commands.person(&RECIPIENT, &arguments).await?;
-    let destroyed: Vec<Value> = field(&said, "destroyed")?;
-    let probe: Value = destroyed.first().map_or(Ok(Value::Null), |round| field(round, "probe"))?;
-    let (opened, tried): (bool, u64) = (field(&probe, "opened")?, field(&probe, "tried")?);
-    commands.tell.happened(&format!(
-        "The recipient asks for the strongroom share again. The server: {}",
-        said_text(&probe, "server")?
-    ));
-    commands.tell.happened(&format!(
-        "The recipient tries what it still holds, and every 32 bytes of the copied registry: {}, {}.",
-        of(tried, "candidate"),
-        if opened { "A PARCEL OPENED" } else { "nothing opens" }
-    ));
-    commands.tell.acted(&format!("{} destroys the opening key", RECIPIENT.introduced()));
-    Ok(opened)
+    Ok(Ended { after, stage: said_text(&verdict, "stage")?.to_owned(), journal, failed })
 }
 
 fn evidence_told(commands: &Commands, verdict: &Value, journal: &Journal) -> Result<Vec<String>> {
@@ -171,15 +151,22 @@ pub(super) async fn search(commands: &Commands, made: Made, accented: String) ->
 }
 
 /// Brings everything together.
-pub(super) fn report(commands: &Commands, approved: Approved, passed: Passed, ended: Ended, looked: &Looked) -> Report {
+pub(super) fn report(
+    commands: &Commands,
+    (approved, passed): (Approved, Passed),
+    (before, ended): (Tried, Ended),
+    looked: &Looked,
+) -> Report {
     let mut report = Report {
         migration: approved.migration,
         stage: ended.stage,
         tables: tables(&approved.counted, &passed.sealed, &passed.found),
         sentinel_hits: looked.hits(),
         sentinel_control_hits: looked.control_hits(),
-        parcel_readable_before_destruction: passed.opened,
-        parcel_readable_after_destruction: ended.opened,
+        parcel_readable_before_destruction: passed.opened && before.opened,
+        parcel_readable_after_destruction: ended.after.opened,
+        copy_opened_with_ring_of_that_moment: before.with_copy,
+        copy_opened_with_todays_ring: ended.after.with_copy,
         certificate: commands.ground.path(CERTIFICATE),
         evidence: commands.ground.path(EVIDENCE),
         journal: ended.journal,
@@ -204,9 +191,23 @@ pub(super) fn text(report: &Report, ground: &Ground) -> String {
              the same search found {} where they must be.",
             count(report.sentinel_control_hits)
         ));
-        line("  A parcel opened before destruction. Afterwards none did with what the recipient held.".to_owned());
-        line("  The copied registry holds the strongroom share wrapped only, and gave none.".to_owned());
+        line(
+            "  Before destruction a parcel opened, also with the copy of the server: data, ring and passphrase of that \
+             moment."
+                .to_owned(),
+        );
+        line(
+            "  Afterwards none did: the same copied data gave no share with today's ring, and what the recipient held \
+             was not enough."
+                .to_owned(),
+        );
         line("  The certificate is complete and the evidence holds without the server.".to_owned());
+        line("What no destruction here reaches".to_owned());
+        line(
+            "  Whoever copied data and ring in the middle and has the server's passphrase opens the parcels, for ever, \
+             if they kept the recipient's opening key or the laboratory share too. This is why the ring is in no backup."
+                .to_owned(),
+        );
     } else {
         line("NOT EVERYTHING HOLDS".to_owned());
         for what in &report.failed {
@@ -218,7 +219,7 @@ pub(super) fn text(report: &Report, ground: &Ground) -> String {
     line(format!("  {EVIDENCE}       the evidence; begin with statements.md in it"));
     line(format!("  {CERTIFICATE}   the certificate of destruction, signed by the server"));
     line("  papers/            what people handed each other, and the plan".to_owned());
-    line("  papers/            what people handed each other, and the plan".to_owned());
+    line(format!("  {SERVER_COPY}/    the server's data in the middle; {RING_COPY}/ its ring of that moment"));
     line("  logs/              every command that was run, and what it said".to_owned());
     line("  old/, new/         the two laboratory systems".to_owned());
     line(format!("This was a DEMONSTRATION with synthetic records. Journal: {} leaves.", count(report.journal.size)));

@@ -15,8 +15,12 @@ pub(super) struct Ground {
 /// The server's data folder, and the copy of it that somebody made in the middle.
 pub(super) const SERVER: &str = "server";
 pub(super) const SERVER_COPY: &str = "copy-of-server";
-/// The key ring, outside the server's data folder.
+/// The key ring, outside the server's data folder, and the copy of it of the same moment.
 pub(super) const RING: &str = "ring";
+pub(super) const RING_COPY: &str = "copy-of-ring";
+/// Copies that are opened and removed.
+pub(super) const DATA_LOOKED_INTO: &str = "temporary/data";
+pub(super) const RING_LOOKED_INTO: &str = "temporary/ring";
 /// What the search practises on; gone at the end.
 pub(super) const PRACTICE: &str = "practice";
 pub(super) const OLD: &str = "old/old.sqlite";
@@ -34,10 +38,7 @@ impl Ground {
             Some(dir) => std::path::absolute(dir).map_err(|error| unusable(dir, &error))?,
             None => std::env::temp_dir().join(format!("lazaret-demo-{}", hex(&entropy.bytes::<4>()?))),
         };
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        let builder = closed_folder();
         builder.create(&dir).map_err(|error| unusable(&dir, &error))?;
         let mut entries = std::fs::read_dir(&dir).map_err(|error| unusable(&dir, &error))?;
         if entries.next().is_some() {
@@ -109,13 +110,14 @@ impl Ground {
         Ok(objects)
     }
 
-    /// Copies the server's data folder as it is at this moment, without the key ring, as a backup would.
-    pub(super) fn copy_server(&self) -> Result<Copied> {
+    /// Copies a folder as it is at this moment, without what is named.
+    pub(super) fn copy(&self, from: &str, to: &str, without: &[&str]) -> Result<Copied> {
         let mut copied = Copied::default();
-        let mut left = vec![(self.path(SERVER), self.path(SERVER_COPY))];
+        let without: Vec<PathBuf> = without.iter().map(|name| self.path(from).join(name)).collect();
+        let mut left = vec![(self.path(from), self.path(to))];
         while let Some((from, to)) = left.pop() {
-            std::fs::create_dir(&to).map_err(|error| unusable(&to, &error))?;
-            for path in entries(&from)? {
+            closed_folder().create(&to).map_err(|error| unusable(&to, &error))?;
+            for path in entries(&from)?.into_iter().filter(|path| !without.contains(path)) {
                 let beside = to.join(path.file_name().unwrap_or_default());
                 if path.is_dir() {
                     left.push((path, beside));
@@ -128,6 +130,21 @@ impl Ground {
         }
         Ok(copied)
     }
+
+    /// Removes a folder that was made only to be looked into.
+    pub(super) fn remove(&self, name: &str) -> Result<()> {
+        let folder = self.path(name);
+        Ok(std::fs::remove_dir_all(&folder).map_err(|error| unusable(&folder, &error))?)
+    }
+}
+
+/// Makes folders for their owner only: a key ring is opened in no other.
+fn closed_folder() -> std::fs::DirBuilder {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
 }
 
 /// What a copy holds.

@@ -6,6 +6,7 @@
 
 mod cast;
 mod child;
+mod copy;
 mod ending;
 mod figures;
 mod ground;
@@ -83,11 +84,12 @@ async fn play(context: &Context, wish: &Wish, commands: &Arc<Commands>) -> Resul
     opening::people(commands).await?;
     let approved = opening::plan(context, commands).await?;
     let passed = passing::consignment(commands, &approved).await?;
-    passing::somebody_copies(commands)?;
-    let ended = ending::destruction(commands, serving).await?;
+    let round = (approved.migration.parse()?, passed.consignment);
+    let before = copy::somebody_copies(context, commands, round).await?;
+    let ended = ending::destruction(context, commands, serving, round).await?;
     let word = format!("témoin-{}", hex(&context.entropy.bytes::<12>()?));
     let looked = ending::search(commands, made, word).await?;
-    Ok(ending::report(commands, approved, passed, ended, &looked))
+    Ok(ending::report(commands, (approved, passed), (before, ended), &looked))
 }
 
 /// The server goes on until somebody stops it.

@@ -1,18 +1,19 @@
 //! What moves: one consignment, from the old system into the new one.
 
-use lexicon::Result;
+use lexicon::{ConsignmentId, Result};
 use procedure::{ManifestTable, TableOutcome};
 use serde_json::Value;
 
 use super::cast::{CONTROLLER, OPERATOR, RECIPIENT};
 use super::child::{Commands, field};
 use super::figures::{bytes, count, of, rate};
-use super::ground::{NEW, OLD, SERVER_COPY};
+use super::ground::{NEW, OLD};
 use super::opening::Approved;
 use super::report::Seconds;
 
 /// What passed.
 pub(super) struct Passed {
+    pub(super) consignment: ConsignmentId,
     pub(super) sealed: Vec<ManifestTable>,
     pub(super) found: Vec<TableOutcome>,
     /// Whether the recipient's keys and the strongroom share opened a parcel, while both existed.
@@ -24,7 +25,8 @@ pub(super) struct Passed {
 pub(super) async fn consignment(commands: &Commands, approved: &Approved) -> Result<Passed> {
     let (old, new) = (commands.ground.database(OLD), commands.ground.database(NEW));
     commands.tell.stage("Extraction");
-    commands.person(&OPERATOR, &["consignment", "open", "--kind", "full"]).await?;
+    let consignment = commands.person(&OPERATOR, &["consignment", "open", "--kind", "full"]).await?;
+    let consignment = field(&consignment, "consignment")?;
     commands.person(&RECIPIENT, &["consignment", "offer"]).await?;
     let extracted = commands.person(&OPERATOR, &["extract", "--source", &old, "--yes", &approved.plan]).await?;
     let sealed: Vec<ManifestTable> = field(&extracted, "tables")?;
@@ -45,7 +47,7 @@ pub(super) async fn consignment(commands: &Commands, approved: &Approved) -> Res
     let (load, reconcile) = (seconds(&loaded, "load")?, seconds(&again, "reconcile")?);
     loading_told(commands, &found, (size, load, reconcile));
     let opened = field::<bool>(&loaded, "opened")?;
-    Ok(Passed { sealed, found, opened, seconds: Seconds { extract, load, reconcile } })
+    Ok(Passed { consignment, sealed, found, opened, seconds: Seconds { extract, load, reconcile } })
 }
 
 fn extraction_told(commands: &Commands, sealed: &[ManifestTable], (parcels, size, seconds): (u64, u64, f64)) {
@@ -85,16 +87,4 @@ fn loading_told(commands: &Commands, found: &[TableOutcome], (size, load, reconc
 
 fn seconds(said: &Value, step: &str) -> Result<f64> {
     field(&field::<Value>(said, "seconds")?, step)
-}
-
-/// A backup of the server that nobody thought of: its whole data folder, in the middle, without the key ring.
-pub(super) fn somebody_copies(commands: &Commands) -> Result<()> {
-    commands.tell.stage("Somebody copies the server's data folder");
-    let copied = commands.ground.copy_server()?;
-    commands.tell.happened(&format!(
-        "{}, {}: every parcel and the whole registry, kept in {SERVER_COPY}/ for good.",
-        of(copied.files, "file"),
-        bytes(copied.bytes)
-    ));
-    Ok(())
 }

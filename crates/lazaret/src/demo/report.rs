@@ -39,6 +39,7 @@ pub(super) struct Journal {
 
 /// All of it; for programs, this is the last line.
 #[derive(Clone, Debug, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a claim of its own, and programs read it by its name")]
 pub(super) struct Report {
     pub(super) migration: String,
     pub(super) stage: String,
@@ -47,6 +48,10 @@ pub(super) struct Report {
     pub(super) sentinel_control_hits: u64,
     pub(super) parcel_readable_before_destruction: bool,
     pub(super) parcel_readable_after_destruction: bool,
+    /// The control: the copied data gave the strongroom share with the ring copied beside it, and that opened a parcel.
+    pub(super) copy_opened_with_ring_of_that_moment: bool,
+    /// The same copied data, with the ring as it was after the destruction.
+    pub(super) copy_opened_with_todays_ring: bool,
     pub(super) certificate: PathBuf,
     pub(super) evidence: PathBuf,
     pub(super) journal: Journal,
@@ -79,6 +84,14 @@ impl Report {
         must(self.sentinel_control_hits > 0, "the search found nothing where there is something to find".to_owned());
         must(self.parcel_readable_before_destruction, "no parcel was opened before destruction".to_owned());
         must(!self.parcel_readable_after_destruction, "A PARCEL WAS OPENED AFTER DESTRUCTION".to_owned());
+        must(
+            self.copy_opened_with_ring_of_that_moment,
+            "the copy of the server opened nothing with its own ring: its trial shows nothing".to_owned(),
+        );
+        must(
+            !self.copy_opened_with_todays_ring,
+            "THE COPY OF THE SERVER OPENED AFTER DESTRUCTION, or today's ring gave its share".to_owned(),
+        );
         must(self.journal.size > 0, "the journal is empty".to_owned());
         broken
     }
@@ -158,6 +171,8 @@ mod tests {
             sentinel_control_hits: 9,
             parcel_readable_before_destruction: true,
             parcel_readable_after_destruction: false,
+            copy_opened_with_ring_of_that_moment: true,
+            copy_opened_with_todays_ring: false,
             certificate: "certificate.json".into(),
             evidence: "evidence.zip".into(),
             journal: Journal { size: 40, root: Value::Null },
@@ -169,7 +184,7 @@ mod tests {
     #[test]
     fn a_report_holds_only_if_every_part_of_it_does() {
         assert_eq!(good().broken(), Vec::<String>::new());
-        let breaks: [fn(&mut Report); 9] = [
+        let breaks: [fn(&mut Report); 11] = [
             |report| report.stage = "signed_off".to_owned(),
             |report| report.tables.clear(),
             |report| report.tables[0].fingerprints_equal = false,
@@ -179,6 +194,8 @@ mod tests {
             |report| report.sentinel_control_hits = 0,
             |report| report.parcel_readable_before_destruction = false,
             |report| report.parcel_readable_after_destruction = true,
+            |report| report.copy_opened_with_ring_of_that_moment = false,
+            |report| report.copy_opened_with_todays_ring = true,
         ];
         for break_it in breaks {
             let mut report = good();

@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use lexicon::{Code, Fault, Result, Retry};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Child;
+use tokio::process::{Child, ChildStdin};
 use tokio::sync::oneshot;
 
-use super::child::Commands;
+use super::child::{Commands, WHILE_WE_LIVE};
 use super::ground::{SERVER, unusable};
 
-/// A server that is up. It is killed when this is dropped.
+/// A server that is up. It is killed when this is dropped, and ends by itself when this process is killed.
 pub(super) struct Serving {
     child: Child,
+    /// Its standard input, held open while this process lives. Taken out, because waiting for a child closes what it
+    /// still has.
+    _held: Option<ChildStdin>,
 }
 
 /// The line that says that the door is open.
@@ -23,10 +26,11 @@ const LOG: &str = "server.log";
 impl Serving {
     /// Starts it and waits until its door is open.
     pub(super) async fn start(commands: &Arc<Commands>) -> Result<Self> {
-        let arguments = ["--passphrase-file", "secrets/server", "serve", "--data", SERVER];
+        let arguments = [WHILE_WE_LIVE, "--passphrase-file", "secrets/server", "serve", "--data", SERVER];
         let mut command = commands.command(&arguments);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| unusable(&commands.ground.path(SERVER), &error))?;
+        let held = child.stdin.take();
         let (up, is_up) = oneshot::channel();
         if let Some(stderr) = child.stderr.take() {
             let mut lines = BufReader::new(stderr).lines();
@@ -48,7 +52,7 @@ impl Serving {
             });
         }
         match is_up.await {
-            Ok(Ok(())) => Ok(Self { child }),
+            Ok(Ok(())) => Ok(Self { child, _held: held }),
             Ok(Err(said)) => {
                 Err(Fault::new(Code(1087), Retry::Now, format!("the server did not start: {said}")).into())
             }

@@ -1,6 +1,6 @@
 //! Who is waited for in a migration, seen by one person. Shows only: [`procedure::decide`] is what counts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lexicon::{ConsignmentId, Digest, Timestamp};
 use people::{Certificate, PublicKey, Role, Roster};
@@ -26,8 +26,8 @@ pub(super) struct Wait {
 pub(super) struct Kept {
     /// Rounds with something kept.
     pub held: BTreeSet<ConsignmentId>,
-    /// Rounds whose keys were destroyed here.
-    pub gone: BTreeSet<ConsignmentId>,
+    /// Rounds whose keys were destroyed here, with the deadline that did it by itself, if one did.
+    pub gone: BTreeMap<ConsignmentId, Option<Timestamp>>,
 }
 
 /// A migration and who looks at it.
@@ -42,26 +42,42 @@ pub(super) struct View<'a> {
 impl View<'_> {
     /// Keys and shares on this device that have outlived their round, and destructions that the server was not told of.
     pub(super) fn destroy(&self, kept: &Kept) -> Vec<Wait> {
-        let due = |round: &&Consignment| {
-            round.ending.is_some() || self.migration.is_due(self.now) || self.now >= round.deadline
-        };
         let device = self.me.device.key;
-        let mut waits = Vec::new();
-        for round in self.migration.consignments.iter().filter(due) {
-            let told = round.parts.iter().any(|(_, of, _, _)| *of == device);
-            let why = if kept.held.contains(&round.id) {
-                format!("this device still holds keys or shares of consignment {}, which has ended", round.id)
-            } else if kept.gone.contains(&round.id) && !told && round.ending.is_some() {
-                format!("the keys of consignment {} are destroyed here and the server was not told", round.id)
-            } else {
-                continue;
-            };
-            let command = format!("migration destroy --migration {}", self.migration.id);
-            waits.push(Wait { mine: true, who: "you".to_owned(), why, until: None, command });
+        let command = format!("migration destroy --migration {}", self.migration.id);
+        let (mut mine, mut later) = (Vec::new(), Vec::new());
+        for round in &self.migration.consignments {
+            let due = round.ending.is_some() || self.migration.is_due(self.now) || self.now >= round.deadline;
+            let part = round.device == device || round.offers.iter().any(|offer| offer.device == device);
+            let told = !part || round.parts.iter().any(|(_, of, _, _)| *of == device);
+            let by = kept.gone.get(&round.id).copied().flatten();
+            let by = by.map(|deadline| format!(" by the deadline {deadline}")).unwrap_or_default();
+            if kept.held.contains(&round.id) && due {
+                mine.push(format!(
+                    "this device still holds keys or shares of consignment {}, which has ended",
+                    round.id
+                ));
+            } else if kept.gone.contains_key(&round.id) && !told {
+                let why =
+                    format!("the keys of consignment {} are destroyed here{by} and the server was not told", round.id);
+                // Until the server has ended the round too, it takes no such statement.
+                if round.ending.is_some() { &mut mine } else { &mut later }.push(why);
+            }
+        }
+        let over = self.migration.ending() || self.migration.is_due(self.now);
+        if over && kept.held.iter().any(|id| self.migration.consignment(*id).is_none()) {
+            mine.push("this device still holds a key that no fact knows of, and the migration has ended".to_owned());
         }
         // One command destroys them all.
-        waits.truncate(1);
-        waits
+        let mine = mine.into_iter().take(1).map(|why| (true, "you", why));
+        let later = later.into_iter().map(|why| (false, "the server, which ends the round at its deadline", why));
+        let wait = |(mine, who, why): (bool, &str, String)| Wait {
+            mine,
+            who: who.to_owned(),
+            why,
+            until: None,
+            command: command.clone(),
+        };
+        mine.chain(later).map(wait).collect()
     }
 
     /// Who is waited for.
@@ -98,6 +114,9 @@ impl View<'_> {
                 "it destroys its part of the round that has ended",
                 "migration show",
             )];
+        }
+        if self.migration.standing().any(|round| round.kind == Kind::Full) {
+            return vec![self.sign_off()];
         }
         let mine = plan.extracting.contains(&self.me.device.key) && self.is(&[Role::Operator]);
         let who = format!("the operator ({})", self.holders(&plan.extracting));
@@ -235,11 +254,13 @@ impl View<'_> {
             let why = "the rehearsal is over; its round is ended before the full one";
             return vec![self.of(round, mine, &who, why, "consignment abandon --reason WHY")];
         }
+        vec![self.sign_off()]
+    }
+
+    fn sign_off(&self) -> Wait {
+        let who = format!("a controller of {}", self.laboratory());
         let why = "the new system holds what was agreed; look at a sample in it first";
-        let command = "migration sign-off --history target";
-        // At its own deadline the round is destroyed, and without it there is nothing to sign off.
-        let until = Some(round.deadline);
-        vec![Wait { until, ..self.wait(controller, &laboratory, why, command) }]
+        self.wait(self.controller(), &who, why, "migration sign-off --history target")
     }
 
     fn wait(&self, mine: bool, who: &str, why: &str, command: &str) -> Wait {

@@ -1,6 +1,6 @@
 use lexicon::{MigrationId, PersonId, Serial};
 use people::{Device, Person};
-use procedure::{Approval, Deadline, Ending, Instruction, PlanParty, System};
+use procedure::{Approval, Deadline, Ending, Instruction, Outcome, PlanParty, Reconciliation, System};
 
 use super::*;
 
@@ -87,7 +87,7 @@ fn seen(migration: &Migration, me: &Certificate) -> Vec<Wait> {
 }
 
 fn kept(held: &[ConsignmentId], gone: &[ConsignmentId]) -> Kept {
-    Kept { held: held.iter().copied().collect(), gone: gone.iter().copied().collect() }
+    Kept { held: held.iter().copied().collect(), gone: gone.iter().map(|id| (*id, None)).collect() }
 }
 
 fn to_destroy(migration: &Migration, me: &Certificate, kept: &Kept, now: &str) -> usize {
@@ -158,6 +158,22 @@ fn keys_that_outlive_their_round_are_to_be_destroyed_even_without_the_server() {
 }
 
 #[test]
+fn a_load_whose_round_ran_out_still_waits_for_the_sign_off_until_the_migrations_deadline() {
+    let mut migration = migration();
+    let round = round(&mut migration, ConsignmentStage::Destroyed);
+    round.ending = Some(Ending::Overdue);
+    let reconciliation =
+        Reconciliation { target: round.target.clone(), schema: Digest([3; 32]), tables: Vec::new(), opened: true };
+    round.outcome = Some(Outcome { digest: Digest([3; 32]), reconciliation, accepted: None });
+    let me = person(1, LABORATORY, Role::Controller);
+    let waits = seen(&migration, &me);
+    assert_eq!(waits[0].command, format!("migration sign-off --migration {} --history target", "09".repeat(16)));
+    assert_eq!((waits[0].mine, waits[0].until), (true, Some(at("2026-12-24T00:00:00Z"))));
+    migration.consignments[0].ending = Some(Ending::Abandoned);
+    assert!(seen(&migration, &me)[0].command.starts_with("consignment open"));
+}
+
+#[test]
 fn a_destruction_that_the_server_does_not_know_is_said_again() {
     let mut migration = migration();
     let round = round(&mut migration, ConsignmentStage::Destroyed);
@@ -168,6 +184,22 @@ fn a_destruction_that_the_server_does_not_know_is_said_again() {
     assert_eq!(to_destroy(&migration, &me, &gone, "2026-11-25T00:00:00Z"), 1);
     migration.consignments[0].parts.push((procedure::Part::Laboratory, me.device.key, 1, None));
     assert_eq!(to_destroy(&migration, &me, &gone, "2026-11-25T00:00:00Z"), 0);
+}
+
+#[test]
+fn what_a_deadline_destroyed_here_is_told_and_waits_for_the_server_to_end_the_round() {
+    let mut migration = migration();
+    let id = round(&mut migration, ConsignmentStage::Closed).id;
+    let me = person(4, LABORATORY, Role::Operator);
+    let gone = Kept { held: BTreeSet::new(), gone: [(id, Some(at("2026-12-01T00:00:00Z")))].into() };
+    let waits = |migration: &Migration| {
+        let roster = Roster::default();
+        View { migration, me: &me, roster: &roster, now: at("2026-12-01T00:00:01Z") }.destroy(&gone)
+    };
+    let [wait] = waits(&migration).try_into().unwrap();
+    assert!(!wait.mine && wait.why.contains("by the deadline 2026-12-01T00:00:00Z"), "{wait:?}");
+    migration.consignments[0].ending = Some(Ending::Overdue);
+    assert!(waits(&migration)[0].mine);
 }
 
 #[test]

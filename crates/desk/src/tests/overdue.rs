@@ -1,0 +1,192 @@
+//! What is due goes by itself: by what this device last verified, and by its own time.
+
+use lexicon::ConsignmentId;
+use people::Passphrase;
+use procedure::{
+    Allowed, Clause, Clauses, Contract, Dpia, Instruction, InstructionEnding, Kind, Party, Plan, System, Target,
+};
+
+use super::*;
+use crate::{Round, destroy_overdue, files, watch};
+
+/// No fact knows it, so it lives as long as its migration.
+const ROUND: Round = Round { migration: MIGRATION, consignment: ConsignmentId([5; 16]) };
+const DEADLINE_HOURS: i64 = 24 * 10;
+
+fn plan(world: &World) -> Plan {
+    let party = |name: &str| Party { name: name.into(), contact: "dpo@example.org".into() };
+    let clause = || Clause { place: "4".into() };
+    let (a, b, c, d) = (clause(), clause(), clause(), clause());
+    let clauses = Clauses { a, b, c, d, e: clause(), f: clause(), g: clause(), h: clause() };
+    let instruction = Instruction {
+        controller: party("Laboratoire des Abers"),
+        processor: party("Iroise Logiciels"),
+        purpose: "a new system".into(),
+        nature: "extraction and loading".into(),
+        duration: "30 days".into(),
+        data: vec!["results".into()],
+        persons: vec!["patients".into()],
+        clauses,
+        contract: Contract { digest: Some(Digest::of(b"contract")), signatory: "Claire Le Goff".into() },
+        dpia: Some(Dpia::Reference("DPIA-1".into())),
+        sub_processors: vec!["none".into()],
+        recipients: vec!["Iroise Logiciels".into()],
+        deadline: Some(hours_after(start(), 24 * 30)),
+        ending: Some(InstructionEnding::Delete),
+        no_other_channel: true,
+    };
+    let (identity, schema) = ("sqlite:/old".to_owned(), Digest::of(b"schema"));
+    Plan {
+        purpose: Plan::PURPOSE.into(),
+        migration: MIGRATION,
+        serial: 1,
+        previous: None,
+        parties: world.parties(),
+        instruction,
+        scope: Digest::of(b"scope"),
+        report: Digest::of(b"report"),
+        source: System { identity, schema, live: false },
+        targets: vec![Target { kinds: vec![Kind::Full], identity: "sqlite:/new".into(), schema }],
+        extracting: vec![world.claire.key().public()],
+        loading: vec![world.yann.key().public()],
+        allowed: vec![Allowed { kind: Kind::Full, count_max: 1, hours_max: 100 }],
+        deadline: hours_after(start(), DEADLINE_HOURS),
+        extension_cap: hours_after(start(), DEADLINE_HOURS * 2),
+        key_ring: "local".into(),
+        one_operator_both_ends: false,
+    }
+}
+
+/// A migration with a deadline that both devices verified, and a share or key kept on each.
+async fn kept() -> World {
+    let world = World::new();
+    act(&world.claire.desk, Act::Open { parties: world.parties() }).await.unwrap();
+    act(&world.yann.desk, Act::Propose { plan: Box::new(plan(&world)) }).await.unwrap();
+    world.claire.desk.follow(MIGRATION).await.unwrap();
+    let passphrase = Passphrase::new("p");
+    world.claire.home().keep_share(ROUND, b"share", &passphrase).unwrap();
+    world.yann.home().keep_opening_key(ROUND, &people::OpeningKey::draw(), &passphrase).unwrap();
+    world.server.books().is_down = true;
+    world
+}
+
+fn left(seat: &Seat) -> Vec<String> {
+    files::all_names(&seat.home().of(MIGRATION).join(format!("consignments/{}", ROUND.consignment))).unwrap()
+}
+
+fn at(world: &World, hours: i64) {
+    world.clock.set(hours_after(start(), hours));
+}
+
+#[tokio::test]
+async fn at_the_deadline_opening_the_desk_destroys_share_and_opening_key_without_the_server() {
+    let world = kept().await;
+    at(&world, DEADLINE_HOURS - 1);
+    for seat in [&world.claire, &world.yann] {
+        assert!(seat.reopened(&world).overdue().is_quiet());
+        assert_eq!(left(seat).len(), 1, "an hour before everything is there");
+    }
+    at(&world, DEADLINE_HOURS);
+    for seat in [&world.claire, &world.yann] {
+        let desk = seat.reopened(&world);
+        let deadline = hours_after(start(), DEADLINE_HOURS);
+        assert_eq!(desk.overdue().destroyed, [crate::OverdueRound { round: ROUND, deadline, keys: 1 }]);
+        assert_eq!(left(seat), ["gone.json"]);
+        let gone = crate::Gone { keys: 1, finished: true, deadline: Some(deadline), ..crate::Gone::begun(deadline) };
+        assert_eq!(seat.home().gone(ROUND).unwrap(), Some(gone));
+        assert!(seat.reopened(&world).overdue().is_quiet(), "told once");
+    }
+}
+
+#[tokio::test]
+async fn an_extension_that_was_verified_keeps_and_one_that_was_missed_does_not() {
+    let world = kept().await;
+    world.server.books().is_down = false;
+    let until = hours_after(start(), DEADLINE_HOURS + 24);
+    act(&world.claire.desk, Act::Extend { until, reason: "a holiday".into() }).await.unwrap();
+    at(&world, DEADLINE_HOURS + 1);
+    assert!(world.claire.reopened(&world).overdue().is_quiet());
+    assert_eq!(left(&world.claire), ["laboratory.share"]);
+    assert_eq!(world.yann.reopened(&world).overdue().destroyed.len(), 1);
+    assert_eq!(left(&world.yann), ["gone.json"]);
+    at(&world, DEADLINE_HOURS + 24);
+    assert_eq!(world.claire.reopened(&world).overdue().destroyed[0].deadline, until);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_and_is_set_back_gains_nothing() {
+    let world = kept().await;
+    at(&world, DEADLINE_HOURS);
+    // Any look at the time records it.
+    world.claire.desk.now().unwrap();
+    at(&world, 1);
+    assert_eq!(world.claire.reopened(&world).overdue().destroyed.len(), 1);
+    // The control: the device that was not looked at in the future.
+    assert!(world.yann.reopened(&world).overdue().is_quiet());
+    assert_eq!(left(&world.yann), ["opening.key"]);
+}
+
+#[tokio::test]
+async fn what_ended_before_its_deadline_keeps_its_keys_for_the_probe_until_then() {
+    let world = kept().await;
+    world.server.books().is_down = false;
+    act(&world.claire.desk, Act::Cancel { reason: "no longer wanted".into() }).await.unwrap();
+    assert!(world.claire.reopened(&world).overdue().is_quiet());
+    assert_eq!(left(&world.claire), ["laboratory.share"]);
+    at(&world, DEADLINE_HOURS);
+    assert_eq!(world.claire.reopened(&world).overdue().destroyed.len(), 1);
+}
+
+#[tokio::test]
+async fn facts_that_cannot_be_read_are_told_and_hold_up_no_other_migration() {
+    let world = kept().await;
+    let other = Round { migration: MigrationId([1; 16]), ..ROUND };
+    world.claire.home().keep_share(other, b"share", &Passphrase::new("p")).unwrap();
+    files::write(&world.claire.home().of(other.migration).join("facts.jsonl"), b"torn\n").unwrap();
+    at(&world, DEADLINE_HOURS);
+    let overdue = destroy_overdue(world.claire.home(), world.clock.as_ref()).unwrap();
+    assert_eq!(overdue.destroyed.len(), 1);
+    let [(migration, trouble)] = overdue.failed.as_slice() else { panic!("{overdue:?}") };
+    assert_eq!((*migration, trouble.code()), (other.migration, Code(1212)));
+    assert_eq!(world.claire.home().held(other.migration).unwrap(), [other]);
+}
+
+#[tokio::test]
+async fn a_keeper_looks_at_every_beat_and_tells_only_what_happened() {
+    let world = kept().await;
+    let home = world.yann.home().clone();
+    let (beat, mut beats) = tokio::sync::mpsc::unbounded_channel();
+    let (mut told, mut looks) = (Vec::new(), 0);
+    let clock = Arc::clone(&world.clock);
+    for _ in 0..4 {
+        beat.send(()).unwrap();
+    }
+    drop(beat);
+    let beating = async || {
+        looks += 1;
+        // The clock goes on to the deadline before the third look.
+        clock.set(hours_after(start(), if looks < 3 { 1 } else { DEADLINE_HOURS }));
+        beats.recv().await
+    };
+    watch(&home, world.clock.clone(), beating, |looked| told.push(looked.unwrap())).await;
+    assert_eq!(looks, 5, "four beats and the end");
+    assert_eq!(told.iter().map(|overdue| overdue.destroyed.len()).collect::<Vec<_>>(), [1]);
+    assert_eq!(world.yann.home().gone(ROUND).unwrap().unwrap().at, hours_after(start(), DEADLINE_HOURS));
+}
+
+#[test]
+fn one_process_of_a_device_works_on_a_round_at_a_time() {
+    let world = World::new();
+    let (one, other) = (world.claire.home(), Home::open(world.claire.home().folder()).unwrap());
+    let alone = one.alone(ROUND).unwrap();
+    assert_eq!(outcome(other.alone(ROUND)), (1226, false));
+    let another = Round { consignment: ConsignmentId([6; 16]), ..ROUND };
+    drop(other.alone(another).unwrap());
+    drop(alone);
+    drop(other.alone(ROUND).unwrap());
+    // Whoever hangs keeps nobody from destroying, and leaves nothing that looks like a key put back.
+    let _hanging = one.alone(ROUND).unwrap();
+    one.keep_share(ROUND, b"share", &Passphrase::new("p")).unwrap();
+    assert_eq!(other.destroy(ROUND, start()).unwrap().keys, 1);
+    assert!(destroy_overdue(&other, world.clock.as_ref()).unwrap().is_quiet());
+}

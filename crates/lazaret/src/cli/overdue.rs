@@ -1,0 +1,61 @@
+//! What this device destroyed by itself because a deadline had passed.
+
+use desk::{Home, Overdue};
+use lexicon::Result;
+use serde_json::json;
+
+use super::Context;
+use crate::output::Done;
+use crate::{exit, output};
+
+/// `lazaret migration destroy --due`: for a timer. No passphrase, no server.
+pub(crate) fn run(context: &Context) -> Result<Done> {
+    let home = Home::open(&context.home_folder()?)?;
+    let overdue = desk::destroy_overdue(&home, context.clock.as_ref())?;
+    let mut lines = lines(&overdue);
+    if lines.is_empty() {
+        lines.push("Nothing on this device is due to be destroyed.".to_owned());
+    }
+    let failed = overdue.failed.iter().map(|(migration, trouble)| json!({ "migration": migration, "error": trouble }));
+    let json = json!({
+        "destroyed": overdue.destroyed,
+        "returned": overdue.returned,
+        "failed": failed.collect::<Vec<_>>(),
+    });
+    let status = match (overdue.failed.first(), overdue.returned.is_empty()) {
+        (_, false) => exit::MISMATCH,
+        (Some((_, trouble)), true) => exit::status(trouble),
+        (None, true) => exit::OK,
+    };
+    Ok(Done { status, ..Done::new(lines.join("\n"), json) })
+}
+
+/// Says on standard error what came of a look, whatever the command was that brought it.
+pub(crate) fn tell(overdue: &Overdue) {
+    for line in lines(overdue) {
+        output::error_line(&line);
+    }
+}
+
+fn lines(overdue: &Overdue) -> Vec<String> {
+    let destroyed = overdue.destroyed.iter().map(|round| {
+        format!(
+            "The deadline {} has passed: of consignment {} this device's keys ({}) are destroyed. \
+             The server is told by `lazaret migration destroy --migration {}`.",
+            round.deadline, round.round.consignment, round.keys, round.round.migration
+        )
+    });
+    let returned = overdue.returned.iter().map(|round| {
+        format!(
+            "ALARM: a share or key of consignment {}, which was destroyed, lay in the folder again. \
+             It is destroyed again. [LZ-1013]",
+            round.consignment
+        )
+    });
+    let failed = overdue.failed.iter().map(|(migration, trouble)| {
+        format!(
+            "Whether keys of migration {migration} are due cannot be told, or they could not be destroyed: {trouble}"
+        )
+    });
+    destroyed.chain(returned).chain(failed).collect()
+}
