@@ -5,7 +5,9 @@
 //! rooms' results are unwrapped here.
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a story that cannot go on has failed")]
 
+pub mod kills;
 mod paper;
+pub mod program;
 mod steps;
 mod systems;
 mod world;

@@ -1,8 +1,10 @@
 //! The steps of a migration as the five persons take them, each over the real door.
 
 use connectors::{Sink, Source};
+use desk::Desk;
 use lexicon::{Clock, ConsignmentId, Digest, MigrationId, Result, canonical, hours_after};
 use passage::{Errand, LoadReport, Quiet};
+use people::Passphrase;
 use procedure::{Act, Allowed, History, Kind, Manifest, Migration, Plan, PlanParty, Side, System, Target};
 use scope::Scope;
 
@@ -19,6 +21,11 @@ impl passage::Progress for Through {
             self.0.send(()).unwrap_or_default();
         }
     }
+}
+
+/// A person's errand that tells nobody how far it is.
+fn errand<'a>(desk: &'a Desk, secret: &'a Passphrase, plan: &Plan, consignment: ConsignmentId) -> Errand<'a> {
+    Errand { desk, passphrase: secret, migration: plan.migration, consignment, progress: &Quiet }
 }
 
 impl World {
@@ -130,9 +137,7 @@ impl World {
         self.act(Name::Operator, plan.migration, act).await.unwrap();
         let desk = self.desk(Name::Recipient);
         let secret = passphrase();
-        let errand =
-            Errand { desk: &desk, passphrase: &secret, migration: plan.migration, consignment, progress: &Quiet };
-        passage::offer(&errand).await.unwrap();
+        passage::offer(&errand(&desk, &secret, plan, consignment)).await.unwrap();
         consignment
     }
 
@@ -143,9 +148,7 @@ impl World {
     pub async fn extract(&self, plan: &Plan, consignment: ConsignmentId, source: &dyn Source) -> Result<Manifest> {
         let desk = self.desk(Name::Operator);
         let secret = passphrase();
-        let errand =
-            Errand { desk: &desk, passphrase: &secret, migration: plan.migration, consignment, progress: &Quiet };
-        passage::extract(&errand, source, entropy()).await
+        passage::extract(&errand(&desk, &secret, plan, consignment), source, entropy()).await
     }
 
     /// The operator extracts until so many tables are through; then the machine dies: nothing more is said or stored.
@@ -187,14 +190,7 @@ impl World {
         self.desk(Name::Controller).act(plan.migration, &mut build, &[]).await?;
         let desk = self.desk(Name::Operator);
         let secret = passphrase();
-        passage::hand_over(&Errand {
-            desk: &desk,
-            passphrase: &secret,
-            migration: plan.migration,
-            consignment,
-            progress: &Quiet,
-        })
-        .await
+        passage::hand_over(&errand(&desk, &secret, plan, consignment)).await
     }
 
     /// The recipient loads.
@@ -202,11 +198,17 @@ impl World {
     /// # Errors
     /// Whatever the passage said.
     pub async fn load(&self, plan: &Plan, consignment: ConsignmentId, sink: &dyn Sink) -> Result<LoadReport> {
-        let desk = self.desk(Name::Recipient);
-        let secret = passphrase();
-        let errand =
-            Errand { desk: &desk, passphrase: &secret, migration: plan.migration, consignment, progress: &Quiet };
-        passage::load(&errand, sink).await
+        let (desk, secret) = (self.desk(Name::Recipient), passphrase());
+        passage::load(&errand(&desk, &secret, plan, consignment), sink).await
+    }
+
+    /// The recipient reads the target again.
+    ///
+    /// # Errors
+    /// Whatever the passage said.
+    pub async fn reconcile(&self, plan: &Plan, consignment: ConsignmentId, sink: &dyn Sink) -> Result<LoadReport> {
+        let (desk, secret) = (self.desk(Name::Recipient), passphrase());
+        passage::reconcile(&errand(&desk, &secret, plan, consignment), sink).await
     }
 
     /// The controller signs off over the reports that stand.
@@ -215,8 +217,7 @@ impl World {
     /// Whatever the desk or the server said.
     pub async fn sign_off(&self, plan: &Plan) -> Result<()> {
         let mut build = |migration: &Migration| {
-            let reports =
-                migration.consignments.iter().filter_map(|round| round.outcome.as_ref()).map(|outcome| outcome.digest);
+            let reports = migration.standing().filter_map(|round| round.outcome.as_ref()).map(|outcome| outcome.digest);
             Ok(Act::SignOff { reports: reports.collect(), history: History::Target })
         };
         self.desk(Name::Controller).act(plan.migration, &mut build, &[]).await.map(|_| ())

@@ -9,7 +9,6 @@ use procedure::{Manifest, ManifestParcel, Plan};
 use registry::Registry;
 use seal::{ConsignmentKey, ParcelName, Share};
 use synth::Made;
-use vault::KeyRing;
 
 use crate::{Name, World, passphrase};
 
@@ -72,13 +71,11 @@ impl World {
     /// server must be down: its ring is held.
     ///
     /// # Errors
-    /// As [`KeyRing::decrypt`].
+    /// As [`office::strongroom_share`].
     pub fn strongroom_share(&self, data: &Path, ring: &Path, round: &Round) -> Result<Option<Share>> {
-        let wrapped = Registry::open(&data.join("registry.sqlite"))?.wrapped_share(round.consignment)?;
-        let Some(wrapped) = wrapped else { return Ok(None) };
-        let bound = format!("lazaret/1/strongroom|{}|{}", round.plan.migration, round.consignment);
-        let share = self.ring(data, ring)?.decrypt(round.consignment, bound.as_bytes(), &wrapped)?;
-        Share::take(&share).map(Some)
+        let (registry, ring) = (Registry::open(&data.join("registry.sqlite"))?, self.ring(data, ring)?);
+        let share = office::strongroom_share(&registry, &ring, round.plan.migration, round.consignment)?;
+        share.map(|share| Share::take(&share)).transpose()
     }
 
     /// The digest of the act that opened the consignment: the salt of its key, known to everybody.

@@ -109,6 +109,11 @@ pub fn entropy() -> Arc<dyn Entropy> {
 impl World {
     /// A server that is up, five persons who are enrolled, and nothing else.
     pub async fn start() -> Self {
+        Self::start_as(true).await
+    }
+
+    /// As [`Self::start`], on a server that was made as a demonstration, which takes synthetic sources only, or was not.
+    pub async fn start_as(demonstration: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(FixedClock::new(SystemClock.now()));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -120,9 +125,9 @@ impl World {
         let card = ServerCard {
             url: format!("https://{}", listener.local_addr().unwrap()),
             fingerprint: identity.fingerprint().unwrap(),
-            origin: "127.0.0.1/journal/drill".to_owned(),
+            origin: ServerCard::origin_of("127.0.0.1", demonstration, &key.public()),
             key: key.public(),
-            demonstration: true,
+            demonstration,
         };
         let secrets = Secrets {
             ring: entropy_ref.bytes().unwrap(),
@@ -221,6 +226,7 @@ impl World {
             card: self.card.clone(),
             clock: self.time(),
             entropy: entropy(),
+            deadline_days_max: lexicon::limits::DEADLINE_DAYS_DEFAULT,
         })
     }
 
@@ -238,7 +244,12 @@ impl World {
     }
 
     fn serve_from(&mut self, data: &Path, ring: &Path, listener: TcpListener) {
-        let office = Arc::new(self.open_office(data, ring).unwrap());
+        let furniture = self.furniture(data, ring).unwrap();
+        self.serve_with(furniture, listener);
+    }
+
+    fn serve_with(&mut self, furniture: Furniture, listener: TcpListener) {
+        let office = Arc::new(Office::open(furniture).unwrap());
         let identity = doors::Identity {
             certificate_pem: self.secrets.identity.0.clone(),
             key_pem: self.secrets.identity.1.clone(),
@@ -280,6 +291,14 @@ impl World {
     pub fn restart_from(&mut self, data: &Path, ring: &Path) {
         let listener = self.own_address();
         self.serve_from(data, ring, listener);
+    }
+
+    /// Starts the server again with something else in its furniture.
+    pub fn restart_with(&mut self, change: impl FnOnce(&mut Furniture)) {
+        let mut furniture = self.furniture(&self.server_folder(), &self.ring_folder()).unwrap();
+        change(&mut furniture);
+        let listener = self.own_address();
+        self.serve_with(furniture, listener);
     }
 
     fn own_address(&self) -> TcpListener {

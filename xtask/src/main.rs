@@ -1,9 +1,12 @@
-//! The house's own commands: `cargo xtask tidy | test | servers`.
+//! The house's own commands: `cargo xtask tidy | codes | test | mutants | kills | servers | bench`.
 //!
 //! What each needs from the machine it says when it is missing; nothing here is part of the product.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "these are commands, and their output is for people")]
 
+mod bench;
+mod kills;
+mod mutants;
 mod process;
 mod servers;
 mod steps;
@@ -17,8 +20,12 @@ use anyhow::{Result, bail};
 const USAGE: &str = "cargo xtask <command>
 
   tidy      checks the rules of the house that the compiler does not know
+  codes     writes the manual's page of codes from the sources
   test      everything that must pass, with private database servers: what CI runs
-  servers   starts those servers and prints how to reach them; Ctrl-C ends them";
+  mutants   switches each control off and wants a test to notice; see `cargo xtask mutants --help`
+  kills     ends processes of migrations by `kill -9` and compares what they come to; see `cargo xtask kills --help`
+  servers   starts those servers and prints how to reach them; Ctrl-C ends them
+  bench     measures what carrying records costs, into docs/bench; see `cargo xtask bench passage --help`";
 
 fn main() -> ExitCode {
     match run() {
@@ -35,9 +42,13 @@ fn run() -> Result<ExitCode> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["tidy"] => tidy::command(&root()?),
+        ["codes"] => tidy::write_codes(&root()?),
         ["test"] => steps::test(&root()?),
+        ["mutants", words @ ..] => mutants::command(&root()?, words),
+        ["kills", words @ ..] => kills::command(&root()?, words),
+        ["bench", words @ ..] => bench::command(&root()?, words),
         ["servers"] => servers::command(),
-        [servers::GUARD_COMMAND] => servers::guard().map(|()| ExitCode::SUCCESS),
+        [servers::GUARD_COMMAND, purpose] => servers::guard(purpose).map(|()| ExitCode::SUCCESS),
         _ => bail!("{USAGE}"),
     }
 }

@@ -104,7 +104,7 @@ fn deny(root: &Path, servers: &mut Servers, tally: &mut Tally) -> Result<()> {
 }
 
 /// `LAZARET_CACHE`, or `lazaret` in the user's cache folder.
-fn cache() -> Result<PathBuf> {
+pub(crate) fn cache() -> Result<PathBuf> {
     if let Some(cache) = std::env::var_os("LAZARET_CACHE") {
         return Ok(PathBuf::from(cache));
     }

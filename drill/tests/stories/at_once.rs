@@ -87,6 +87,10 @@ impl Sink for Two<'_> {
         .boxed()
     }
 
+    fn at_fault(&self, table: &str) -> Vec<RecordBatch> {
+        self.under.at_fault(table)
+    }
+
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
         self.under.read_back(scope, table)
     }

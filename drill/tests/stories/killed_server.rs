@@ -1,8 +1,7 @@
 //! Finding 5 of the decision, with the program itself: a server that is killed in the middle of a destruction takes it
 //! up again when it is started, and nobody has to remember that it should.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
 use drill::{Name, Round, World, entropy, write_file};
@@ -10,50 +9,13 @@ use lexicon::{Clock, ConsignmentId, SystemClock};
 use procedure::{Act, ConsignmentStage, Ending, Kind, Plan};
 use tokio::time::{interval, timeout};
 
+use super::program::{Program, lazaret};
+
 /// A program without optimisation on a busy machine.
 const AT_MOST: Duration = Duration::from_mins(2);
 
 /// Dead weight on the shelf, so that deleting takes long enough to be cut.
 const PARCELS: u32 = 20_000;
-
-/// The program beside this test, if it was built.
-fn lazaret() -> Option<PathBuf> {
-    let test = std::env::current_exe().ok()?;
-    let program = test.parent().and_then(Path::parent)?.join("lazaret");
-    program.is_file().then_some(program)
-}
-
-/// The server as a process of its own, killed when it is let go.
-struct Program(Child);
-
-impl Program {
-    fn serve(program: &Path, world: &World) -> Self {
-        let mut command = Command::new(program);
-        command.arg("serve").arg("--data").arg(world.server_folder()).arg("--ring").arg(world.ring_folder());
-        command.arg("--listen").arg(world.card.url.trim_start_matches("https://"));
-        command.arg("--passphrase-file").arg(world.path("passphrase"));
-        for name in
-            ["LAZARET_DATA", "LAZARET_RING", "LAZARET_LISTEN", "LAZARET_PASSPHRASE_FILE", "CREDENTIALS_DIRECTORY"]
-        {
-            command.env_remove(name);
-        }
-        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
-    /// As `kill -9` does it.
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have been killed before.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
 
 /// Looks again and again, for a while.
 async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) {

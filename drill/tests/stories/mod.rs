@@ -1,10 +1,19 @@
+mod admitted;
 mod altered_journal;
+mod at_once;
 mod blis;
+mod by_command;
 mod by_hand;
+mod compare;
 mod constraints;
+mod corrupted_links;
+mod damaged_facts;
+mod databases;
 mod first_passage;
 mod hostile;
 mod killed_server;
+mod kills;
+mod live_source;
 mod no_authentication;
 mod no_contract;
 mod no_deletion;
@@ -13,3 +22,6 @@ mod over_extraction;
 mod plain_disk;
 mod resumed;
 mod shared_accounts;
+mod stalled_office;
+
+use drill::program;

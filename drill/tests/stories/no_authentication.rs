@@ -6,7 +6,7 @@ use desk::organisation::Organisation;
 use desk::{Desk, KeyHolder};
 use doors::{DOORS, Door, Line, Lock};
 use drill::{Name, Party, World, entropy, passphrase};
-use lexicon::{Clock, ConsignmentId, Digest, Entropy, MigrationId, ParcelId, canonical, hours_after};
+use lexicon::{Clock, Code, ConsignmentId, Digest, Entropy, MigrationId, ParcelId, canonical, hours_after};
 use people::request::{Claim, GOOD_FOR_SECONDS, Request};
 use people::{Envelope, OpeningKey, Person, Role, Root, SigningKey};
 use procedure::{Act, ActBody, LastFact, Proof, Step};
@@ -71,6 +71,8 @@ struct Street {
     scope: Digest,
     consignment: ConsignmentId,
     parcel: ParcelId,
+    /// As the server signed it.
+    fact: Envelope,
     /// Certified and presented, and to be taken back at the door of revocations.
     spare: Envelope,
     controller: Desk,
@@ -113,12 +115,15 @@ impl Street {
         let outsider = of_elsewhere(&world, "outsider", "Rosa Weil");
         world.office().admit_root(&outsider.0).await.unwrap();
         outsider.1.present().await.unwrap();
+        let query = wire::FactsQuery { from: 1, size: 0 };
+        let facts = controller.client().facts(controller.keeper(), plan.migration, query).await.unwrap();
         Self {
             https: Https::new(&world.card).unwrap(),
             migration: plan.migration,
             scope: plan.scope,
             consignment,
             parcel: ParcelId::draw(entropy().as_ref()).unwrap(),
+            fact: facts.entries.last().unwrap().entry.fact.clone(),
             spare,
             controller,
             operator: world.desk(Name::Operator),
@@ -159,6 +164,7 @@ impl Street {
             }
             Door::Revoke => canonical(&self.spare).unwrap(),
             Door::Submit => self.freeze(caller),
+            Door::ShowFact => canonical(&self.fact).unwrap(),
             Door::StoreParcel => b"sealed, for all that a door can know".to_vec(),
             Door::Health
             | Door::OpenApi
@@ -386,6 +392,20 @@ fn the_table_and_the_openapi_document_name_the_same_routes() {
     assert_eq!(documented, table);
     table.dedup();
     assert_eq!(table.len(), DOORS.len(), "a route stands in the table twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_of_a_party_without_lease_or_release_touches_no_parcel() {
+    let street = Street::build().await;
+    let parcels = |line: &&Line| matches!(line.door, Door::ListParcels | Door::StoreParcel | Door::FetchParcel);
+
+    for line in DOORS.iter().filter(parcels) {
+        for name in [Name::Controller, Name::Engineer, Name::Approver, Name::Recipient] {
+            let answer = street.own(line, &street.world.desk(name)).await;
+            let refused: lexicon::Trouble = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(refused.code(), Code(831), "{:?} to {name:?}: {refused}", line.door);
+        }
+    }
 }
 
 #[test]

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use drill::{Name, Round, World, copy_folder, files_below};
+use desk::Home;
+use drill::{Name, Round, World, copy_folder, files_below, passphrase};
 use futures::future::BoxFuture;
-use lexicon::{Code, ConsignmentId, Fault, Result, Retry, Trouble};
+use lexicon::{Clock, Code, ConsignmentId, Fault, Result, Retry, Trouble, hours_after};
 use office::Office;
-use procedure::{Act, ConsignmentStage, Ending};
+use passage::{Errand, PartReport, Quiet};
+use procedure::{Act, ConsignmentStage, Ending, Stage};
 use registry::Registry;
 use vault::{Erased, KeyRing, KeyState, ParcelAddress, Receipt, RingEvidence, Shelf};
 use zeroize::Zeroizing;
@@ -167,6 +169,105 @@ async fn the_deadline_destroys_by_itself_also_when_it_is_cut_anywhere() {
     assert!(overdue.fact.by.person().is_none(), "a person who did nothing is said to have acted");
 }
 
+/// The names of what a device keeps of a round.
+fn kept(world: &World, name: Name, round: desk::Round) -> Vec<String> {
+    let path = format!("migrations/{}/consignments/{}", round.migration, round.consignment);
+    let mut names: Vec<String> = std::fs::read_dir(world.home(name).join(path))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_partys_own_part_goes_at_its_own_deadline_with_the_server_away() {
+    let mut world = World::start().await;
+    let (systems, round) = handed_over(&world).await;
+    world.load(&round.plan, round.consignment, systems.sink.as_ref()).await.unwrap();
+    let (id, deadline) = (round.plan.migration, hours_after(world.clock.now(), 72));
+    let place = desk::Round { migration: id, consignment: round.consignment };
+    world.stop().await;
+
+    world.pass_hours(71);
+    for name in [Name::Operator, Name::Recipient] {
+        assert!(world.desk(name).overdue().is_quiet());
+    }
+    assert_eq!(kept(&world, Name::Operator, place), ["laboratory.share", "progress.json"]);
+    assert_eq!(kept(&world, Name::Recipient, place), ["opening.key", "probe.json", "probe.parcel"]);
+    world.pass_hours(1);
+    // The operator's next command, whatever it is; the recipient's timer, which needs no passphrase.
+    let command = world.desk(Name::Operator).overdue().destroyed.clone();
+    let recipient = Home::open(&world.home(Name::Recipient)).unwrap();
+    let timer = desk::destroy_overdue(&recipient, world.clock.as_ref()).unwrap().destroyed;
+
+    for (name, destroyed) in [(Name::Operator, command), (Name::Recipient, timer)] {
+        assert_eq!(destroyed, [desk::OverdueRound { round: place, deadline, keys: 1 }]);
+        assert_eq!(kept(&world, name, place), ["gone.json"]);
+        let untold = world.destroy_part(name, id, &[]).await.unwrap();
+        assert!(matches!(untold.as_slice(), [PartReport { keys: 1, stated: false, .. }]), "{untold:?}");
+    }
+    world.restart();
+    world.office().sweep().await.unwrap();
+    for name in [Name::Operator, Name::Recipient] {
+        let told = world.destroy_part(name, id, &[]).await.unwrap();
+        assert!(matches!(told.as_slice(), [PartReport { keys: 1, probe: None, stated: true, .. }]), "{told:?}");
+        assert!(world.destroy_part(name, id, &[]).await.unwrap().is_empty(), "said once");
+    }
+    let ledger = world.desk(Name::Controller).follow(id).await.unwrap();
+    let parts = &ledger.migration().consignment(round.consignment).unwrap().parts;
+    assert!(parts.len() == 2 && parts.iter().all(|(_, _, keys, probe)| (*keys, *probe) == (1, None)), "{parts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_offer_never_became_a_fact_is_destroyed_when_its_round_or_the_migration_ends() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let plan = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
+    let (id, consignment) = (plan.migration, world.consign(&plan).await);
+    let nobodys = ConsignmentId([9; 16]);
+    for (name, consignment) in [(Name::Engineer, consignment), (Name::Recipient, nobodys)] {
+        let (desk, secret) = (world.desk(name), passphrase());
+        let errand = Errand { desk: &desk, passphrase: &secret, migration: id, consignment, progress: &Quiet };
+        passage::offer(&errand).await.unwrap_err();
+        assert_eq!(kept(&world, name, desk::Round { migration: id, consignment }), ["opening.key"]);
+        assert!(world.destroy_part(name, id, &[]).await.unwrap().is_empty(), "while it may still be needed it stays");
+    }
+
+    world.act(Name::Operator, id, Act::Abandon { consignment, reason: "wrong seed".into() }).await.unwrap();
+    let of_engineer = world.destroy_part(Name::Engineer, id, &[]).await.unwrap();
+    let of_recipient = world.destroy_part(Name::Recipient, id, &[]).await.unwrap();
+    world.act(Name::Controller, id, Act::Cancel { reason: "no longer wanted".into() }).await.unwrap();
+    let at_the_end = world.destroy_part(Name::Recipient, id, &[]).await.unwrap();
+
+    let of = |consignment| PartReport { consignment, keys: 1, probe: None, stated: true };
+    assert_eq!(of_engineer, [of(consignment)]);
+    assert_eq!(of_recipient, [of(consignment)], "the part that a fact knows of, and it alone");
+    assert_eq!(at_the_end, [of(nobodys)]);
+    assert_eq!(kept(&world, Name::Engineer, desk::Round { migration: id, consignment }), ["gone.json"]);
+    assert_eq!(kept(&world, Name::Recipient, desk::Round { migration: id, consignment: nobodys }), ["gone.json"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_its_rounds_deadline_overtook_is_signed_off_with_nothing_left() {
+    let world = World::start().await;
+    let (systems, round) = handed_over(&world).await;
+    assert!(world.load(&round.plan, round.consignment, systems.sink.as_ref()).await.unwrap().reconciliation.equal());
+
+    world.pass_hours(73);
+    world.office().sweep().await.unwrap();
+    assert_eq!(parcels_on(&world.server_folder(), &round), 0);
+    let followed = world.desk(Name::Controller).follow(round.plan.migration).await.unwrap();
+    let turn = followed.migration().turn();
+    assert_eq!((turn.who, turn.what), ("controller", "migration sign-off"));
+    world.sign_off(&round.plan).await.unwrap();
+
+    world.office().sweep().await.unwrap();
+    let ended = world.desk(Name::Controller).follow(round.plan.migration).await.unwrap();
+    let consignment = ended.migration().consignment(round.consignment).unwrap();
+    assert_eq!((ended.migration().stage, consignment.ending), (Stage::Destroyed, Some(Ending::Overdue)));
+}
+
 /// What somebody saved while everything lived.
 struct Saved {
     data: PathBuf,
@@ -214,8 +315,7 @@ async fn a_copy_of_the_data_put_back_opens_nothing_and_only_destroys() {
     // The data of before, and the ring of now: the key of that consignment is gone for good.
     let unwrapped = world.strongroom_share(&saved.data, &ring, &round).err().unwrap();
     world.restart_from(&saved.data, &ring);
-    let found_out = world.desk(Name::Controller).follow(round.plan.migration).await.map(|_| ()).unwrap_err();
-    // Even a recipient whose own folder was put back too, so that it knows of no destruction, gets nothing.
+    // The ring alone tells the server, before any device does. Even a recipient whose own folder was put back too, so that it knows of no destruction, gets nothing.
     let home = desk::Home::open(&saved.recipient).unwrap();
     let device = world.desk_at(home.folder());
     let secret = drill::passphrase();
@@ -223,6 +323,7 @@ async fn a_copy_of_the_data_put_back_opens_nothing_and_only_destroys() {
     let errand =
         passage::Errand { desk: &device, passphrase: &secret, migration, consignment, progress: &passage::Quiet };
     let load = passage::load(&errand, systems.sink.as_ref()).await.unwrap_err();
+    let found_out = world.desk(Name::Controller).follow(round.plan.migration).await.map(|_| ()).unwrap_err();
 
     assert_eq!(unwrapped.code(), Code(707), "{unwrapped}");
     assert!(matches!(&found_out, Trouble::Alarm(_)), "{found_out}");

@@ -151,3 +151,21 @@ async fn a_scope_with_credentials_that_everybody_approved_is_refused_by_the_mach
     let ledger = world.desk(Name::Controller).follow(id).await.unwrap();
     assert!(ledger.migration().consignment(consignment).unwrap().attempts.is_empty(), "an attempt was begun");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_or_fewer_rows_than_the_approved_report_counted_stop_the_extraction() {
+    for day in ["2020-01-01", "2010-01-01"] {
+        let world = World::start().await;
+        let systems = world.systems(60);
+        let plan = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
+        let consignment = world.consign(&plan).await;
+
+        let old = rusqlite::Connection::open(&systems.old).unwrap();
+        let changed = old.execute("UPDATE patient SET last_visit = ?1", [day]).unwrap();
+        let refused = world.extract(&plan, consignment, systems.source.as_ref()).await.unwrap_err();
+
+        assert_eq!(changed, 60);
+        assert_eq!(refused.code(), Code(324), "{day}: {refused}");
+        assert!(refused.to_string().contains("patient"), "{refused}");
+    }
+}

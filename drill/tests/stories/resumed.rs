@@ -1,6 +1,10 @@
-//! The extracting machine dies in the middle; what was wholly stored is not read again.
+//! The extracting machine dies in the middle; what was wholly stored is not read again. And nobody cuts an extraction by
+//! giving its command twice.
 
-use drill::World;
+use drill::{Name, World, entropy, passphrase};
+use lexicon::Code;
+use passage::{Errand, Progress, Quiet, Seen};
+use procedure::Act;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_extraction_that_was_cut_keeps_the_tables_it_had_stored() {
@@ -23,4 +27,53 @@ async fn an_extraction_that_was_cut_keeps_the_tables_it_had_stored() {
     world.release(&plan, consignment).await.unwrap();
     let report = world.load(&plan, consignment, sink.as_ref()).await.unwrap();
     assert!(report.reconciliation.equal());
+}
+
+/// Tells when the first table is begun.
+struct Begun(tokio::sync::mpsc::UnboundedSender<()>);
+
+impl Progress for Begun {
+    fn seen(&self, seen: Seen<'_>) {
+        if matches!(seen, Seen::Table { .. }) {
+            // Only the first is waited for.
+            self.0.send(()).unwrap_or_default();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_extraction_or_load_of_one_device_is_refused_and_leaves_the_first_alone() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let (source, sink) = (systems.source.as_ref(), systems.sink.as_ref());
+    let plan = world.approved(&synth::scope_toml(), source, sink).await;
+    let (migration, consignment, secret) = (plan.migration, world.consign(&plan).await, passphrase());
+    let (begun, mut first_table) = tokio::sync::mpsc::unbounded_channel();
+    let begun = Begun(begun);
+    let at = |desk, progress| Errand { desk, passphrase: &secret, migration, consignment, progress };
+
+    let desks = [world.desk(Name::Operator), world.desk(Name::Operator)];
+    let (one, two) = (at(&desks[0], &begun), at(&desks[1], &Quiet));
+    let (first, second) = tokio::join!(passage::extract(&one, source, entropy()), async {
+        first_table.recv().await.unwrap();
+        passage::extract(&two, source, entropy()).await
+    });
+    assert_eq!(second.unwrap_err().code(), Code(1226));
+    assert_eq!(first.unwrap().attempt, 1);
+
+    world.release(&plan, consignment).await.unwrap();
+    while first_table.try_recv().is_ok() {}
+    let desks = [world.desk(Name::Recipient), world.desk(Name::Recipient)];
+    let (one, two) = (at(&desks[0], &begun), at(&desks[1], &Quiet));
+    let (first, second) = tokio::join!(passage::load(&one, sink), async {
+        first_table.recv().await.unwrap();
+        (passage::load(&two, sink).await, passage::reconcile(&two, sink).await, passage::probe(&two, &[]).await)
+    });
+    let codes = [second.0.unwrap_err().code(), second.1.unwrap_err().code(), second.2.unwrap_err().code()];
+    assert_eq!(codes, [Code(1226); 3]);
+    assert!(first.unwrap().reconciliation.equal());
+    let ledger = world.desk(Name::Controller).follow(migration).await.unwrap();
+    let gave_up = ledger.recorded().iter().any(|recorded| matches!(recorded.fact.act, Act::Failed { .. }));
+    assert!(!gave_up, "the first was taken for one that was cut");
+    assert!(passage::reconcile(&two, sink).await.unwrap().reconciliation.equal(), "afterwards it is free");
 }

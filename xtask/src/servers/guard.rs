@@ -3,20 +3,23 @@
 use std::io::{BufRead, Write};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::place::{Place, Server};
-use super::{READY, mariadb, postgres};
+use super::{PLACE, Purpose, READY, mariadb, postgres};
 use crate::process;
 
 /// What the guard is told when no command runs.
 pub(super) const NO_GROUP: &str = "none";
 
 /// Starts the servers, prints how to reach them and `ready`, and waits until nobody holds the other end of its input.
-pub(crate) fn guard() -> Result<()> {
+pub(crate) fn guard(purpose: &str) -> Result<()> {
+    let purpose = Purpose::of_word(purpose).context("these servers have no purpose")?;
     let place = Place::create()?;
-    let servers = [start("PostgreSQL", || postgres::start(&place))?, start("MariaDB", || mariadb::start(&place))?];
+    let postgres = start("PostgreSQL", || postgres::start(&place, purpose))?;
+    let servers = [postgres, start("MariaDB", || mariadb::start(&place, purpose))?];
     let mut answers = std::io::stdout().lock();
+    writeln!(answers, "{PLACE}={}", place.folder().display())?;
     for (name, value) in servers.iter().flat_map(Server::environment) {
         writeln!(answers, "{name}={value}")?;
     }

@@ -6,10 +6,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::Purpose;
 use super::place::{self, Place, Server, User};
 use crate::process;
 
 pub(super) const PACKAGE: &str = "mariadb-server";
+
+/// The tests' servers: as with PostgreSQL, what they log is left as it comes, and nothing must survive the machine.
+const TESTS: &[&str] = &["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M"];
+/// The measured server: large buffers, every commit on the disk.
+const BENCH: &[&str] = &["--innodb-buffer-pool-size=2G", "--innodb-log-file-size=4G"];
 
 pub(super) fn is_installed() -> bool {
     ["mariadb-install-db", "mariadbd"].iter().all(|name| program(name).is_some())
@@ -19,7 +25,7 @@ fn program(name: &str) -> Option<PathBuf> {
     process::find(name, &["/usr/sbin".into(), "/usr/local/sbin".into()])
 }
 
-pub(super) fn start(place: &Place) -> Result<Server> {
+pub(super) fn start(place: &Place, purpose: Purpose) -> Result<Server> {
     let found = |name| program(name).with_context(|| format!("{name} is not installed"));
     let (install_db, mariadbd) = (found("mariadb-install-db")?, found("mariadbd")?);
     let user = User::for_server("mysql")?;
@@ -39,8 +45,7 @@ pub(super) fn start(place: &Place) -> Result<Server> {
     let port = place::free_port()?;
     let mut server = place::command_as(user, &mariadbd, &folder);
     server.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--character-set-server=utf8mb4"]);
-    // As with PostgreSQL: what it logs is left as it comes, and nothing here must survive the machine.
-    server.args(["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M"]);
+    server.args(if purpose == Purpose::Bench { BENCH } else { TESTS });
     server.arg(format!("--port={port}")).arg(format!("--datadir={}", data.display()));
     server.arg(format!("--socket={}", folder.join("s").display()));
     server.arg(format!("--pid-file={}", folder.join("pid").display()));

@@ -12,46 +12,81 @@ mod postgres;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 pub(crate) use guard::guard;
+pub(crate) use place::free_port;
+pub(crate) use postgres::program as postgres_program;
 
 use crate::process;
 
 /// The word by which this program starts itself as the guard.
 pub(crate) const GUARD_COMMAND: &str = "guard-of-servers";
 
+/// The guard's word about the folder of everything.
+const PLACE: &str = "place";
+
 /// The guard's last line before it waits.
 const READY: &str = "ready";
+
+/// What the servers are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Small, and careless of what a machine's failure would take.
+    Tests,
+    /// As one would run them with records in them: large buffers, every commit on the disk, nothing in the background.
+    Bench,
+}
+
+impl Purpose {
+    const ALL: [(Self, &str); 2] = [(Self::Tests, "tests"), (Self::Bench, "bench")];
+
+    fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(purpose, _)| *purpose == self).map_or("", |(_, word)| word)
+    }
+
+    fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == word).map(|(purpose, _)| *purpose)
+    }
+}
 
 /// The running servers, for as long as this lives.
 pub(crate) struct Servers {
     guard: Child,
     line: Option<ChildStdin>,
+    /// The temporary folder that the guard removes with everything in it.
+    pub(crate) place: PathBuf,
     /// What the tests need to know, by the names of environment variables.
     pub(crate) environment: BTreeMap<String, String>,
 }
 
 impl Servers {
-    /// Starts both; about 5 s. Each wait inside is bounded.
+    /// Starts both for the tests; about 5 s. Each wait inside is bounded.
     pub(crate) fn start() -> Result<Self> {
+        Self::start_for(Purpose::Tests)
+    }
+
+    /// As [`Self::start`], for something else.
+    pub(crate) fn start_for(purpose: Purpose) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(GUARD_COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args([GUARD_COMMAND, purpose.word()]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut guard = process::in_a_group(&mut command).spawn().context("the guard cannot be started")?;
         let line = guard.stdin.take();
         let answers = guard.stdout.take().context("the guard has no output")?;
         // Made before the first answer, so that every way out of here ends the guard.
-        let mut servers = Self { guard, line, environment: BTreeMap::new() };
+        let mut servers = Self { guard, line, place: PathBuf::new(), environment: BTreeMap::new() };
         for answer in BufReader::new(answers).lines() {
             let answer = answer?;
             if answer == READY {
                 return Ok(servers);
             }
-            if let Some((name, value)) = answer.split_once('=') {
+            if let Some((PLACE, folder)) = answer.split_once('=') {
+                servers.place = PathBuf::from(folder);
+            } else if let Some((name, value)) = answer.split_once('=') {
                 servers.environment.insert(name.to_owned(), value.to_owned());
             }
         }
@@ -73,6 +108,11 @@ impl Servers {
         }
         self.tell(guard::NO_GROUP)?;
         Ok(status)
+    }
+
+    /// A process group that the guard ends if we are ended before it.
+    pub(crate) fn watch_over(&mut self, child: &Child) -> Result<()> {
+        self.tell(&format!("-{}", child.id()))
     }
 
     fn tell(&mut self, word: &str) -> Result<()> {
@@ -105,9 +145,16 @@ pub(crate) fn command() -> Result<ExitCode> {
 
 /// Sees to it that both servers' programs are on this machine.
 pub(crate) fn install() -> Result<()> {
+    install_with(&[])
+}
+
+/// As [`install`], and other programs, each after its package.
+pub(crate) fn install_with(others: &[(&'static str, &str)]) -> Result<()> {
     let missing = || {
-        let parts = [(postgres::PACKAGE, postgres::is_installed()), (mariadb::PACKAGE, mariadb::is_installed())];
-        parts.into_iter().filter(|(_, there)| !there).map(|(package, _)| package).collect::<Vec<_>>()
+        let servers = [(postgres::PACKAGE, postgres::is_installed()), (mariadb::PACKAGE, mariadb::is_installed())];
+        let others = others.iter().map(|(package, program)| (*package, process::find(program, &[]).is_some()));
+        let parts = servers.into_iter().chain(others);
+        parts.filter(|(_, there)| !there).map(|(package, _)| package).collect::<Vec<_>>()
     };
     let packages = missing();
     if packages.is_empty() {

@@ -22,6 +22,10 @@ impl Place {
         Ok(Self { folder })
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// A new folder here that only `user` can look into.
     pub(super) fn folder_of(&self, name: &str, user: Option<User>) -> Result<PathBuf> {
         let folder = self.folder.join(format!("{name}-{}", random_hex()?));
@@ -83,7 +87,7 @@ pub(super) fn open_log(file: &Path) -> Result<std::fs::File> {
 }
 
 /// A port of the loopback address that nobody used a moment ago.
-pub(super) fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
@@ -131,9 +135,13 @@ impl Server {
     }
 
     /// What the tests need to know.
-    pub(super) fn environment(&self) -> [(String, String); 2] {
+    pub(super) fn environment(&self) -> [(String, String); 3] {
         let name = format!("LAZARET_TEST_{}", self.name);
-        [(format!("{name}_LOG"), self.log.display().to_string()), (name, self.url.clone())]
+        [
+            (format!("{name}_LOG"), self.log.display().to_string()),
+            (format!("{name}_PROCESS"), self.child.id().to_string()),
+            (name, self.url.clone()),
+        ]
     }
 
     fn log_end(&self) -> String {

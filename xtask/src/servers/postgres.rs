@@ -4,12 +4,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::Purpose;
 use super::place::{self, Place, Server, User};
 use crate::process;
 
 pub(super) const PACKAGE: &str = "postgresql";
 
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_isready"];
+
+/// The tests' servers: what they log is left as PostgreSQL comes, since the tests look there for values that a careless
+/// load would leave. Without fsync: nothing there survives the machine anyway.
+const TESTS: &[&str] = &["fsync=off"];
+/// The measured server: nothing that runs now and then may fall into one step and not into another.
+const BENCH: &[&str] =
+    &["shared_buffers=2GB", "fsync=on", "autovacuum=off", "max_wal_size=16GB", "checkpoint_timeout=1h"];
 
 pub(super) fn is_installed() -> bool {
     programs().is_some()
@@ -28,7 +36,13 @@ fn programs() -> Option<[PathBuf; 3]> {
     all.find(|programs| programs.iter().all(|program| program.is_file()))
 }
 
-pub(super) fn start(place: &Place) -> Result<Server> {
+/// A program of the version that is started, past the wrappers that Debian has on `PATH`.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let [beside, ..] = programs()?;
+    Some(beside.with_file_name(name)).filter(|program| program.is_file()).or_else(|| process::find(name, &[]))
+}
+
+pub(super) fn start(place: &Place, purpose: Purpose) -> Result<Server> {
     let [initdb, postgres, pg_isready] = programs().context("PostgreSQL is not installed")?;
     let user = User::for_server("postgres")?;
     let folder = place.folder_of("postgres", user)?;
@@ -43,9 +57,10 @@ pub(super) fn start(place: &Place) -> Result<Server> {
     let port = place::free_port()?.to_string();
     let mut server = place::command_as(user, &postgres, &folder);
     server.arg("-D").arg(&data).args(["-p", &port]);
-    // Only over loopback TCP, as the tests speak to it. What it logs is left as PostgreSQL comes, since the tests look
-    // there for values that a careless load would leave. Without fsync: nothing here survives the machine anyway.
-    for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "logging_collector=off"] {
+    // Only over loopback TCP, as agents speak to it.
+    let always = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "logging_collector=off"];
+    let settings = if purpose == Purpose::Bench { BENCH } else { TESTS };
+    for setting in always.iter().chain(settings) {
         server.args(["-c", setting]);
     }
     server.stdout(Stdio::null()).stderr(place::open_log(&log)?);

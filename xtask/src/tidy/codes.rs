@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Finding;
+use super::said::Said;
 
 /// The hundred of each room's codes, as `lexicon` lists them.
-const HUNDREDS: [(&str, u16); 17] = [
+pub(super) const HUNDREDS: [(&str, u16); 17] = [
     ("lexicon", 1),
     ("people", 1),
     ("procedure", 2),
@@ -33,6 +34,7 @@ pub(super) struct GivenCode {
     pub(super) family: Option<String>,
     pub(super) file: PathBuf,
     pub(super) line: usize,
+    pub(super) said: Said,
 }
 
 /// Every code outside its room's hundred, given out by two rooms, or as two families of trouble.
@@ -70,7 +72,7 @@ pub(super) fn findings(codes: Vec<GivenCode>) -> Vec<Finding> {
 }
 
 /// The room of a file; the stories and the house's own commands are none: they compare codes and give none out.
-fn room(file: &Path) -> Option<String> {
+pub(super) fn room(file: &Path) -> Option<String> {
     let mut parts = file.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
     (parts.next()? == "crates").then(|| parts.next()).flatten()
 }

@@ -2,6 +2,8 @@
 
 mod arrows;
 mod codes;
+mod manual;
+mod said;
 mod source;
 
 use std::fmt;
@@ -9,6 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
+
+pub(crate) use manual::command as write_codes;
+
+/// Where our Rust files are.
+const FOLDERS: &[&str] = &["crates", "drill", "xtask"];
 
 /// One place that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +54,10 @@ pub(crate) fn command(root: &Path) -> Result<ExitCode> {
 /// Everything that breaks a rule, in the order of the files.
 fn findings(root: &Path) -> Result<Vec<Finding>> {
     let mut found = arrows::findings(&metadata(root)?, root)?;
-    found.extend(source::findings(root, &["crates", "drill", "xtask"])?);
+    let (in_sources, codes) = source::pages(root, FOLDERS)?;
+    found.extend(in_sources);
+    found.extend(manual::findings(root, &codes)?);
+    found.extend(codes::findings(codes));
     found.sort();
     Ok(found)
 }

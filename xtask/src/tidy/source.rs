@@ -9,7 +9,8 @@ use anyhow::{Context, Result, anyhow};
 use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 
 use super::Finding;
-use super::codes::{self, GivenCode};
+use super::codes::GivenCode;
+use super::said::{self, Names, Said};
 
 /// A file that needs more is two files.
 const FILE_LINES_MAX: usize = 500;
@@ -19,8 +20,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Words that say nothing about this house; the glossary has better ones.
 const BANNED: [&str; 7] = ["common", "helper", "job", "manager", "task", "transfer", "util"];
 
-/// Everything that breaks a rule in the Rust files below these folders.
-pub(super) fn findings(root: &Path, folders: &[&str]) -> Result<Vec<Finding>> {
+/// Everything that breaks a rule in the Rust files below these folders, and the codes that they give out.
+pub(super) fn pages(root: &Path, folders: &[&str]) -> Result<(Vec<Finding>, Vec<GivenCode>)> {
     let mut files = Vec::new();
     for folder in folders {
         collect(&root.join(folder), &mut files)?;
@@ -40,8 +41,7 @@ pub(super) fn findings(root: &Path, folders: &[&str]) -> Result<Vec<Finding>> {
         }
     }
     codes.retain(|code| !test_modules.iter().any(|module| code.file.with_extension("").starts_with(module)));
-    found.extend(codes::findings(codes));
-    Ok(found)
+    Ok((found, codes))
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -85,7 +85,8 @@ pub(super) fn read(file: &Path, text: &str) -> Result<Page> {
     walk_imports(&tokens, false, &mut imported);
     let in_tests = file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "examples")
         || file.ends_with("tests.rs");
-    Walk { file, imported, page: &mut page }.tokens(tokens, in_tests, None);
+    let names = Names::of(&tokens);
+    Walk { file, imported, names, page: &mut page }.tokens(tokens, in_tests, None);
     Ok(page)
 }
 
@@ -136,6 +137,7 @@ fn walk_imports(tokens: &TokenStream, mut in_use: bool, imported: &mut BTreeSet<
 struct Walk<'a> {
     file: &'a Path,
     imported: BTreeSet<String>,
+    names: Names,
     page: &'a mut Page,
 }
 
@@ -153,8 +155,19 @@ impl Walk<'_> {
                     self.name(&name, line, before);
                     match (name.as_str(), after) {
                         ("fn", [TokenTree::Ident(function), ..]) => self.function(&function.to_string(), line, after),
-                        ("Code", [TokenTree::Group(number), ..]) if !in_tests && !is_compared(before) => {
-                            self.code(number, line, family);
+                        ("Code", [TokenTree::Group(number), words @ ..]) if !in_tests && !is_compared(before) => {
+                            let number = number.stream().to_string().replace('_', "").parse();
+                            if let Ok(number) = number {
+                                self.code(number, line, family, words);
+                            }
+                        }
+                        // What `procedure` makes its refusals with.
+                        ("hold" | "refuse", [TokenTree::Group(group), ..]) if !in_tests => self.held(group),
+                        (_, words) if !in_tests && before.is_empty() && family.is_some() => {
+                            let number = self.names.code(&name);
+                            if let Some(number) = number {
+                                self.code(number, line, family, words);
+                            }
                         }
                         ("mod", [TokenTree::Ident(module), TokenTree::Punct(_), ..]) if of_tests => {
                             self.test_module(&module.to_string());
@@ -171,6 +184,9 @@ impl Walk<'_> {
                     of_tests &= !is_body;
                 }
                 TokenTree::Punct(punct) => of_tests &= punct.as_char() != ';',
+                TokenTree::Literal(literal) if !in_tests => {
+                    self.spelled(&literal.to_string(), literal.span().start().line);
+                }
                 TokenTree::Literal(_) => {}
             }
         }
@@ -216,11 +232,49 @@ impl Walk<'_> {
         }
     }
 
-    fn code(&mut self, number: &Group, line: usize, family: Option<&str>) {
-        if let Ok(number) = number.stream().to_string().replace('_', "").parse() {
-            let (file, family) = (self.file.to_path_buf(), family.map(str::to_owned));
-            self.page.codes.push(GivenCode { number, family, file, line });
-        }
+    /// A code with the arguments that stand behind it: the sentence, and what to do.
+    fn code(&mut self, number: u16, line: usize, family: Option<&str>, words: &[TokenTree]) {
+        let mut words = said::arguments(words).into_iter().skip(1).peekable();
+        // A fault made by its fields may have no word on trying again.
+        let retry = words.next_if(|first| family == Some("Fault") && self.names.texts(first, line).is_empty());
+        let mut texts = || words.next().map(|argument| self.names.texts(argument, line)).unwrap_or_default();
+        let (sentences, mut remedies) = (texts(), texts());
+        let again = retry.and_then(<[TokenTree]>::last).map(ToString::to_string);
+        remedies.extend(again.as_deref().and_then(|retry| match retry {
+            "Now" => Some("try again".to_owned()),
+            "Later" => Some("try again later".to_owned()),
+            "Never" => Some("trying again does not help".to_owned()),
+            _ => None,
+        }));
+        self.give(number, line, family, Said { sentences, remedies });
+    }
+
+    /// `hold(condition, 214, "sentence", "remedy")`.
+    fn held(&mut self, group: &Group) {
+        let tokens: Vec<TokenTree> = group.stream().into_iter().collect();
+        let mut arguments = said::arguments(&tokens).into_iter();
+        let found = arguments.find_map(|argument| match argument {
+            [TokenTree::Literal(number)] => Some((number.to_string().parse().ok()?, number.span().start().line)),
+            _ => None,
+        });
+        let Some((number, line)) = found else { return };
+        let mut texts = || arguments.next().map(|argument| self.names.texts(argument, line)).unwrap_or_default();
+        let said = Said { sentences: texts(), remedies: texts() };
+        self.give(number, line, Some("Refusal"), said);
+    }
+
+    /// `"ALARM: … [LZ-1034]"`: what is told on standard error and stops nothing.
+    fn spelled(&mut self, literal: &str, line: usize) {
+        let Some(text) = said::text(literal) else { return };
+        let Some((sentence, number)) = text.strip_suffix(']').and_then(|text| text.split_once(" [LZ-")) else { return };
+        let (Some(sentence), Ok(number)) = (sentence.strip_prefix("ALARM: "), number.parse()) else { return };
+        let sentences = vec![sentence.to_owned()];
+        self.give(number, line, Some("Alarm"), Said { sentences, ..Said::default() });
+    }
+
+    fn give(&mut self, number: u16, line: usize, family: Option<&str>, said: Said) {
+        let (file, family) = (self.file.to_path_buf(), family.map(str::to_owned));
+        self.page.codes.push(GivenCode { number, family, file, line, said });
     }
 
     /// `#[cfg(test)] mod name;`: what stands in that file or folder is of tests too.
@@ -237,16 +291,18 @@ fn is_compared(before: &[TokenTree]) -> bool {
         if ['=', '!'].contains(&first.as_char()) && first.spacing() == Spacing::Joint && second.as_char() == '=')
 }
 
-/// `Refusal::new` and its like, before the parenthesis that holds the code.
+/// `Refusal::new` or `Refusal` and their like, before the group that holds the code.
 fn trouble_made(before: &[TokenTree]) -> Option<String> {
-    match before {
+    let family = match before {
         [.., TokenTree::Ident(family), TokenTree::Punct(_), TokenTree::Punct(_), TokenTree::Ident(new)]
             if new == "new" =>
         {
-            Some(family.to_string()).filter(|family| ["Refusal", "Fault", "Alarm"].contains(&family.as_str()))
+            Some(family.to_string())
         }
+        [.., TokenTree::Ident(family)] => Some(family.to_string()),
         _ => None,
-    }
+    };
+    family.filter(|family| ["Refusal", "Fault", "Alarm"].contains(&family.as_str()))
 }
 
 #[cfg(test)]
@@ -313,7 +369,16 @@ mod tests {
         assert_eq!(codes("crates/people/tests/acts.rs", "const C: Code = Code(214);"), []);
         let after = codes("crates/people/src/act.rs", &format!("{text}\nfn g() {{ Refusal::new(Code(214), a) }}"));
         let family = Some("Refusal".to_owned());
-        assert_eq!(after, [GivenCode { number: 214, family, file: "crates/people/src/act.rs".into(), line: 4 }]);
+        assert_eq!(
+            after,
+            [GivenCode {
+                number: 214,
+                family,
+                file: "crates/people/src/act.rs".into(),
+                line: 4,
+                said: Said::default()
+            }]
+        );
     }
 
     #[test]

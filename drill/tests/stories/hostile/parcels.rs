@@ -1,6 +1,7 @@
 //! Parcels that are lost, exchanged, cut or altered on the shelf.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -122,6 +123,35 @@ async fn a_parcel_that_is_stored_otherwise_than_it_was_sent_stops_the_extraction
         format!("ALARM: the server stored parcel {} otherwise than it was sent [LZ-1204]", parcel.short())
     };
     assert!(server.parcels().iter().map(otherwise).any(|expected| expected == sentence), "{sentence}");
+    assert_eq!(server.acts(plan.migration), ["begin", "failed"], "nothing is closed");
+}
+
+/// 40 rows of 4 MiB that nothing compresses: five parcels, more than ever wait for a server.
+const CURVES: &str = "CREATE TABLE curve (curve_id INTEGER PRIMARY KEY, points BLOB); \
+     WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 40) \
+     INSERT INTO curve SELECT n, randomblob(4 * 1024 * 1024) FROM number";
+const CURVES_SCOPE: &str = "[[table]]\nname = 'curve'\ntarget = 'import_curve'\nkey = ['curve_id']\nleave = []\n\
+     take = [{ column = 'curve_id', type = 'int64' }, { column = 'points', type = 'bytes' }]";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_parcel_ends_the_extraction_however_much_is_left_to_read() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    rusqlite::Connection::open(&systems.old).unwrap().execute_batch(CURVES).unwrap();
+    let ddl = scope::target_ddl(&scope::Scope::parse(CURVES_SCOPE).unwrap(), scope::Dialect::Sqlite).unwrap();
+    let ddl = ddl.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS");
+    rusqlite::Connection::open(&systems.new).unwrap().execute_batch(&ddl).unwrap();
+    let plan = world.approved(CURVES_SCOPE, systems.source.as_ref(), systems.sink.as_ref()).await;
+    let consignment = world.consign(&plan).await;
+    let full = Refusal::new(Code(711), "the shelf is full", "Ask the server's operator.");
+    let full = Answer { status: 409, ..json(&lexicon::Trouble::Refusal(full)) };
+    let server =
+        Hostile::answering(&world, move |outgoing| (outgoing.method == wire::Method::Put).then(|| full.clone()));
+    let hands = Hands::of(&world, Name::Operator, &server);
+    let errand = hands.errand(plan.migration, consignment);
+    let extracting = passage::extract(&errand, systems.source.as_ref(), entropy());
+    let ended = tokio::time::timeout(Duration::from_mins(2), extracting).await.unwrap();
+    assert_eq!(said(ended), "the shelf is full [LZ-0711]");
     assert_eq!(server.acts(plan.migration), ["begin", "failed"], "nothing is closed");
 }
 

@@ -7,7 +7,7 @@ use drill::{Name, World, entropy};
 use lexicon::{Clock, ConsignmentId, Digest, ParcelId, hours_after};
 use people::OpeningKey;
 use procedure::{
-    Act, Allowed, ConsignmentStage, History, Kind, Manifest, ManifestParcel, ManifestTable, Plan, Proof,
+    Act, Allowed, ConsignmentStage, Differing, History, Kind, Manifest, ManifestParcel, ManifestTable, Plan, Proof,
     Reconciliation, Step, TableOutcome, Target,
 };
 use wire::{Answer, SubmitAct, path};
@@ -128,7 +128,7 @@ fn rehearsed(world: &World, plan: &Plan, consignment: ConsignmentId, truth: &Sto
         sealed: table.root,
         fetched: table.root,
         target_root: table.root,
-        differing: Some(0),
+        differing: Some(Differing::Exactly(0)),
     });
     let tables = outcomes.collect();
     let outcome = Reconciliation { target: target.identity.clone(), schema: target.schema, tables, opened: true };

@@ -112,6 +112,10 @@ fn tell(stories: Vec<Story>) -> impl Fn(&Outgoing) -> Option<Answer> + Send + Sy
     let (stories, documents) = (Mutex::new(VecDeque::from(stories)), Mutex::new(BTreeMap::new()));
     move |outgoing: &Outgoing| {
         let (mut stories, mut documents) = (stories.lock().unwrap(), documents.lock().unwrap());
+        if outgoing.path == path::facts(id) && outgoing.method == Method::Post {
+            // Who lies does not let itself be convicted.
+            return Some(json(&BTreeMap::from([("done", true)])));
+        }
         if outgoing.path == path::facts(id) {
             let answer = json(&stories.front().unwrap().served(query(outgoing)));
             if stories.len() > 1 {

@@ -1,9 +1,13 @@
 //! A server that is put back to yesterday, and one that keeps two histories.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use drill::{Name, World};
-use procedure::Act;
+use drill::{Name, World, entropy};
+use lexicon::{Clock, Code, Digest};
+use people::{Envelope, PayloadType, SigningKey};
+use procedure::{Act, ActBody, FactBody, LastFact, Proof, SeenCheckpoint};
+use wire::FactsQuery;
 
 use super::server::Hostile;
 use super::story::{By, Story};
@@ -49,11 +53,18 @@ async fn a_registry_that_is_rolled_back_is_found_out() {
         "ALARM: the server's journal has {now} leaves where it had {before} before: it was set back; {KEPT} [LZ-1220]"
     );
     assert_eq!(said(world.desk(Name::Controller).follow(id).await.map(drop)), smaller);
-    // Whoever knew less finds nothing wrong, and is told by the server itself, which has learnt that it is behind.
+    // Whoever knew less finds nothing wrong, and is told by the server itself: the controller's device has shown it the
+    // fact that it lost.
     let behind = format!(
         "ALARM: this server was put back behind its agents for migration {id}; it may only destroy it [LZ-0813]"
     );
-    assert_eq!(said(world.act(Name::Recipient, id, thaw).await), behind);
+    assert_eq!(said(world.act(Name::Recipient, id, thaw.clone()).await), behind);
+    world.stop().await;
+    world.restart();
+    assert_eq!(said(world.act(Name::Recipient, id, thaw).await), behind, "a restart made it forget");
+    let note = last_note(&world);
+    let who = world.desk(Name::Controller).me().person.id;
+    assert!(note.contains(&who.to_string()) && note.contains("fact 3"), "{note}");
 
     // A server that hides it lets its journal grow past what was seen.
     let past = truth.set_back_to(2);
@@ -75,6 +86,76 @@ async fn a_registry_that_is_rolled_back_is_found_out() {
     );
     assert_eq!(hears(&world, Name::Controller, truth.hiding_after(2).grown(3)).await, gone);
     assert_eq!(alarms(&world, Name::Controller, id), 4);
+}
+
+/// What the server wrote into its journal last.
+fn last_note(world: &World) -> String {
+    let registry = registry::Registry::open(&world.server_folder().join("registry.sqlite")).unwrap();
+    let last = registry.tree().unwrap().size().checked_sub(1).unwrap();
+    String::from_utf8(registry.leaf(last).unwrap().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_went_on_after_it_was_put_back_only_destroys() {
+    let mut world = World::start().await;
+    let id = world.open().await;
+    world.stop().await;
+    let (data, backup) = (world.server_folder(), world.path("backup"));
+    copy(&data, &backup);
+    world.restart();
+    world.act(Name::Controller, id, freeze()).await.unwrap();
+    world.stop().await;
+    std::fs::remove_dir_all(&data).unwrap();
+    copy(&backup, &data);
+    world.restart();
+    // Another second fact: by number nothing is missing.
+    world.act(Name::Approver, id, freeze()).await.unwrap();
+    let thaw = Act::Thaw { reason: "seen".to_owned() };
+
+    let found_out = world.desk(Name::Controller).follow(id).await.map(drop).unwrap_err();
+    let refused = world.act(Name::Approver, id, thaw).await.unwrap_err();
+
+    assert_eq!((found_out.code(), refused.code()), (Code(1221), Code(813)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_claims_to_know_more_moves_nothing_for_anybody() {
+    const CLAIMED: u64 = 1_000_000_000;
+    let world = World::start().await;
+    let (id, other) = (world.open().await, world.open().await);
+    let liar = world.desk(Name::Engineer);
+    let (client, keeper) = (liar.client(), liar.keeper());
+    let before = last_note(&world);
+
+    let shown = client.facts(keeper, id, FactsQuery { from: CLAIMED, size: CLAIMED }).await.unwrap();
+    let body = ActBody {
+        purpose: ActBody::PURPOSE.to_owned(),
+        origin: world.card.origin.clone(),
+        migration: id,
+        last: LastFact { number: CLAIMED, digest: Digest([7; 32]) },
+        checkpoint: SeenCheckpoint { size: CLAIMED, root: Digest([7; 32]) },
+        certificate: keeper.certificate(),
+        at: world.clock.now(),
+        body: freeze(),
+    };
+    let signed = Proof::Signed(keeper.sign_act(&body).unwrap());
+    let submitted = client.submit(keeper, id, signed, BTreeMap::new()).await.unwrap_err();
+    let facts = client.facts(keeper, other, FactsQuery { from: 1, size: 0 }).await.unwrap();
+    let elsewhere = &facts.entries.first().unwrap().entry.fact;
+    let of_another = client.show_fact(keeper, id, elsewhere).await.unwrap_err();
+    let mut said: FactBody = elsewhere.open(PayloadType::Fact, &world.card.key).unwrap();
+    (said.migration, said.number) = (id, CLAIMED);
+    let own = SigningKey::draw(entropy().as_ref()).unwrap();
+    let forged = Envelope::sign(PayloadType::Fact, &said, world.card.key.digest(), &own).unwrap();
+    let forged = client.show_fact(keeper, id, &forged).await.unwrap_err();
+    client.show_fact(keeper, other, elsewhere).await.unwrap();
+
+    assert!(shown.entries.is_empty());
+    assert_eq!([submitted, of_another, forged].map(|trouble| trouble.code()), [816, 817, 112].map(Code));
+    assert_eq!(last_note(&world), before, "a claim left something in the journal");
+    for migration in [id, other] {
+        world.act(Name::Controller, migration, freeze()).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -224,14 +224,15 @@ async fn a_server_that_lies_or_says_no_keeps_nobody_from_destroying_at_the_deadl
     let facts = path::facts(id);
     let no = lexicon::Refusal::new(lexicon::Code(804), "there is no such migration", "Ask somebody else.");
     let no = Answer { status: 404, ..json(&lexicon::Trouble::Refusal(no)) };
-    world.pass_hours(73);
     let lying = Hostile::telling(&world, truth.hiding_after(2).grown(9));
     let refusing = Hostile::answering(&world, move |outgoing| (outgoing.path == facts).then(|| no.clone()));
-    for (name, server, sentence) in [
-        (Name::Operator, lying, no_longer_shows(known, &round)),
-        (Name::Recipient, refusing, "there is no such migration [LZ-0804]".to_owned()),
-    ] {
-        let hands = Hands::of(&world, name, &server);
+    // Opened before the deadline: opening a desk after it destroys by itself.
+    let [operator, recipient] =
+        [(Name::Operator, &lying), (Name::Recipient, &refusing)].map(|(name, server)| Hands::of(&world, name, server));
+    world.pass_hours(73);
+    for (hands, sentence) in
+        [(operator, no_longer_shows(known, &round)), (recipient, "there is no such migration [LZ-0804]".to_owned())]
+    {
         assert!(hands.desk.home().gone(place).unwrap().is_none());
         let outcome = passage::destroy_part(&hands.desk, &hands.passphrase, id, &[]).await;
         assert_eq!(said(outcome), sentence);

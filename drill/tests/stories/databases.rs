@@ -1,7 +1,6 @@
 //! The old system's database and the new one's, both made for one story and dropped at its end, whatever that is.
 
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -17,15 +16,13 @@ pub(super) struct Databases {
     pub(super) postgres: String,
     servers: (String, String),
     name: String,
-    dump: PathBuf,
 }
 
-type Story = for<'a> fn(&'a Databases) -> LocalBoxFuture<'a, ()>;
+pub(super) type Story = for<'a> fn(&'a Databases) -> LocalBoxFuture<'a, ()>;
 
-/// Tells a story on two fresh databases; without servers or data it says that it was skipped.
+/// Tells a story on two fresh databases; without servers it says that it was skipped.
 pub(super) async fn with(name: &str, story: Story) {
-    let asked = ["LAZARET_TEST_DATA", "LAZARET_TEST_MARIADB", "LAZARET_TEST_POSTGRES"];
-    let [Some(data), Some(mariadb), Some(postgres)] = asked.map(|variable| {
+    let [Some(mariadb), Some(postgres)] = ["LAZARET_TEST_MARIADB", "LAZARET_TEST_POSTGRES"].map(|variable| {
         let value = std::env::var(variable).ok();
         if value.is_none() {
             drill::skipped!("{name} ({variable} is not set)");
@@ -34,7 +31,7 @@ pub(super) async fn with(name: &str, story: Story) {
     }) else {
         return;
     };
-    let databases = Databases::open(PathBuf::from(data), (mariadb, postgres)).await;
+    let databases = Databases::open((mariadb, postgres)).await;
     let ended = AssertUnwindSafe(story(&databases)).catch_unwind().await;
     databases.close().await;
     if let Err(panic) = ended {
@@ -43,35 +40,17 @@ pub(super) async fn with(name: &str, story: Story) {
 }
 
 impl Databases {
-    async fn open(dump: PathBuf, servers: (String, String)) -> Self {
-        let name = format!("blis_{}", MigrationId::draw(&SystemEntropy::new()).unwrap());
+    async fn open(servers: (String, String)) -> Self {
+        let name = format!("lazaret_{}", MigrationId::draw(&SystemEntropy::new()).unwrap());
         let at = |server: &str| format!("{}/{name}", server.rsplit_once('/').unwrap().0);
         run_on_mariadb(&servers.0, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await;
         run_on_postgres(&servers.1, &format!("CREATE DATABASE {name}")).await;
-        Self { mariadb: at(&servers.0), postgres: at(&servers.1), servers, name, dump }
+        Self { mariadb: at(&servers.0), postgres: at(&servers.1), servers, name }
     }
 
     async fn close(self) {
         run_on_mariadb(&self.servers.0, &format!("DROP DATABASE {0}; DROP USER IF EXISTS {0}", self.name)).await;
         run_on_postgres(&self.servers.1, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
-    }
-
-    fn part(&self, name: &str) -> String {
-        let path = self.dump.join(name);
-        assert!(path.is_file(), "LAZARET_TEST_DATA is set, but {} is not there", path.display());
-        std::fs::read_to_string(&path).unwrap()
-    }
-
-    /// The old system's tables, empty.
-    pub(super) async fn load_structure(&self) {
-        run_on_mariadb(&self.mariadb, &self.part("blis_127-structure.sql")).await;
-    }
-
-    /// The old system as it stood; the dump's statements go in as they are, in one commit.
-    pub(super) async fn load_laboratory(&self) {
-        self.load_structure().await;
-        let seed = format!("SET autocommit = 0;\n{}\nCOMMIT;", self.part("blis_127-seed.sql"));
-        run_on_mariadb(&self.mariadb, &seed).await;
     }
 
     /// The name of the throw-away account.
@@ -87,6 +66,11 @@ impl Databases {
         run_on_mariadb(&self.mariadb, &format!("{any_host}SET PASSWORD FOR {account} = PASSWORD('{word}')")).await;
         let (scheme, rest) = self.mariadb.split_once("://").unwrap();
         format!("{scheme}://{account}:{word}@{}", rest.rsplit_once('@').unwrap().1)
+    }
+
+    /// Runs SQL on the old system, as its people would.
+    pub(super) async fn on_mariadb(&self, sql: &str) {
+        run_on_mariadb(&self.mariadb, sql).await;
     }
 
     /// Runs SQL on the new system, as its people would.

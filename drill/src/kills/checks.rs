@@ -1,0 +1,147 @@
+//! What must hold at the end of every migration, however often its processes were killed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use desk::{Home, Round};
+use lexicon::ConsignmentId;
+use procedure::{Act, ConsignmentStage, Ledger, Part, ProbeResult, Step};
+use serde_json::Value;
+
+use super::passing::{Passing, Tries};
+use super::points::Stride;
+use super::running::{Ended, Running};
+use crate::{Name, World, files_below};
+
+/// What is left at the end.
+pub(super) struct End {
+    /// Every row of the new system.
+    pub(super) rows: String,
+    /// Every relation of the new system.
+    relations: Vec<String>,
+    /// Rows of each table by its marker.
+    markers: BTreeMap<String, String>,
+    /// How many keys each party said it destroyed.
+    parts: BTreeMap<&'static str, u32>,
+    /// Attempts in the journal.
+    pub(super) attempts: u32,
+}
+
+impl End {
+    /// Compares with an undisturbed one.
+    pub(super) fn is_as(&self, usual: &Self) {
+        if self.rows != usual.rows {
+            let differing = self.rows.lines().zip(usual.rows.lines()).position(|(here, there)| here != there);
+            unreachable!(
+                "the rows are not those of an undisturbed migration: {} bytes and {}, first at line {differing:?}",
+                self.rows.len(),
+                usual.rows.len()
+            );
+        }
+        assert_eq!(self.relations, usual.relations, "tables are left in the new system");
+        assert_eq!(self.markers, usual.markers);
+        assert_eq!(self.parts, usual.parts, "keys that the parties destroyed");
+    }
+}
+
+pub(super) async fn end(passing: &Passing<'_>) -> End {
+    let ledger = passing.ledger().await;
+    attempts(&ledger, &passing.tries);
+    let world = passing.parties.world();
+    nothing_is_left(world, passing.plan.migration, passing.consignment);
+    verified(passing);
+    let log = passing.parties.log();
+    assert!(!log.contains("ALARM"), "{log}");
+    passing.target.alone().await;
+    let round = passing.round(&ledger);
+    assert_eq!(round.stage, ConsignmentStage::Destroyed);
+    assert!(round.outcome.as_ref().is_some_and(|outcome| outcome.reconciliation.equal()), "S, F and T are not equal");
+    End {
+        rows: passing.target.dump().await,
+        relations: passing.target.relations().await,
+        markers: passing.target.markers(passing.consignment).await,
+        parts: parts(&ledger, passing.consignment),
+        attempts: u32::try_from(round.attempts.len()).unwrap(),
+    }
+}
+
+/// One statement a party; the probe with the recipient's real key opened nothing.
+fn parts(ledger: &Ledger, consignment: ConsignmentId) -> BTreeMap<&'static str, u32> {
+    let said = &ledger.migration().consignment(consignment).unwrap().parts;
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said.iter().all(|(.., probe)| *probe != Some(ProbeResult::Opened)), "{said:?}");
+    let name = |part: Part| if part == Part::Laboratory { "laboratory" } else { "recipient" };
+    said.iter().map(|(part, _, keys, _)| (name(*part), *keys)).collect()
+}
+
+/// Every attempt of the journal has one beginning and one end, and none is missing or there twice.
+fn attempts(ledger: &Ledger, tries: &BTreeMap<Stride, Tries>) {
+    let (mut begun, mut ended) = (BTreeMap::new(), BTreeMap::<u32, Vec<Option<Step>>>::new());
+    for recorded in ledger.recorded() {
+        let act = &recorded.fact.act;
+        if let Act::Begin { step, attempt, .. } = act {
+            assert!(begun.insert(*attempt, *step).is_none(), "attempt {attempt} begins twice");
+        } else if let Act::Failed { attempt, .. } = act {
+            ended.entry(*attempt).or_default().push(None);
+        } else if let Act::Close { manifest } = act {
+            ended.entry(manifest.attempt).or_default().push(Some(Step::Extract));
+        } else if let Act::Done { attempt, step, .. } = act {
+            ended.entry(*attempt).or_default().push(Some(*step));
+        }
+    }
+    let numbers: Vec<u32> = (1..).take(begun.len()).collect();
+    assert_eq!(begun.keys().copied().collect::<Vec<_>>(), numbers, "attempts that begin");
+    assert_eq!(ended.keys().copied().collect::<Vec<_>>(), numbers, "attempts that end");
+    assert!(ended.values().all(|ends| ends.len() == 1), "an attempt ends twice: {ended:?}");
+    for (stride, step) in
+        [(Stride::Extract, Step::Extract), (Stride::Load, Step::Load), (Stride::Reconcile, Step::Reconcile)]
+    {
+        let well = ended.values().flatten().filter(|end| **end == Some(step)).count();
+        assert!(well == 1, "{stride:?} came to its end {well} times");
+        let shown = begun.values().filter(|of| **of == step).count();
+        let Tries { begun: most, witnessed: least } = tries.get(&stride).copied().unwrap_or_default();
+        let range = usize::try_from(least).unwrap()..=usize::try_from(most).unwrap();
+        assert!(range.contains(&shown), "{stride:?}: {shown} attempts in the journal, and {range:?} were made");
+    }
+}
+
+/// Shelf, ring and devices hold nothing of the round but tombstones.
+fn nothing_is_left(world: &World, migration: lexicon::MigrationId, consignment: ConsignmentId) {
+    let shelf = files_below(&[&world.server_folder().join("shelf")]);
+    assert!(shelf.is_empty(), "left on the shelf: {shelf:?}");
+    let ring = world.ring_folder();
+    let keys = files_below(&[&ring.join("keys")]);
+    assert!(keys.is_empty(), "left in the ring: {keys:?}");
+    assert!(ring.join(format!("tombs/{consignment}.tomb")).is_file(), "the ring has no tombstone");
+    for name in [Name::Operator, Name::Recipient] {
+        let home = Home::open(&world.home(name)).unwrap();
+        let gone = home.gone(Round { migration, consignment }).unwrap();
+        assert!(gone.is_some_and(|gone| gone.finished), "{name:?}: {gone:?}");
+        let folder = home.folder().join(format!("migrations/{migration}/consignments/{consignment}"));
+        let left: Vec<_> = files_below(&[&folder]).into_iter().filter(|file| !file.ends_with("gone.json")).collect();
+        assert!(left.is_empty(), "left on a device: {left:?}");
+    }
+}
+
+/// The server's journal verifies, from outside too, and the evidence is complete.
+fn verified(passing: &Passing<'_>) {
+    let world = passing.parties.world();
+    let (data, migration) = (world.server_folder(), passing.plan.migration.to_string());
+    let pack = world.path(&format!("{migration}.zip"));
+    let [data, pack] = [&data, &pack].map(|path: &std::path::PathBuf| Path::to_str(path).unwrap());
+    done(passing.parties.command(Name::Engineer, &["journal", "verify", "--data", data]));
+    done(passing.parties.command(Name::Controller, &["journal", "verify"]));
+    done(passing.parties.command(Name::Controller, &["evidence", "export", "--migration", &migration, "--out", pack]));
+    let told = done(passing.parties.command(Name::Controller, &["evidence", "verify", pack]));
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let complete = told.pointer("/verdict/certificate_complete") == Some(&Value::Bool(true));
+    assert!(complete, "the certificate is not complete: {:?}", told.pointer("/verdict/missing"));
+}
+
+/// What a command says that comes to its good end.
+fn done(mut command: Command) -> String {
+    let Ended { status, text, .. } = Running::start(&mut command).end();
+    assert!(status == Some(0), "{command:?} ended with {status:?}: {text}");
+    text
+}

@@ -1,0 +1,65 @@
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::points::{Stride, Victim};
+
+/// How it went.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// The first seed.
+    pub seed: u64,
+    /// Migrations that were brought to their end.
+    pub migrations: u32,
+    /// Kills by step and by whose process.
+    kills: BTreeMap<Stride, BTreeMap<Victim, u32>>,
+    /// Points that came after their process had ended.
+    pub missed: u32,
+    /// Attempts that the journals show.
+    pub attempts: u32,
+    /// How long it took.
+    pub seconds: f64,
+    /// What went wrong.
+    pub failures: Vec<Failure>,
+}
+
+/// One migration that did not end as the undisturbed one.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    /// Does it again, as far as a machine does.
+    pub seed: u64,
+    /// What was not as it should be.
+    pub what: String,
+}
+
+impl Figures {
+    pub(super) fn new(seed: u64) -> Self {
+        let kills = BTreeMap::new();
+        Self { seed, migrations: 0, kills, missed: 0, attempts: 0, seconds: 0.0, failures: Vec::new() }
+    }
+
+    pub(super) fn count(&mut self, stride: Stride, victim: Victim) {
+        let killed = self.kills.entry(stride).or_default().entry(victim).or_default();
+        *killed = killed.saturating_add(1);
+    }
+
+    /// All kills.
+    pub fn kills(&self) -> u32 {
+        self.kills.values().flat_map(BTreeMap::values).sum()
+    }
+
+    /// One line.
+    pub fn line(&self) -> String {
+        let mut line = format!("{} kills in {} migrations", self.kills(), self.migrations);
+        for stride in Stride::ALL {
+            let of = |victim| self.kills.get(&stride).and_then(|of| of.get(&victim)).copied().unwrap_or_default();
+            let (agent, server) = (of(Victim::Agent), of(Victim::Server));
+            write!(line, ", {stride:?} {agent}+{server}").unwrap();
+        }
+        let (missed, attempts) = (self.missed, self.attempts);
+        write!(line, " (agent+server); {missed} came too late, {attempts} attempts in the journals").unwrap();
+        write!(line, ", {} failures, {:.0} s", self.failures.len(), self.seconds).unwrap();
+        line
+    }
+}

@@ -1,0 +1,170 @@
+//! The old system on `MariaDB` and the new ones on `PostgreSQL`, looked at by queries that share nothing with ours.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use lexicon::{ConsignmentId, MigrationId, SystemEntropy};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions};
+use tokio::time::interval;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use super::source::{SOURCE, SPELLED, TARGET, TARGETS};
+
+/// Both servers, the old system in one, and an empty new system in the other that each migration gets a copy of.
+pub(super) struct Pair {
+    mariadb: String,
+    postgres: String,
+    name: String,
+}
+
+/// The new system of one migration.
+pub(super) struct Target {
+    pub(super) address: String,
+    server: String,
+    name: String,
+}
+
+fn at(server: &str, database: &str) -> String {
+    format!("{}/{database}", server.rsplit_once('/').unwrap().0)
+}
+
+fn drawn(what: &str) -> String {
+    format!("{what}_{}", MigrationId::draw(&SystemEntropy::new()).unwrap())
+}
+
+async fn mariadb(address: &str) -> MySqlConnection {
+    let options: MySqlConnectOptions = address.parse().unwrap();
+    options.ssl_mode(MySqlSslMode::Disabled).connect().await.unwrap()
+}
+
+async fn postgres(address: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(address, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn on_mariadb(address: &str, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut mariadb(address).await).await.unwrap();
+}
+
+async fn on_postgres(address: &str, sql: &str) {
+    postgres(address).await.batch_execute(sql).await.unwrap();
+}
+
+impl Pair {
+    pub(super) async fn make(mariadb: String, postgres: String) -> Self {
+        let pair = Self { mariadb, postgres, name: drawn("kills") };
+        let name = &pair.name;
+        on_mariadb(&pair.mariadb, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await;
+        on_mariadb(&pair.source(), SOURCE).await;
+        on_postgres(&pair.postgres, &format!("CREATE DATABASE {name}")).await;
+        on_postgres(&at(&pair.postgres, name), TARGET).await;
+        pair
+    }
+
+    /// The old system's address.
+    pub(super) fn source(&self) -> String {
+        at(&self.mariadb, &self.name)
+    }
+
+    /// Every row of the old system that crosses, in the order and the spelling of [`Target::dump`].
+    pub(super) async fn dump(&self) -> String {
+        let mut session = mariadb(&self.source()).await;
+        let mut dump = String::new();
+        for ((table, _), sql) in TARGETS.iter().zip(SPELLED) {
+            let rows: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut session).await.unwrap();
+            dump.extend([table, "\n"]);
+            dump.extend(rows.iter().flat_map(|row| [row, "\n"]));
+        }
+        dump
+    }
+
+    /// An empty new system.
+    pub(super) async fn target(&self) -> Target {
+        let name = drawn(&self.name[..5]);
+        on_postgres(&self.postgres, &format!("CREATE DATABASE {name} TEMPLATE {}", self.name)).await;
+        Target { address: at(&self.postgres, &name), server: self.postgres.clone(), name }
+    }
+
+    pub(super) async fn drop_all(&self) {
+        let name = &self.name;
+        on_mariadb(&self.mariadb, &format!("DROP DATABASE {name}")).await;
+        on_postgres(&self.postgres, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    }
+}
+
+impl Target {
+    /// Tables whose rows are not those of their marker, or that have rows and no marker, at one moment: now.
+    pub(super) async fn halves(&self) -> Vec<String> {
+        let counts = TARGETS.map(|(table, _)| format!("SELECT '{table}' AS name, count(*) AS rows FROM {table}"));
+        let sql = format!(
+            "SELECT t.name || ': ' || t.rows || ' rows, marker ' || coalesce(m.row_count::text, 'none') \
+             FROM ({}) t LEFT JOIN lazaret_load m ON m.target_table = t.name WHERE coalesce(m.row_count, 0) <> t.rows",
+            counts.join(" UNION ALL ")
+        );
+        self.lines(&sql).await
+    }
+
+    /// Every row, in key order, as `COPY` writes it.
+    pub(super) async fn dump(&self) -> String {
+        let client = postgres(&self.address).await;
+        let mut dump = Vec::new();
+        for (table, order) in TARGETS {
+            dump.extend_from_slice(format!("{table}\n").as_bytes());
+            let sql = format!("COPY (SELECT * FROM {table} ORDER BY {order}) TO STDOUT");
+            let pieces: Vec<bytes::Bytes> = client.copy_out(&sql).await.unwrap().try_collect().await.unwrap();
+            dump.extend(pieces.iter().flatten());
+        }
+        String::from_utf8(dump).unwrap()
+    }
+
+    /// Rows of each table as its marker of this consignment says, after making sure that there is no other marker.
+    pub(super) async fn markers(&self, consignment: ConsignmentId) -> BTreeMap<String, String> {
+        let foreign = format!("SELECT consignment FROM lazaret_load WHERE consignment <> '{consignment}'");
+        assert_eq!(self.lines(&foreign).await, Vec::<String>::new(), "markers of another consignment");
+        let lines = self.lines("SELECT target_table || '=' || row_count FROM lazaret_load").await;
+        let of = |line: &String| line.split_once('=').map(|(table, rows)| (table.to_owned(), rows.to_owned())).unwrap();
+        let markers: BTreeMap<_, _> = lines.iter().map(of).collect();
+        assert_eq!(markers.len(), lines.len(), "a table with two markers");
+        markers
+    }
+
+    /// Every relation of the database that is not the server's own, tables of sessions included.
+    pub(super) async fn relations(&self) -> Vec<String> {
+        self.lines(
+            "SELECT c.relkind::text || ' ' || c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') ORDER BY 1",
+        )
+        .await
+    }
+
+    /// Waits until the sessions of processes that were killed are gone.
+    pub(super) async fn alone(&self) {
+        let others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        let client = postgres(&self.address).await;
+        let mut beat = interval(Duration::from_millis(20));
+        for _ in 0..3_000 {
+            beat.tick().await;
+            if client.query(others, &[]).await.unwrap().is_empty() {
+                return;
+            }
+        }
+        unreachable!("sessions of killed processes stay in the new system for a minute");
+    }
+
+    pub(super) async fn drop_it(self) {
+        on_postgres(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
+    }
+
+    /// The first column of every row.
+    async fn lines(&self, sql: &str) -> Vec<String> {
+        let messages = postgres(&self.address).await.simple_query(sql).await.unwrap();
+        let rows = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            SimpleQueryMessage::CommandComplete(_) | SimpleQueryMessage::RowDescription(_) | _ => None,
+        });
+        rows.collect()
+    }
+}

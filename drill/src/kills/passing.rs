@@ -1,0 +1,253 @@
+//! One migration, from its plan to the last key, whose steps are cut and taken again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use desk::Desk;
+use lexicon::ConsignmentId;
+use procedure::{Act, Consignment, ConsignmentStage, Ledger, Part, Plan, Stage, Step};
+use tokio::time::interval;
+
+use super::checks;
+use super::figures::Figures;
+use super::pair::{Pair, Target};
+use super::parties::Parties;
+use super::points::{Point, Stride, Victim, drawn};
+use super::running::Ended;
+use super::source::{SCOPE, TARGETS};
+use crate::Name;
+
+/// What may still be killed.
+#[derive(Clone, Copy)]
+pub(super) enum Bound {
+    None,
+    Kills(u32),
+    Before(Option<Instant>),
+}
+
+impl Bound {
+    pub(super) fn is_over(self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Kills(left) => left == 0,
+            Self::Before(end) => end.is_some_and(|end| Instant::now() >= end),
+        }
+    }
+
+    fn after(self, kills: u32) -> Self {
+        if let Self::Kills(left) = self { Self::Kills(left.saturating_sub(kills)) } else { self }
+    }
+}
+
+/// What a migration comes to that nobody disturbs.
+pub(super) struct Usual {
+    /// How long each step takes.
+    pub(super) took: BTreeMap<Stride, Duration>,
+    pub(super) end: checks::End,
+}
+
+impl fmt::Display for Usual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let steps: Vec<_> =
+            self.took.iter().map(|(stride, took)| format!("{stride:?} {:.2} s", took.as_secs_f64())).collect();
+        write!(f, "{}; {} bytes of rows", steps.join(", "), self.end.rows.len())
+    }
+}
+
+/// How often a step was begun, and how often it is known from outside to have had an attempt.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tries {
+    pub(super) begun: u32,
+    pub(super) witnessed: u32,
+}
+
+pub(super) struct Passing<'a> {
+    pub(super) parties: &'a mut Parties,
+    pub(super) plan: Plan,
+    pub(super) consignment: ConsignmentId,
+    pub(super) target: Target,
+    /// Somebody who only looks.
+    pub(super) observer: Desk,
+    pub(super) tries: BTreeMap<Stride, Tries>,
+    source: String,
+    took: BTreeMap<Stride, Duration>,
+}
+
+/// A migration that nobody disturbs; its rows are those of the old system.
+pub(super) async fn undisturbed(parties: &mut Parties, pair: &Pair) -> Usual {
+    let mut figures = Figures::new(0);
+    let mut passing = Passing::begin(parties, pair).await;
+    for stride in Stride::ALL {
+        passing.take(stride, (&[], Bound::None, None), &mut figures).await;
+    }
+    let end = checks::end(&passing).await;
+    assert!(end.rows == pair.dump().await, "an undisturbed migration does not bring the rows of the old system");
+    let took = std::mem::take(&mut passing.took);
+    passing.target.drop_it().await;
+    Usual { took, end }
+}
+
+/// A migration that is cut at the points of a seed, and must come to the same end.
+pub(super) async fn disturbed(
+    parties: &mut Parties,
+    (pair, usual): (&Pair, &Usual),
+    (seed, mut bound): (u64, Bound),
+    figures: &mut Figures,
+) {
+    let mut passing = Passing::begin(parties, pair).await;
+    for (stride, points) in drawn(seed, TARGETS.len()) {
+        bound = passing.take(stride, (&points, bound, Some(usual)), figures).await;
+    }
+    let end = checks::end(&passing).await;
+    end.is_as(&usual.end);
+    figures.attempts = figures.attempts.saturating_add(end.attempts);
+    figures.migrations = figures.migrations.saturating_add(1);
+    passing.target.drop_it().await;
+}
+
+impl<'a> Passing<'a> {
+    /// Approved, opened and offered: as far as persons go before the first long step.
+    async fn begin(parties: &'a mut Parties, pair: &Pair) -> Self {
+        let target = pair.target().await;
+        let source = pair.source();
+        let world = parties.world();
+        let old = connectors::connect_source(&source, None).unwrap();
+        let new = connectors::connect_sink(&target.address, None).unwrap();
+        let plan = world.approved(SCOPE, old.as_ref(), new.as_ref()).await;
+        let consignment = world.consign(&plan).await;
+        let observer = world.desk(Name::Engineer);
+        let (tries, took) = (BTreeMap::new(), BTreeMap::new());
+        Self { parties, plan, consignment, target, observer, tries, source, took }
+    }
+
+    pub(super) async fn ledger(&self) -> Ledger {
+        self.parties.world();
+        self.observer.follow(self.plan.migration).await.unwrap()
+    }
+
+    pub(super) fn round<'l>(&self, ledger: &'l Ledger) -> &'l Consignment {
+        ledger.migration().consignment(self.consignment).unwrap()
+    }
+
+    /// Takes one step: once for each point, as long as there is something left to take, and then to its end. What may
+    /// still be killed afterwards.
+    async fn take(
+        &mut self,
+        stride: Stride,
+        (points, mut bound, usual): (&[Point], Bound, Option<&Usual>),
+        figures: &mut Figures,
+    ) -> Bound {
+        let mut points = points.iter().copied();
+        let (mut cut, mut cuts) = (false, 0_u32);
+        while !self.is_taken(stride).await {
+            let took = usual.and_then(|usual| usual.took.get(&stride)).copied().unwrap_or_default();
+            let mut drawn = 0_u32;
+            let mut next = || {
+                let point = points.next().filter(|_| !bound.after(drawn).is_over());
+                drawn = drawn.saturating_add(u32::from(point.is_some()));
+                point
+            };
+            let (ended, killed) = self.parties.run(self.words(stride), &mut next, stride.left(took, cuts)).await;
+            self.judge(stride, &ended, &killed).await;
+            for victim in &killed {
+                figures.count(stride, *victim);
+            }
+            let kills = u32::try_from(killed.len()).unwrap();
+            figures.missed = figures.missed.saturating_add(drawn.saturating_sub(kills));
+            (cut, cuts, bound) = (kills > 0, cuts.saturating_add(kills), bound.after(kills));
+            assert!(cut || self.is_taken(stride).await, "{stride:?} ended well and is not in the journal");
+            self.took.insert(stride, ended.took);
+        }
+        if cut {
+            self.again(stride).await;
+        }
+        match stride {
+            Stride::Extract => self.parties.world().release(&self.plan, self.consignment).await.unwrap(),
+            Stride::SignOff => self.destroyed().await,
+            Stride::Load | Stride::Reconcile | Stride::DestroyOpeningKey | Stride::DestroyShare => {}
+        }
+        bound
+    }
+
+    /// Whether the journal says that the step is taken.
+    async fn is_taken(&self, stride: Stride) -> bool {
+        let ledger = self.ledger().await;
+        let round = self.round(&ledger);
+        let said = |part| round.parts.iter().any(|(of, ..)| *of == part);
+        match stride {
+            Stride::Extract => round.stage >= ConsignmentStage::Closed,
+            Stride::Load => round.stage >= ConsignmentStage::Loaded,
+            Stride::Reconcile => ledger
+                .recorded()
+                .iter()
+                .any(|recorded| matches!(recorded.fact.act, Act::Done { step: Step::Reconcile, .. })),
+            Stride::SignOff => ledger.migration().ending(),
+            Stride::DestroyOpeningKey => said(Part::Recipient),
+            Stride::DestroyShare => said(Part::Laboratory),
+        }
+    }
+
+    fn words(&self, stride: Stride) -> std::process::Command {
+        let (migration, consignment) = (self.plan.migration.to_string(), self.consignment.to_string());
+        let plan = self.plan.digest().unwrap().to_string();
+        let (of, round) = (["--migration", migration.as_str()], ["--consignment", consignment.as_str()]);
+        let new = ["--target", self.target.address.as_str()];
+        let (name, words) = match stride {
+            Stride::Extract => {
+                (Name::Operator, [&["extract"], &of[..], &round, &["--source", &self.source, "--yes", &plan]].concat())
+            }
+            Stride::Load => (Name::Recipient, [&["load"], &of[..], &round, &new].concat()),
+            Stride::Reconcile => (Name::Recipient, [&["reconcile"], &of[..], &round, &new].concat()),
+            Stride::SignOff => {
+                (Name::Controller, [&["migration", "sign-off"], &of[..], &["--history", "target"]].concat())
+            }
+            Stride::DestroyOpeningKey => (Name::Recipient, [&["migration", "destroy"], &of[..]].concat()),
+            Stride::DestroyShare => (Name::Operator, [&["migration", "destroy"], &of[..]].concat()),
+        };
+        self.parties.command(name, &words)
+    }
+
+    /// Whether a run ended as it may: well, killed, or, when its server was killed, with a status that says to try again.
+    async fn judge(&mut self, stride: Stride, ended: &Ended, killed: &[Victim]) {
+        let fits = match ended.status {
+            Some(0) => true,
+            // Unreachable, or try again.
+            Some(status) => killed.contains(&Victim::Server) && matches!(status, 7 | 75),
+            None => killed.contains(&Victim::Agent),
+        };
+        assert!(fits, "{stride:?} (killed: {killed:?}) ended with {:?}: {}", ended.status, ended.text);
+        assert!(!ended.text.contains("ALARM"), "{stride:?}: {}", ended.text);
+        let tries = self.tries.entry(stride).or_default();
+        tries.begun = tries.begun.saturating_add(1);
+        if ended.tables > 0 || ended.status == Some(0) {
+            tries.witnessed = tries.witnessed.saturating_add(1);
+        }
+        let halves = self.target.halves().await;
+        assert!(halves.is_empty(), "{stride:?} (killed: {killed:?}) left {halves:?}");
+    }
+
+    /// Somebody whose process was killed does not know that the step is taken, and gives the command again.
+    async fn again(&mut self, stride: Stride) {
+        // Reading the target once more is no second time of anything.
+        if stride == Stride::Reconcile {
+            return;
+        }
+        let (ended, _) = self.parties.run(self.words(stride), &mut || None, Duration::ZERO).await;
+        let done = matches!(stride, Stride::DestroyOpeningKey | Stride::DestroyShare);
+        let fits = if done { ended.status == Some(0) } else { matches!(ended.status, Some(3 | 4)) };
+        assert!(fits, "{stride:?}, given again, ended with {:?}: {}", ended.status, ended.text);
+    }
+
+    /// Waits until the server has destroyed its part: at once, or in a sweep when it was killed.
+    async fn destroyed(&self) {
+        let mut beat = interval(Duration::from_millis(100));
+        for _ in 0..600 {
+            beat.tick().await;
+            if self.ledger().await.migration().stage == Stage::Destroyed {
+                return;
+            }
+        }
+        unreachable!("the server does not destroy its part within a minute");
+    }
+}

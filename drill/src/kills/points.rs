@@ -1,0 +1,130 @@
+//! Where the processes of one migration are killed: drawn from its seed and from nothing else.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// A step of a migration that one command of one person takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Stride {
+    /// `lazaret extract`, by the laboratory's operator.
+    Extract,
+    /// `lazaret load`, by the vendor's recipient.
+    Load,
+    /// `lazaret reconcile`, by the same.
+    Reconcile,
+    /// `lazaret migration sign-off`, by the controller: the server destroys its part.
+    SignOff,
+    /// `lazaret migration destroy`, by the recipient, with the probe.
+    DestroyOpeningKey,
+    /// `lazaret migration destroy`, by the operator.
+    DestroyShare,
+}
+
+impl Stride {
+    /// In the order of a life.
+    pub(super) const ALL: [Self; 6] =
+        [Self::Extract, Self::Load, Self::Reconcile, Self::SignOff, Self::DestroyOpeningKey, Self::DestroyShare];
+
+    /// Whether it tells of each table that is through, and is an attempt in the journal.
+    pub(super) fn is_long(self) -> bool {
+        matches!(self, Self::Extract | Self::Load | Self::Reconcile)
+    }
+
+    /// How long the step takes that was cut so often before: what is stored or loaded already is not done again.
+    pub(super) fn left(self, usual: Duration, cuts: u32) -> Duration {
+        let parts = if matches!(self, Self::Extract | Self::Load) { cuts.saturating_add(1) } else { 1 };
+        usual.checked_div(parts).unwrap_or(usual)
+    }
+
+    /// How often it is cut at least and at most, before it is let through.
+    fn cuts(self) -> (u64, u64) {
+        match self {
+            Self::Extract => (1, 4),
+            // What is cut here can be half in a system that is not ours.
+            Self::Load => (2, 6),
+            Self::Reconcile | Self::SignOff | Self::DestroyOpeningKey | Self::DestroyShare => (0, 3),
+        }
+    }
+}
+
+/// Whose process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Victim {
+    /// That of the person whose step it is.
+    Agent,
+    /// The server's, which is started again at once.
+    Server,
+}
+
+/// When.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum When {
+    /// At this share of the time that the step usually takes.
+    Share(f64),
+    /// After so many tables are through, and then this share of the usual time.
+    Line(usize, f64),
+}
+
+impl When {
+    /// How long after the start, or after its line. The machine may be slower or faster than it was for the usual time.
+    pub(super) fn delay(self, usual: Duration) -> Duration {
+        let (Self::Share(share) | Self::Line(_, share)) = self;
+        usual.mul_f64(share)
+    }
+}
+
+/// One kill.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point {
+    pub(super) victim: Victim,
+    pub(super) when: When,
+}
+
+/// The points of every stride.
+pub(super) fn drawn(seed: u64, tables: usize) -> Vec<(Stride, Vec<Point>)> {
+    let mut dice = Dice(seed);
+    let strides = Stride::ALL.into_iter().map(|stride| {
+        let (least, most) = stride.cuts();
+        let cuts = least.saturating_add(dice.below(most.saturating_sub(least).saturating_add(1)));
+        (stride, (0..cuts).map(|_| dice.point(stride, tables)).collect())
+    });
+    strides.collect()
+}
+
+/// `SplitMix64`: small, and the same on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next().checked_rem(bound).unwrap_or_default()
+    }
+
+    fn share(&mut self) -> f64 {
+        f64::from(u32::try_from(self.next() >> 32).unwrap()) / f64::from(u32::MAX)
+    }
+
+    fn point(&mut self, stride: Stride, tables: usize) -> Point {
+        // Most agents outlive their server's death, and the step is taken then: fewer, or little else would be cut.
+        let victim = if self.below(4) < 3 { Victim::Agent } else { Victim::Server };
+        let when = if stride.is_long() && self.below(2) == 0 {
+            let line = self.below(u64::try_from(tables).unwrap()).saturating_add(1);
+            When::Line(usize::try_from(line).unwrap(), self.share() / 10.0)
+        } else if stride.is_long() {
+            When::Share(self.share())
+        } else {
+            // The later of two: a command begins with a passphrase, and at the end stand its acts.
+            When::Share(self.share().max(self.share()))
+        };
+        Point { victim, when }
+    }
+}

@@ -1,0 +1,95 @@
+//! One command of one person as a process of its own, which may not come to its end.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::points::When;
+
+/// A process that runs.
+pub(super) struct Running {
+    child: Child,
+    started: Instant,
+    told: Arc<Mutex<Told>>,
+    /// Both streams, read to their end.
+    reading: [JoinHandle<()>; 2],
+}
+
+#[derive(Default)]
+struct Told {
+    text: String,
+    /// When each table was through.
+    through: Vec<Instant>,
+}
+
+/// A process that ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// None when it was killed.
+    pub(super) status: Option<i32>,
+    /// All that it said.
+    pub(super) text: String,
+    /// How many tables it told of.
+    pub(super) tables: usize,
+    pub(super) took: Duration,
+}
+
+impl Running {
+    pub(super) fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let told = Arc::new(Mutex::new(Told::default()));
+        let (output, progress) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let reading = [read(output, Arc::clone(&told)), read(progress, Arc::clone(&told))];
+        Self { child, started: Instant::now(), told, reading }
+    }
+
+    /// Whether a point is reached, for which a share of the usual time counts from `since`.
+    pub(super) fn has_reached(&self, when: When, since: Instant, usual: Duration) -> bool {
+        let since = match when {
+            When::Share(_) => Some(since),
+            When::Line(number, _) => {
+                let through = &self.told.lock().unwrap().through;
+                number.checked_sub(1).and_then(|at| through.get(at)).copied()
+            }
+        };
+        since.is_some_and(|since| since.elapsed() >= when.delay(usual))
+    }
+
+    pub(super) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    pub(super) fn lasts(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// As `kill -9` does it, whatever it is doing.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    pub(super) fn end(mut self) -> Ended {
+        let status = self.child.wait().unwrap();
+        let took = self.started.elapsed();
+        self.reading.into_iter().for_each(|reading| reading.join().unwrap());
+        let told = std::mem::take(&mut *self.told.lock().unwrap());
+        Ended { status: status.code(), text: told.text, tables: told.through.len(), took }
+    }
+}
+
+fn read(stream: impl Read + Send + 'static, told: Arc<Mutex<Told>>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines() {
+            // A killed process may have left half a character.
+            let line = line.unwrap_or_default();
+            let mut told = told.lock().unwrap();
+            if line.contains(" rows in ") {
+                told.through.push(Instant::now());
+            }
+            told.text.extend([&line, "\n"]);
+        }
+    })
+}

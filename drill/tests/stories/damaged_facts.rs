@@ -1,0 +1,206 @@
+//! Finding 5 of the decision once more: whoever damages what the server has recorded switches no deadline off.
+
+use std::path::{Path, PathBuf};
+
+use drill::{Name, Round, World, copy_folder, files_below};
+use lexicon::{Clock, hours_after};
+use procedure::{Act, ConsignmentStage, Ending};
+use registry::{Mark, Registry};
+use rusqlite::Connection;
+use vault::{KeyRing, KeyState};
+
+/// What somebody does to the database while the server is down.
+type Damage = fn(&Connection);
+
+/// Fact 4 is the second approval, 5 the opening of the consignment, the last the hand-over.
+const DAMAGES: [(&str, Damage); 8] = [
+    ("the last fact says something else", |db| {
+        run(
+            db,
+            "UPDATE fact SET entry = replace(entry, 'payload\":\"eyJ', 'payload\":\"eyK') WHERE number = (SELECT max(number) FROM fact)",
+        );
+    }),
+    ("a fact before the opening of the consignment is no text of ours", |db| {
+        run(db, "UPDATE fact SET entry = 'nothing' WHERE number = 4");
+    }),
+    ("no fact is left", |db| run(db, "DELETE FROM fact")),
+    ("the first fact is gone", |db| run(db, "DELETE FROM fact WHERE number = 1")),
+    ("the row of the migration is gone", |db| run(db, "DELETE FROM migration")),
+    ("the row of the migration says something else", |db| run(db, "UPDATE migration SET state = 'nothing'")),
+    ("nobody is certified any more", |db| run(db, "DELETE FROM certificate")),
+    ("the journal is changed", |db| {
+        run(db, "UPDATE leaf SET hash = (SELECT hash FROM leaf WHERE number = 1) WHERE number = 2");
+    }),
+];
+
+fn run(db: &Connection, sql: &str) {
+    assert!(db.execute(sql, []).unwrap() > 0, "nothing was changed: {sql}");
+}
+
+fn damage(data: &Path, damage: impl FnOnce(&Connection)) {
+    let db = Connection::open(data.join("registry.sqlite")).unwrap();
+    db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    damage(&db);
+}
+
+/// A copy of the server's two folders.
+fn copied(world: &World, name: &str) -> (PathBuf, PathBuf) {
+    let (data, ring) = (world.path(&format!("{name} data")), world.path(&format!("{name} ring")));
+    copy_folder(&world.server_folder(), &data);
+    copy_folder(&world.ring_folder(), &ring);
+    (data, ring)
+}
+
+/// Opens the server on these folders and sweeps as often as it is said.
+async fn swept(world: &World, (data, ring): &(PathBuf, PathBuf), times: u32) {
+    let office = world.open_office(data, ring).unwrap();
+    assert!(office.alarm().await.is_some(), "the damage is not seen: this story says too little");
+    for _ in 0..times {
+        office.sweep().await.unwrap();
+    }
+}
+
+/// Whether the key lives, and how many parcels lie on the shelf.
+fn left(world: &World, (data, ring): &(PathBuf, PathBuf), round: &Round) -> (bool, usize) {
+    let shelf = data.join("shelf").join(round.consignment.to_string());
+    let parcels = if shelf.exists() { files_below(&[&shelf]).len() } else { 0 };
+    let state = world.ring(data, ring).unwrap().attest(round.consignment).unwrap();
+    assert!(matches!(state, KeyState::Alive | KeyState::Destroyed { .. }), "{state:?}");
+    (state == KeyState::Alive, parcels)
+}
+
+fn count(data: &Path, table: &str) -> i64 {
+    let db = Connection::open(data.join("registry.sqlite")).unwrap();
+    db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_facts_switch_no_deadline_off() {
+    let mut world = World::start().await;
+    let round = world.closed(&world.systems(60)).await;
+    world.release(&round.plan, round.consignment).await.unwrap();
+    world.stop().await;
+    let (_, parcels) = left(&world, &(world.server_folder(), world.ring_folder()), &round);
+    assert!(parcels > round.manifest.parcels.len());
+    let copies = DAMAGES.map(|(name, how)| {
+        let folders = copied(&world, name);
+        damage(&folders.0, how);
+        (name, folders)
+    });
+
+    world.pass_hours(71);
+    for (name, folders) in &copies {
+        swept(&world, folders, 1).await;
+        assert_eq!(left(&world, folders, &round), (true, parcels), "{name}: the control, an hour before");
+    }
+    world.pass_hours(2);
+    for (name, folders) in &copies {
+        let facts = count(&folders.0, "fact");
+        swept(&world, folders, 2).await;
+
+        assert_eq!(left(&world, folders, &round), (false, 0), "{name}");
+        for table in ["strongroom", "parcel"] {
+            assert_eq!(count(&folders.0, table), 0, "{name}: {table}");
+        }
+        assert_eq!(count(&folders.0, "fact"), facts, "{name}: a fact was added to a story with a hole");
+        assert!(count(&folders.0, "document") <= 2, "{name}: the sealed laboratory share is still there");
+        let registry = Registry::open(&folders.0.join("registry.sqlite")).unwrap();
+        let marked = registry.marked(Mark::Destroyed, &round.consignment.to_string()).unwrap().unwrap();
+        let (leaves, beside) = (registry.leaf_hashes().unwrap(), folders.0.join("registry.notes"));
+        if let Some(leaf) = marked.leaf {
+            let note = String::from_utf8(registry.leaf(leaf).unwrap().unwrap()).unwrap();
+            assert!(note.contains(&round.consignment.to_string()) && note.contains("destroyed without"), "{note}");
+            assert!(registry.damage().is_none() && !beside.exists(), "{name}");
+        } else {
+            let notes = std::fs::read_to_string(beside).unwrap();
+            assert_eq!(notes.lines().count(), 3, "{name}: {notes}");
+            assert!(notes.lines().last().unwrap().contains("destroyed without a fact"), "{notes}");
+            assert_eq!(registry.damage().unwrap().code, lexicon::Code(753));
+        }
+        drop(registry);
+        // Nothing is left to do, and nothing is said twice, by this process or by the next.
+        swept(&world, folders, 2).await;
+        assert_eq!(
+            Registry::open(&folders.0.join("registry.sqlite")).unwrap().leaf_hashes().unwrap(),
+            leaves,
+            "{name}"
+        );
+    }
+    let without_leaf = copies.iter().filter(|(_, folders)| folders.0.join("registry.notes").exists()).count();
+    assert_eq!(without_leaf, 1, "only a changed journal takes no note");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_deadline_can_be_read_the_longest_one_runs_from_the_alarm_on_through_restarts() {
+    let mut world = World::start().await;
+    let round = world.closed(&world.systems(60)).await;
+    world.stop().await;
+    let folders = copied(&world, "nothing left");
+    damage(&folders.0, |db| {
+        run(db, "DELETE FROM fact");
+        run(db, "UPDATE strongroom SET deadline = 'never'");
+    });
+
+    world.pass_hours(500);
+    swept(&world, &folders, 1).await;
+    for _ in 0..2 {
+        world.pass_hours(15 * 24 - 1);
+        swept(&world, &folders, 1).await;
+        assert!(left(&world, &folders, &round).0, "before thirty days are over");
+    }
+    world.pass_hours(2);
+    swept(&world, &folders, 1).await;
+
+    assert_eq!(left(&world, &folders, &round), (false, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_to_one_migration_is_no_matter_of_another() {
+    let mut world = World::start().await;
+    let systems = world.systems(60);
+    let round = world.closed(&systems).await;
+    let plan = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
+    let whole = world.consign(&plan).await;
+    world.stop().await;
+    damage(&world.server_folder(), |db| {
+        run(
+            db,
+            &format!("UPDATE fact SET entry = 'nothing' WHERE number = 4 AND migration = '{}'", round.plan.migration),
+        );
+    });
+    world.restart();
+
+    world.pass_hours(73);
+    world.office().sweep().await.unwrap();
+    let ledger = world.desk(Name::Controller).follow(plan.migration).await.unwrap();
+
+    let other = ledger.migration().consignment(whole).unwrap();
+    assert_eq!((other.stage, other.ending), (ConsignmentStage::Destroyed, Some(Ending::Overdue)));
+    world.stop().await;
+    let folders = (world.server_folder(), world.ring_folder());
+    assert_eq!(left(&world, &folders, &round), (false, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_lies_no_farther_ahead_than_the_server_allows() {
+    let mut world = World::start().await;
+    let systems = world.systems(60);
+    let id = world.open().await;
+    let (mut plan, documents) =
+        world.plan(id, &synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
+    let in_days = |world: &World, days: i64| hours_after(world.clock.now(), days * 24);
+    plan.deadline = in_days(&world, 31);
+    plan.extension_cap = in_days(&world, 90);
+    plan.instruction.deadline = Some(plan.extension_cap);
+
+    let refused = world.propose(&plan, &documents).await.unwrap_err();
+    world.stop().await;
+    world.restart_with(|furniture| furniture.deadline_days_max = 40);
+    world.propose(&plan, &documents).await.unwrap();
+    world.approve(&plan).await;
+    let extend = |days| Act::Extend { until: in_days(&world, days), reason: "the new system is late".to_owned() };
+    let too_far = world.act(Name::Controller, id, extend(41)).await.unwrap_err();
+    world.act(Name::Controller, id, extend(40)).await.unwrap();
+
+    assert_eq!((refused.code(), too_far.code()), (lexicon::Code(818), lexicon::Code(818)));
+}

@@ -1,0 +1,288 @@
+//! A laboratory goes on working while its old system is read: what arrives is one moment of it. Lots move between two
+//! depots all the time, each in one transaction, so that at every moment what both depots have of a lot is the same.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow_array::RecordBatch;
+use connectors::{Snapshot, Source};
+use drill::World;
+use futures::future::{self, BoxFuture};
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use lexicon::{Result, Trouble};
+use scope::{Dialect, Scope, ScopedBatch, SourceTable, Tally};
+use sqlx::AssertSqlSafe;
+use sqlx::mysql::MySqlConnection;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::databases;
+
+const SCOPE: &str = "
+[[table]]
+name = 'depot_north'
+target = 'depot_north'
+key = ['lot_id']
+take = [
+  { column = 'lot_id', type = 'int64' },
+  { column = 'quantity', type = 'int64' },
+  { column = 'label', type = 'text' },
+]
+leave = []
+
+[[table]]
+name = 'depot_south'
+target = 'depot_south'
+key = ['lot_id']
+take = [
+  { column = 'lot_id', type = 'int64' },
+  { column = 'quantity', type = 'int64' },
+  { column = 'label', type = 'text' },
+]
+leave = []
+";
+/// With 600 bytes of label each, 25 MB in each depot: four batches of at most 8 MiB.
+const LOTS: i64 = 40_000;
+/// What both depots have of every lot.
+const OF_EACH: i64 = 2_000;
+const OF_ALL: i64 = LOTS * OF_EACH;
+/// How often something moves between one look and the next.
+const MOVES: i64 = 50;
+/// The work ends with its story; this is in case a story never does.
+const MOVES_MAX: i64 = 500_000;
+
+/// A session of the laboratory's people.
+enum Session {
+    MariaDb(MySqlConnection),
+    Postgres(tokio_postgres::Client),
+}
+
+impl Session {
+    async fn run(&mut self, sql: &str) {
+        match self {
+            Self::MariaDb(session) => drop(sqlx::raw_sql(AssertSqlSafe(sql)).execute(session).await.unwrap()),
+            Self::Postgres(session) => session.batch_execute(sql).await.unwrap(),
+        }
+    }
+
+    /// What a depot has, by a statement that is a transaction of its own.
+    async fn quantity(&mut self, depot: &str) -> i64 {
+        let sql = format!("SELECT CAST(sum(quantity) AS CHAR(20)) FROM {depot}");
+        let text: String = match self {
+            Self::MariaDb(session) => sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(session).await.unwrap(),
+            Self::Postgres(session) => session.query_one(&sql, &[]).await.unwrap().get(0),
+        };
+        text.trim().parse().unwrap()
+    }
+}
+
+/// The work that goes on: one piece of a lot after the other goes from north to south.
+struct Work {
+    moved: watch::Receiver<i64>,
+    working: JoinHandle<()>,
+}
+
+impl Work {
+    fn begin(mut session: Session) -> Self {
+        let (count, moved) = watch::channel(0);
+        let working = tokio::spawn(async move {
+            for number in 1..=MOVES_MAX {
+                // 7,919 is prime to the number of lots: each has its turn, all over the tables.
+                let lot = number.wrapping_mul(7_919).rem_euclid(LOTS).saturating_add(1);
+                let sql = format!(
+                    "BEGIN; UPDATE depot_north SET quantity = quantity - 1 WHERE lot_id = {lot}; \
+                     UPDATE depot_south SET quantity = quantity + 1 WHERE lot_id = {lot}; COMMIT"
+                );
+                session.run(&sql).await;
+                count.send_replace(number);
+            }
+        });
+        Self { moved, working }
+    }
+
+    async fn goes_on(&self) {
+        goes_on(self.moved.clone()).await;
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.working.abort();
+    }
+}
+
+async fn goes_on(mut moved: watch::Receiver<i64>) {
+    let enough = moved.borrow().saturating_add(MOVES);
+    moved.wait_for(|now| *now >= enough).await.unwrap();
+}
+
+/// The old system, whose second depot is not looked at before the first is read to its end and work has gone on since.
+struct OneAfterTheOther {
+    under: Arc<dyn Source>,
+    moved: watch::Receiver<i64>,
+    batches: Arc<AtomicUsize>,
+}
+
+impl Source for OneAfterTheOther {
+    fn identity(&self) -> String {
+        self.under.identity()
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<Vec<SourceTable>>> {
+        self.under.describe()
+    }
+
+    fn begin(&self, live: bool) -> BoxFuture<'_, Result<Box<dyn Snapshot>>> {
+        async move {
+            let (under, moved) = (self.under.begin(live).await?, self.moved.clone());
+            let (north, batches) = (watch::Sender::new(false), Arc::clone(&self.batches));
+            let moment: Box<dyn Snapshot> = Box::new(Moment { under, moved, north, batches });
+            Ok(moment)
+        }
+        .boxed()
+    }
+}
+
+struct Moment {
+    under: Box<dyn Snapshot>,
+    moved: watch::Receiver<i64>,
+    /// Whether the first depot is read to its end.
+    north: watch::Sender<bool>,
+    batches: Arc<AtomicUsize>,
+}
+
+impl Snapshot for Moment {
+    fn description(&self) -> String {
+        self.under.description()
+    }
+
+    fn count<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxFuture<'a, Result<(u64, u64)>> {
+        self.under.count(scope, table)
+    }
+
+    fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>> {
+        let rows = async move {
+            if table == "depot_south" {
+                self.north.subscribe().wait_for(|read| *read).await.unwrap();
+                goes_on(self.moved.clone()).await;
+            }
+            Ok::<_, Trouble>(self.under.read(scope, table))
+        };
+        let counted = rows.try_flatten_stream().inspect_ok(|_| {
+            self.batches.fetch_add(1, Ordering::SeqCst);
+        });
+        let end = stream::iter([()]).filter_map(move |()| {
+            if table == "depot_north" {
+                self.north.send_replace(true);
+            }
+            future::ready(None)
+        });
+        counted.chain(end).boxed()
+    }
+
+    fn tally(&self) -> Tally {
+        self.under.tally()
+    }
+
+    fn at_fault(&self, scope: &Scope, table: &str) -> Vec<RecordBatch> {
+        self.under.at_fault(scope, table)
+    }
+
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
+        self.under.finish()
+    }
+}
+
+/// What arrived in the new system: lots, in both depots and in the southern one, and lots of which it is not as much as
+/// ever.
+fn arrived(new: &std::path::Path) -> (i64, i64, i64) {
+    let new = rusqlite::Connection::open(new).unwrap();
+    let one = |sql: &str| new.query_row(sql, [], |row| row.get(0)).unwrap();
+    let both = "depot_north n JOIN depot_south s ON n.lot_id = s.lot_id";
+    (
+        one(&format!("SELECT sum(n.quantity + s.quantity) FROM {both}")),
+        one("SELECT sum(quantity) FROM depot_south"),
+        one(&format!("SELECT count(*) FROM {both} WHERE n.quantity + s.quantity <> {OF_EACH}")),
+    )
+}
+
+async fn one_moment_arrives(address: &str, [writer, mut reader]: [Session; 2]) {
+    let world = World::start().await;
+    let new = world.path("new.sqlite");
+    let ddl = scope::target_ddl(&Scope::parse(SCOPE).unwrap(), Dialect::Sqlite).unwrap();
+    rusqlite::Connection::open(&new).unwrap().execute_batch(&ddl).unwrap();
+    let source: Arc<dyn Source> = connectors::connect_source(address, None).unwrap().into();
+    let sink = connectors::connect_sink(&format!("sqlite:{}", new.display()), None).unwrap();
+    let (mut plan, documents) = world.plan(world.open().await, SCOPE, source.as_ref(), sink.as_ref()).await;
+    plan.source.live = true;
+    world.propose(&plan, &documents).await.unwrap();
+    world.approve(&plan).await;
+    let consignment = world.consign(&plan).await;
+
+    let work = Work::begin(writer);
+    work.goes_on().await;
+    let (batches, before) = (Arc::new(AtomicUsize::new(0)), *work.moved.borrow());
+    let slow = OneAfterTheOther { under: source, moved: work.moved.clone(), batches: Arc::clone(&batches) };
+    let manifest = world.extract(&plan, consignment, &slow).await.unwrap();
+    let (batches, meanwhile) = (batches.load(Ordering::SeqCst), work.moved.borrow().saturating_sub(before));
+    println!("{batches} batches of {} rows in all, {meanwhile} moves meanwhile", LOTS.saturating_mul(2));
+    assert!(batches >= 8 && meanwhile >= MOVES, "{batches} batches, {meanwhile} moves");
+    assert!(manifest.snapshot.contains("snapshot"), "{}", manifest.snapshot);
+
+    // The control: who looks at one depot after the other sees more than there is.
+    let north = reader.quantity("depot_north").await;
+    work.goes_on().await;
+    let south = reader.quantity("depot_south").await;
+    assert!(north.saturating_add(south) >= OF_ALL.saturating_add(MOVES), "{north} and {south} of {OF_ALL}");
+
+    drop(work);
+    world.release(&plan, consignment).await.unwrap();
+    let report = world.load(&plan, consignment, sink.as_ref()).await.unwrap();
+    assert!(report.reconciliation.equal());
+    let (all, in_south, lots_torn) = arrived(&new);
+    assert_eq!((all, lots_torn), (OF_ALL, 0));
+    // It is a moment after work had begun, and before it was over.
+    assert!((OF_ALL / 2).saturating_add(MOVES) <= in_south && in_south < south, "{in_south} of {south}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_living_postgresql_one_moment_arrives() {
+    databases::with("of_a_living_postgresql_one_moment_arrives", |databases| {
+        async move {
+            for depot in ["depot_north", "depot_south"] {
+                let sql = format!(
+                    "CREATE TABLE {depot} (lot_id bigint PRIMARY KEY, quantity bigint NOT NULL, label text NOT NULL); \
+                     INSERT INTO {depot} SELECT n, {OF_EACH} / 2, repeat('x', 600) FROM generate_series(1, {LOTS}) n"
+                );
+                databases.on_postgres(&sql).await;
+            }
+            let address = &databases.postgres;
+            let sessions = [databases::postgres(address).await, databases::postgres(address).await];
+            one_moment_arrives(address, sessions.map(Session::Postgres)).await;
+        }
+        .boxed_local()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_living_innodb_one_moment_arrives() {
+    databases::with("of_a_living_innodb_one_moment_arrives", |databases| {
+        async move {
+            for depot in ["depot_north", "depot_south"] {
+                let sql = format!(
+                    "CREATE TABLE {depot} (lot_id BIGINT PRIMARY KEY, quantity BIGINT NOT NULL, \
+                     label VARCHAR(600) NOT NULL) ENGINE = InnoDB; \
+                     INSERT INTO {depot} SELECT seq, {OF_EACH} DIV 2, repeat('x', 600) FROM seq_1_to_{LOTS}"
+                );
+                databases.on_mariadb(&sql).await;
+            }
+            let address = &databases.mariadb;
+            let sessions = [databases::mariadb(address).await, databases::mariadb(address).await];
+            one_moment_arrives(address, sessions.map(Session::MariaDb)).await;
+        }
+        .boxed_local()
+    })
+    .await;
+}

@@ -1,0 +1,99 @@
+//! A disk or a key store that takes its time holds up who waits for it, and nobody else.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use drill::{Name, World, entropy};
+use lexicon::{Clock, ConsignmentId, Result, hours_after};
+use procedure::{Act, Kind};
+use tokio::time::timeout;
+use vault::{KeyRing, KeyState, Receipt, RingEvidence};
+use wire::{Https, Method, Outgoing, Transport};
+use zeroize::Zeroizing;
+
+/// A ring that makes a key when it is told to.
+struct Slow {
+    inner: Arc<dyn KeyRing>,
+    asked: Mutex<Sender<()>>,
+    told: Mutex<Receiver<()>>,
+}
+
+impl KeyRing for Slow {
+    fn create(&self, id: ConsignmentId) -> Result<()> {
+        self.asked.lock().unwrap().send(()).unwrap();
+        self.told.lock().unwrap().recv().unwrap();
+        self.inner.create(id)
+    }
+
+    fn encrypt(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+        self.inner.encrypt(id, aad, plain)
+    }
+
+    fn decrypt(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        self.inner.decrypt(id, aad, sealed)
+    }
+
+    fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence> {
+        self.inner.destroy(id, seen)
+    }
+
+    fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
+        self.inner.attest(id)
+    }
+
+    fn level(&self) -> &'static str {
+        self.inner.level()
+    }
+}
+
+// One thread for everything that must not wait: if the ring had it, nobody would be answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_key_store_that_stalls_keeps_no_door_shut() {
+    let mut world = World::start().await;
+    let systems = world.systems(60);
+    let plan = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
+    world.stop().await;
+    let ((asked, was_asked), (tell, told)) = (channel(), channel());
+    world.restart_with(|furniture| {
+        let inner = Arc::clone(&furniture.ring);
+        furniture.ring = Arc::new(Slow { inner, asked: Mutex::new(asked), told: Mutex::new(told) });
+    });
+    let open = Act::OpenConsignment {
+        consignment: ConsignmentId::draw(entropy().as_ref()).unwrap(),
+        plan: plan.digest().unwrap(),
+        kind: Kind::Full,
+        seed: 1,
+        target: plan.target(Kind::Full).unwrap().identity.clone(),
+        deadline: hours_after(world.clock.now(), 72),
+    };
+    let (desk, migration) = (world.desk(Name::Operator), plan.migration);
+    let opening = tokio::spawn(async move {
+        let mut build = |_: &procedure::Migration| Ok(open.clone());
+        desk.act(migration, &mut build, &[]).await.map(drop)
+    });
+    tokio::task::spawn_blocking(move || was_asked.recv().unwrap()).await.unwrap();
+
+    let outgoing = Outgoing {
+        method: Method::Get,
+        path: wire::path::HEALTH.to_owned(),
+        query: String::new(),
+        headers: Vec::new(),
+        body: bytes::Bytes::new(),
+        answer_bytes_max: 1_024,
+    };
+    // From a thread of its own, so that the story ends when nobody is answered.
+    let card = world.card.clone();
+    let asking = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let https = Https::new(&card).unwrap();
+            timeout(Duration::from_secs(20), https.carry(outgoing)).await
+        })
+    });
+    let answered = asking.join().unwrap();
+    tell.send(()).unwrap();
+    opening.await.unwrap().unwrap();
+
+    assert_eq!(answered.expect("the door is shut while the ring takes its time").unwrap().status, 200);
+}

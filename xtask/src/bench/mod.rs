@@ -1,0 +1,198 @@
+//! `cargo xtask bench passage`: what carrying records costs, beside what each database's own tools take for it.
+//!
+//! Everything happens in one temporary folder, on database servers and a lazaret of its own, with rows that are computed.
+//! A step is measured from outside, by what the kernel says about processes; nothing in the program knows of it.
+
+mod carriage;
+mod cast;
+mod dialect;
+mod mariadb;
+mod meter;
+mod pair;
+mod passage;
+mod postgres;
+mod procfs;
+mod report;
+mod sqlite;
+mod tables;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+use tables::Sizes;
+
+const USAGE: &str = "cargo xtask bench passage [options]
+
+  --patients N    rows of 60 columns (500000)
+  --results N     rows of 15 columns (5000000)
+  --runs N        how often each step is run; medians are told (3)
+  --only NAME     postgres, mariadb or sqlite
+  --huge          also a table of 10 GB in PostgreSQL, once, for the memory that it takes
+  --debug-build   the unoptimised program: shows that the sequence works, and no figure
+  --no-build      the program as it was built last
+  --json          prints the bench file instead of its page
+
+A run of the standard size, with the optimised program, is kept in docs/bench/passage.json and passage.md.";
+
+/// As is asked for in the requirements: what figures in the tree are about.
+const STANDARD: Options = Options {
+    sizes: Sizes { patients: 500_000, results: 5_000_000 },
+    runs: 3,
+    only: None,
+    huge: false,
+    profile: Profile::Release,
+    no_build: false,
+    json: false,
+};
+
+/// What is to be measured.
+#[derive(Clone, Debug, PartialEq)]
+struct Options {
+    sizes: Sizes,
+    runs: usize,
+    only: Option<Family>,
+    huge: bool,
+    profile: Profile,
+    no_build: bool,
+    json: bool,
+}
+
+/// How the program is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Profile {
+    Debug,
+    Release,
+}
+
+impl Profile {
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Debug => &[],
+            Self::Release => &["--release"],
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// A family of systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    Postgres,
+    MariaDb,
+    Sqlite,
+}
+
+impl Options {
+    fn parse(words: &[&str]) -> Result<Self> {
+        let mut options = STANDARD;
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().with_context(|| format!("{word} needs a value\n\n{USAGE}"));
+            match *word {
+                "--patients" => options.sizes.patients = value()?.parse()?,
+                "--results" => options.sizes.results = value()?.parse()?,
+                "--runs" => options.runs = value()?.parse()?,
+                "--only" => {
+                    options.only = Some(match *value()? {
+                        "postgres" => Family::Postgres,
+                        "mariadb" => Family::MariaDb,
+                        "sqlite" => Family::Sqlite,
+                        other => bail!("{other} is no family of systems\n\n{USAGE}"),
+                    });
+                }
+                "--huge" => options.huge = true,
+                "--debug-build" => options.profile = Profile::Debug,
+                "--no-build" => options.no_build = true,
+                "--json" => options.json = true,
+                _ => bail!("{USAGE}"),
+            }
+        }
+        if options.runs == 0 || options.sizes.patients == 0 || options.sizes.results == 0 {
+            bail!("nothing would be measured\n\n{USAGE}");
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, family: Family) -> bool {
+        self.only.is_none_or(|only| only == family)
+    }
+
+    /// Whether the figures may stand in the tree.
+    fn is_standard(&self) -> bool {
+        let asked = |options: &Self| (options.sizes, options.runs, options.profile, options.no_build);
+        asked(self) == asked(&STANDARD)
+    }
+}
+
+/// `cargo xtask bench …`.
+pub(crate) fn command(root: &Path, words: &[&str]) -> Result<ExitCode> {
+    match words {
+        ["passage", words @ ..] => passage::command(root, &Options::parse(words)?),
+        _ => bail!("{USAGE}"),
+    }
+}
+
+/// The two programs that are measured.
+struct Programs {
+    lazaret: PathBuf,
+    measure: PathBuf,
+}
+
+impl Programs {
+    fn build(root: &Path, options: &Options) -> Result<Self> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let builds = [["--package", "lazaret", "--bin", "lazaret"], ["--package", "drill", "--example", "measure"]];
+        for words in builds.iter().filter(|_| !options.no_build) {
+            let mut build = Command::new(&cargo);
+            build.arg("build").args(words).current_dir(root);
+            build.args(options.profile.words());
+            process::run(&mut build, Duration::from_hours(1))?;
+        }
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let folder = target.join(options.profile.folder());
+        Ok(Self { lazaret: folder.join("lazaret"), measure: folder.join("examples").join("measure") })
+    }
+
+    /// The same programs in the bench's own folder: a build in between changes nothing of what is measured.
+    fn copied(&self, folder: &Path) -> Result<Self> {
+        let copies = Self { lazaret: folder.join("lazaret"), measure: folder.join("measure") };
+        for (from, to) in [(&self.lazaret, &copies.lazaret), (&self.measure, &copies.measure)] {
+            std::fs::copy(from, to).with_context(|| format!("{} cannot be copied", from.display()))?;
+        }
+        Ok(copies)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_run_of_the_optimised_program_is_kept() {
+        let kept = |words: &[&str]| Options::parse(words).unwrap().is_standard();
+        assert!(kept(&[]) && kept(&["--huge", "--json"]) && kept(&["--only", "sqlite"]));
+        assert!(
+            !kept(&["--patients", "10"])
+                && !kept(&["--runs", "1"])
+                && !kept(&["--debug-build"])
+                && !kept(&["--no-build"])
+        );
+    }
+
+    #[test]
+    fn words_that_nobody_knows_are_refused() {
+        for words in [&["--fast"][..], &["--only", "oracle"], &["--runs"], &["--runs", "0"], &["--results", "many"]] {
+            assert!(Options::parse(words).is_err(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::dialect::Dialect;
+use super::meter;
+use super::pair::{Pair, Step};
+use super::tables::{Sizes, TABLES};
+use crate::servers::{Servers, postgres_program};
+
+/// Steps that figures are compared with.
+pub(super) const PIPE: &str = "COPY | COPY, binary";
+pub(super) const DUMP: &str = "pg_dump -Fc | age";
+pub(super) const RESTORE: &str = "age -d | pg_restore";
+
+const SOURCE: &str = "source";
+const TARGET: &str = "target";
+const RESTORED: &str = "restored";
+
+/// Two databases of one private server.
+pub(super) struct Postgres {
+    name: &'static str,
+    /// Up to the database's name.
+    address: String,
+    process: u32,
+    folder: PathBuf,
+    psql: PathBuf,
+}
+
+impl Postgres {
+    pub(super) fn new(name: &'static str, servers: &Servers, folder: &Path) -> Result<Self> {
+        let said = |name: &str| servers.environment.get(name).context("PostgreSQL does not run");
+        let (address, _) = said("LAZARET_TEST_POSTGRES")?.rsplit_once('/').context("PostgreSQL has no address")?;
+        let process = said("LAZARET_TEST_POSTGRES_PROCESS")?.parse()?;
+        let (address, folder) = (address.to_owned(), folder.to_owned());
+        Ok(Self { name, address, process, folder, psql: postgres_program("psql").context("psql is not installed")? })
+    }
+
+    fn address(&self, database: &str) -> String {
+        format!("{}/{database}", self.address)
+    }
+
+    fn psql(&self, database: &str, statement: &str) -> Command {
+        let mut command = Command::new(&self.psql);
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", statement, &self.address(database)]);
+        command
+    }
+
+    fn run(&self, database: &str, statement: &str) -> Result<String> {
+        meter::said(&mut self.psql(database, statement))
+    }
+
+    fn recreate(&self, database: &str) -> Result<()> {
+        self.run("postgres", &format!("DROP DATABASE IF EXISTS {database}"))?;
+        self.run("postgres", &format!("CREATE DATABASE {database}")).map(drop)
+    }
+
+    fn checkpoint(&self) -> Result<()> {
+        self.run("postgres", "CHECKPOINT").map(drop)
+    }
+
+    fn counted(&self, database: &str) -> Result<Sizes> {
+        let count =
+            |table: &str| -> Result<u64> { Ok(self.run(database, &format!("SELECT count(*) FROM {table}"))?.parse()?) };
+        Ok(Sizes { patients: count("patient")?, results: count("result")? })
+    }
+
+    fn pipe(&self) -> Result<()> {
+        for table in TABLES {
+            let out = self.psql(SOURCE, &format!("COPY {} TO STDOUT (FORMAT binary)", table.name));
+            let into = self.psql(TARGET, &format!("COPY {} FROM STDIN (FORMAT binary)", table.name));
+            meter::pipe(&mut [out, into])?;
+        }
+        Ok(())
+    }
+
+    /// The dump's file, and the key that it is encrypted to.
+    fn papers(&self) -> (PathBuf, PathBuf) {
+        (self.folder.join("dump.age"), self.folder.join("dump.key"))
+    }
+
+    fn make_key(&self) -> Result<()> {
+        let (dump, key) = self.papers();
+        for file in [&dump, &key] {
+            if file.exists() {
+                std::fs::remove_file(file)?;
+            }
+        }
+        meter::said(Command::new("age-keygen").arg("-o").arg(&key))?;
+        self.checkpoint()
+    }
+
+    fn dump(&self) -> Result<()> {
+        let (file, key) = self.papers();
+        let mut dump = Command::new(postgres_program("pg_dump").context("pg_dump is not installed")?);
+        dump.args(["-Fc", &self.address(SOURCE)]);
+        let mut age = Command::new("age");
+        // The key's own recipient.
+        age.args(["--encrypt", "-i"]).arg(key).arg("-o").arg(file);
+        meter::pipe(&mut [dump, age])
+    }
+
+    fn restore(&self) -> Result<()> {
+        let (file, key) = self.papers();
+        let mut age = Command::new("age");
+        age.args(["-d", "-i"]).arg(key).arg(file);
+        let mut restore = Command::new(postgres_program("pg_restore").context("pg_restore is not installed")?);
+        restore.args(["--exit-on-error", "-d", &self.address(RESTORED)]);
+        meter::pipe(&mut [age, restore])
+    }
+}
+
+impl Pair for Postgres {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> Result<String> {
+        let show = |name: &str| self.run("postgres", &format!("SHOW {name}"));
+        let version = show("server_version")?;
+        let version = version.split(' ').next().unwrap_or_default().to_owned();
+        let mut settings = Vec::new();
+        for name in ["fsync", "shared_buffers", "autovacuum", "max_wal_size"] {
+            settings.push(format!("{name} {}", show(name)?));
+        }
+        let age = meter::said(Command::new("age").arg("--version"))?;
+        Ok(format!("PostgreSQL {version} ({}), age {age}", settings.join(", ")))
+    }
+
+    fn addresses(&self) -> (String, String) {
+        (self.address(SOURCE), self.address(TARGET))
+    }
+
+    fn process(&self) -> Option<u32> {
+        Some(self.process)
+    }
+
+    fn fill(&self, sizes: Sizes) -> Result<()> {
+        for database in [SOURCE, TARGET, RESTORED] {
+            self.recreate(database)?;
+        }
+        for table in TABLES {
+            self.run(SOURCE, &table.ddl(Dialect::Postgres))?;
+            self.run(TARGET, &table.ddl(Dialect::Postgres))?;
+            self.run(SOURCE, &table.filling(Dialect::Postgres, sizes))?;
+            // Or the first step to read a row would pay for marking it as committed.
+            self.run(SOURCE, &format!("VACUUM (FREEZE, ANALYZE) {}", table.name))?;
+        }
+        self.run(TARGET, Dialect::Postgres.marker()).map(drop)
+    }
+
+    fn empty(&self) -> Result<()> {
+        self.run(TARGET, "TRUNCATE patient, result, lazaret_load")?;
+        self.checkpoint()
+    }
+
+    fn loaded(&self) -> Result<Sizes> {
+        self.counted(TARGET)
+    }
+
+    fn rivals(&self) -> Vec<Step<'_>> {
+        vec![
+            Step::new(PIPE, || self.empty(), |_| self.pipe()).arriving(|| self.loaded()),
+            Step::new(DUMP, || self.make_key(), |_| self.dump()),
+            Step::new(
+                RESTORE,
+                || {
+                    self.recreate(RESTORED)?;
+                    self.checkpoint()
+                },
+                |_| self.restore(),
+            )
+            .arriving(|| self.counted(RESTORED)),
+        ]
+    }
+}
