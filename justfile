@@ -18,6 +18,10 @@ test:
 tidy:
     cargo xtask tidy
 
+# Each control switched off in turn, and which test notices.
+mutants *words:
+    cargo xtask mutants {{words}}
+
 # Private PostgreSQL and MariaDB servers until Ctrl-C.
 servers:
     cargo xtask servers
@@ -25,3 +29,7 @@ servers:
 # A whole migration on this machine, all parties as processes.
 demo:
     cargo run --release -- demo
+
+# What carrying records costs, into docs/bench; on a quiet machine.
+bench:
+    cargo xtask bench passage

@@ -10,7 +10,9 @@ use arrow_array::builder::{
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use lexicon::Result;
+use lexicon::limits::ROW_BYTES_MAX;
 
+use crate::at_fault::AtFault;
 use crate::trouble;
 
 /// A batch is cut at this many rows: enough that the cost of a batch vanishes beside its rows.
@@ -23,6 +25,8 @@ pub(crate) type Odd = &'static str;
 
 pub(crate) const ODD_KIND: Odd = "values of another type than the scope declares";
 pub(crate) const ODD_INFINITE: Odd = "infinite values";
+/// 48 MiB is [`ROW_BYTES_MAX`].
+pub(crate) const ODD_LONG: Odd = "values that take their row over 48 MiB, the most that one parcel carries";
 pub(crate) const ODD_NAN: Odd = "values that are not a number";
 pub(crate) const ODD_PRECISION: Odd = "numbers with more digits than the scope declares";
 pub(crate) const ODD_RANGE: Odd = "values out of range";
@@ -123,18 +127,33 @@ pub(crate) struct Batcher {
     cells: Vec<Cells>,
     rows: usize,
     bytes: usize,
+    /// Of the row that is being read.
+    row_bytes: usize,
     odd: BTreeMap<(usize, Odd), u64>,
+    /// Rows of the growing batch with a value that cannot be carried, and where they are kept.
+    faulty: Vec<usize>,
+    at_fault: AtFault,
 }
 
 impl Batcher {
     /// Empty columns of `schema`; errors name `table`.
-    pub(crate) fn new(table: &str, schema: SchemaRef) -> Result<Self> {
+    pub(crate) fn new(table: &str, schema: SchemaRef, at_fault: &AtFault) -> Result<Self> {
         let cells = schema
             .fields()
             .iter()
             .map(|field| Cells::of(field.data_type()).ok_or_else(|| trouble::shape(table, "an unknown kind")))
             .collect::<Result<Vec<_>>>()?;
-        Ok(Self { table: table.to_owned(), schema, cells, rows: 0, bytes: 0, odd: BTreeMap::new() })
+        Ok(Self {
+            table: table.to_owned(),
+            schema,
+            cells,
+            rows: 0,
+            bytes: 0,
+            row_bytes: 0,
+            odd: BTreeMap::new(),
+            faulty: Vec::new(),
+            at_fault: at_fault.clone(),
+        })
     }
 
     /// The number of columns.
@@ -146,18 +165,26 @@ impl Batcher {
     #[inline]
     pub(crate) fn cell(&mut self, index: usize, bytes: usize, put: impl FnOnce(&mut Cells) -> Result<(), Odd>) {
         let Some(cells) = self.cells.get_mut(index) else { return };
-        // 8 bytes beside the value's own: an offset or a fixed-width cell.
-        self.bytes = self.bytes.saturating_add(bytes).saturating_add(8);
-        if let Err(odd) = put(cells) {
+        let with = self.row_bytes.saturating_add(bytes);
+        let done = if with > usize::MAX - ROW_BYTES_MAX { Err(ODD_LONG) } else { put(cells) };
+        if let Err(odd) = done {
             cells.null();
             let count = self.odd.entry((index, odd)).or_default();
             *count = count.saturating_add(1);
+            if self.faulty.last() != Some(&self.rows) {
+                self.faulty.push(self.rows);
+            }
+            return;
         }
+        self.row_bytes = with;
+        // 8 bytes beside the value's own: an offset or a fixed-width cell.
+        self.bytes = self.bytes.saturating_add(bytes).saturating_add(8);
     }
 
     /// Ends a row; a full batch comes out.
     pub(crate) fn end_row(&mut self) -> Result<Option<RecordBatch>> {
         self.rows = self.rows.saturating_add(1);
+        self.row_bytes = 0;
         if self.rows < BATCH_ROWS_MAX && self.bytes < BATCH_BYTES_MAX {
             return Ok(None);
         }
@@ -168,6 +195,7 @@ impl Batcher {
     /// Ends the table: the last rows come out, or the refusal of all that could not be carried.
     pub(crate) fn finish(&mut self) -> Result<Option<RecordBatch>> {
         if !self.odd.is_empty() {
+            self.cut()?;
             let findings: Vec<_> = self
                 .odd
                 .iter()
@@ -186,8 +214,12 @@ impl Batcher {
         let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(self.rows));
         self.rows = 0;
         self.bytes = 0;
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
-            .map_err(|_| trouble::shape(&self.table, "columns of unequal length"))
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .map_err(|_| trouble::shape(&self.table, "columns of unequal length"))?;
+        for row in self.faulty.drain(..) {
+            self.at_fault.keep(&self.table, batch.slice(row, 1));
+        }
+        Ok(batch)
     }
 }
 

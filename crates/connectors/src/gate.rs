@@ -6,20 +6,40 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use futures::StreamExt;
 use futures::stream::{BoxStream, Stream};
-use lexicon::Result;
+use lexicon::{Result, Trouble};
 use scope::{Rows, Scope, ScopedBatch, TableScope, Tally};
 
+use crate::at_fault::AtFault;
 use crate::trouble;
 
-/// What a snapshot's transforms changed so far.
+/// What a snapshot's transforms changed so far, and the rows that could not pass.
 #[derive(Default)]
-pub(crate) struct Gate(Mutex<Tally>);
+pub(crate) struct Gate {
+    tally: Mutex<Tally>,
+    at_fault: AtFault,
+}
 
 impl Gate {
+    /// With a tally of its own; rows at fault are kept where `at_fault` keeps them.
+    pub(crate) fn beside(at_fault: &AtFault) -> Self {
+        Self { tally: Mutex::default(), at_fault: at_fault.clone() }
+    }
+
+    /// Where rows that cannot pass are kept.
+    pub(crate) fn at_fault(&self) -> &AtFault {
+        &self.at_fault
+    }
+
     /// Admits one batch.
     pub(crate) fn admit(&self, scope: &Scope, table: &str, batch: &RecordBatch, rows: Rows<'_>) -> Result<ScopedBatch> {
-        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        scope.admit(table, batch, rows, &mut tally)
+        let admitted = {
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            scope.admit(table, batch, rows, &mut tally)
+        };
+        if let Err(Trouble::Refusal(_)) = &admitted {
+            self.at_fault.keep_refused(scope, table, batch, rows);
+        }
+        admitted
     }
 
     /// Admits a whole stream whose source already applied the predicate.
@@ -34,7 +54,7 @@ impl Gate {
 
     /// The counts so far.
     pub(crate) fn tally(&self) -> Tally {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -9,6 +9,7 @@
 //! tables, columns, constraint names and counts, never a value; a database's own message is reduced to its number.
 
 mod address;
+mod at_fault;
 mod columns;
 mod csv;
 mod gate;
@@ -62,6 +63,11 @@ pub trait Snapshot: Send + Sync {
     /// stream that is held without being polled keeps the next one waiting.
     fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>>;
 
+    /// Rows of `table` that its last refusal was about: the first three at most, each a batch of the table's target
+    /// schema with the key's columns alone and NULL in the others. For whoever can name them by keyed digest; values of
+    /// these rows stand in no error.
+    fn at_fault(&self, scope: &Scope, table: &str) -> Vec<RecordBatch>;
+
     /// What the transforms changed so far, over all tables read.
     fn tally(&self) -> Tally;
 
@@ -91,6 +97,10 @@ pub trait Sink: Send + Sync {
         mark: Mark,
         batches: BoxStream<'a, Result<RecordBatch>>,
     ) -> BoxFuture<'a, Result<Loaded>>;
+
+    /// As [`Snapshot::at_fault`], with every column: rows with values that the target cannot hold. A constraint is tested
+    /// by counting, so that rows which break one are not among them.
+    fn at_fault(&self, table: &str) -> Vec<RecordBatch>;
 
     /// The rows of the target table, read over a new connection, in the shape of the table's target schema.
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>>;

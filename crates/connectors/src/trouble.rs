@@ -72,7 +72,8 @@ pub(crate) fn odd_values(table: &str, findings: &[(String, &'static str, u64)]) 
     Refusal::new(
         Code(408),
         format!("table `{table}` holds values that its scope cannot carry: {}", lines.join("; ")),
-        "Change the column's type in the scope, name the values with null_if, or correct them in the source.",
+        "Change the column's type in the scope, name the values with null_if, leave the column, or correct them in the \
+         source.",
     )
     .into()
 }
@@ -180,6 +181,16 @@ pub(crate) fn misfits(table: &str, rows: u64) -> Trouble {
         Code(420),
         format!("table `{table}` has {rows} rows with values of another type in the columns that `where` compares"),
         "Correct these rows in the source, or compare other columns: nothing says whether they are in scope.",
+    )
+    .into()
+}
+
+/// A row or a table is larger than the system itself allows.
+pub(crate) fn over_limit(system: &str, doing: &str, state: &str) -> Trouble {
+    Refusal::new(
+        Code(421),
+        format!("a row or table is beyond what {system} itself can hold, seen while {doing} (database code {state})"),
+        "Take fewer or shorter columns, or raise the limit in the system's own settings.",
     )
     .into()
 }

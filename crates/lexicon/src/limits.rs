@@ -6,9 +6,9 @@ pub const CERTIFICATE_HOURS_MAX: i64 = 13 * 31 * 24;
 /// How far ahead of a party's own clock an act may be dated: common drift without time service, no more.
 pub const AHEAD_MINUTES_MAX: i64 = 5;
 
-/// A migration's deadline when nobody sets one, and the cap when the configuration sets none.
+/// A migration's deadline when nobody sets one, and the farthest that a server takes whose settings do not say.
 pub const DEADLINE_DAYS_DEFAULT: i64 = 30;
-/// The longest deadline that a plan may name.
+/// The farthest that a plan may name, and that a server's settings may allow.
 pub const DEADLINE_DAYS_MAX: i64 = 90;
 
 /// How long a release may be used.
@@ -20,6 +20,10 @@ pub const LEASE_HOURS: i64 = 6;
 /// 64 MiB: a parcel is held in memory until the shelf has it, so that a cut upload is sent again without reading the
 /// source twice; four at once stay under the 256 MiB that an agent may use.
 pub const PARCEL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// 48 MiB: a row goes into one parcel. Its batch may hold 8 MiB of rows before it, and 8 MiB are left for Parquet's own, so
+/// 64 - 8 - 8.
+pub const ROW_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// 16 MiB: every act, manifest included, is smaller (a parcel's line in a manifest is about 250 bytes, so 16 MiB hold
 /// about 60,000 parcels).

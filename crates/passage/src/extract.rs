@@ -8,12 +8,13 @@ use futures::{StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::{Code, Digest, Entropy, ParcelId, Refusal, Result};
 use people::{Recipient, seal_to};
 use procedure::{Act, Consignment, Manifest, ManifestParcel, ManifestTable, Step};
-use scope::{Scope, SourceTable, TableFingerprint, TableScope};
+use scope::{FingerprintKeys, Scope, SourceTable, TableFingerprint, TableScope};
 use seal::{ConsignmentKey, Share, seal_fingerprints};
 use tokio::sync::mpsc;
 
 use crate::errand::{Papers, known, papers};
 use crate::fingerprint::Fingerprinting;
+use crate::locate::naming;
 use crate::resume::{Resume, Stored};
 use crate::table::{Ready, Sealing, cut, line};
 use crate::{Errand, Seen};
@@ -77,7 +78,7 @@ async fn seal_everything(
 ) -> Result<Manifest> {
     let schema = approved_schema(&source.describe().await?, papers)?;
     let snapshot = source.begin(papers.plan.source.live).await?;
-    let counts = counted(snapshot.as_ref(), papers).await?;
+    let counts = counted(snapshot.as_ref(), papers, &key.fingerprint_keys(errand.consignment)?).await?;
     let resume = Resume::open(errand, papers.plan.source.live, (schema, papers.plan.scope))?;
     let work =
         Work { errand, snapshot: snapshot.as_ref(), scope: &papers.scope, attempt, key: &key, entropy: &entropy };
@@ -135,10 +136,16 @@ fn approved_schema(found: &[SourceTable], papers: &Papers) -> Result<Digest> {
 }
 
 /// Rows of each table: all, and in scope; the latter within what was approved.
-async fn counted(snapshot: &dyn Snapshot, papers: &Papers) -> Result<BTreeMap<String, (u64, u64)>> {
+async fn counted(
+    snapshot: &dyn Snapshot,
+    papers: &Papers,
+    keys: &FingerprintKeys,
+) -> Result<BTreeMap<String, (u64, u64)>> {
     let mut counts = BTreeMap::new();
     for table in papers.scope.tables() {
-        let (all, in_scope) = snapshot.count(&papers.scope, &table.name).await?;
+        let counted = snapshot.count(&papers.scope, &table.name).await;
+        let at_fault = || snapshot.at_fault(&papers.scope, &table.name);
+        let (all, in_scope) = counted.map_err(|trouble| naming(trouble, keys, table, &at_fault()))?;
         papers.report.holds(&table.name, in_scope)?;
         counts.insert(table.name.clone(), (all, in_scope));
     }
@@ -206,12 +213,14 @@ impl Work<'_> {
             table: table.clone(),
             name: errand.name(attempt, ParcelId::draw(entropy.as_ref())?, name, 0),
         };
-        let fingerprinting = Fingerprinting::start(&key.fingerprint_keys(errand.consignment)?, table);
+        let keys = &key.fingerprint_keys(errand.consignment)?;
+        let fingerprinting = Fingerprinting::start(keys, table);
         let thread = tokio::task::spawn_blocking(move || sealing.run(rows_out, &parcels_in));
         let counted = &fingerprinting;
         let reading = async move {
             let mut batches = snapshot.read(scope, name);
-            while let Some(batch) = batches.try_next().await? {
+            let named = |trouble| naming(trouble, keys, table, &snapshot.at_fault(scope, name));
+            while let Some(batch) = batches.try_next().await.map_err(named)? {
                 let rows = u64::try_from(batch.rows()).unwrap_or(u64::MAX);
                 // A closed pipe means that a thread gave up: its own trouble is told below.
                 if counted.add(batch.batch()).await.is_err() || rows_in.send(batch).await.is_err() {

@@ -17,7 +17,7 @@ use seal::{ConsignmentKey, Share, open_header};
 use crate::errand::{Papers, known, papers};
 use crate::extract::TABLES_AT_ONCE;
 use crate::fingerprint::Fingerprinting;
-use crate::locate::{Comparison, Located, ROWS_COMPARED_MAX};
+use crate::locate::{Comparison, Located, ROWS_COMPARED_MAX, naming};
 use crate::table::cut;
 use crate::{Errand, Seen};
 
@@ -215,13 +215,15 @@ impl Passing<'_> {
     async fn fetch<'n>(&self, name: &'n str, step: Step) -> Result<(&'n str, TableFingerprint)> {
         let table = self.table(name)?;
         self.errand.progress.seen(Seen::Table { name, rows: self.expected(table) });
-        let fingerprinting = Fingerprinting::start(&self.keys()?, table);
+        let keys = &self.keys()?;
+        let fingerprinting = Fingerprinting::start(keys, table);
         let counted = &fingerprinting;
         let poured = self.errand.pour(table, self.lines(table), &self.key, |rows| async move {
             let mut rows = rows.and_then(|batch| async move { counted.add(&batch).await.map(|()| batch) }).boxed();
             if step == Step::Load {
                 let mark = Mark { consignment: self.errand.consignment, attempt: self.attempt };
-                self.sink.load(&self.papers.scope, name, mark, rows.by_ref().boxed()).await?;
+                let loaded = self.sink.load(&self.papers.scope, name, mark, rows.by_ref().boxed()).await;
+                loaded.map_err(|trouble| naming(trouble, keys, table, &self.sink.at_fault(name)))?;
             }
             // Of a table that an earlier attempt loaded the target reads little or nothing, and F is owed all the same.
             while rows.try_next().await?.is_some() {}

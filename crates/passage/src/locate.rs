@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use arrow_array::RecordBatch;
+use lexicon::Trouble;
 use procedure::Differing;
-use scope::{RowDigest, TableFingerprint};
+use scope::{FingerprintKeys, RowDigest, TableFingerprint, TableScope, row_digests};
 use serde::Serialize;
 
 /// 524,288 rows of both sides, 56 bytes each and their place in a map: about 60 MB, 90 MB while it grows.
@@ -32,6 +34,23 @@ pub enum Found {
     Changed,
     /// Rows that the parcels do not have.
     Surplus,
+}
+
+/// A refusal together with the rows that it is about, each by the keyed digest of its key, as a report names it. A table
+/// without a key has no names for its rows.
+pub(crate) fn naming(trouble: Trouble, keys: &FingerprintKeys, table: &TableScope, rows: &[RecordBatch]) -> Trouble {
+    let Trouble::Refusal(mut refusal) = trouble else { return trouble };
+    let digests = rows.iter().flat_map(|row| row_digests(keys, table, row).unwrap_or_default());
+    let names: Vec<String> = digests.map(|digest| spelled(digest.key)).collect();
+    if !table.key.is_empty() && !names.is_empty() {
+        refusal.message.push_str("; first rows, by the keyed digest of their key: ");
+        refusal.message.push_str(&names.join(", "));
+    }
+    refusal.into()
+}
+
+fn spelled(key: [u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(key))
 }
 
 /// The rows of differing buckets, weighed against each other.
@@ -99,7 +118,7 @@ impl Comparison {
         };
         let named = keys.into_iter().take(KEYS_NAMED_MAX).map(|(key, found)| Located {
             table: table.to_owned(),
-            key: format!("{:032x}", u128::from_be_bytes(key)),
+            key: spelled(key),
             found,
         });
         (differing, named.collect())
@@ -110,8 +129,9 @@ impl Comparison {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{Int64Array, RecordBatch};
-    use scope::{FingerprintKeys, Fingerprinter, Scope, row_digests};
+    use arrow_array::Int64Array;
+    use lexicon::{Code, Refusal};
+    use scope::{Fingerprinter, Scope};
 
     use super::*;
 
@@ -157,6 +177,27 @@ mod tests {
         // The same row twice is one row too many.
         assert_eq!(only(&[(1, 10), (2, 20), (3, 30), (3, 30)]), (Differing::Exactly(1), vec![Found::Surplus]));
         assert_eq!(only(&[(2, 0), (3, 30), (5, 50)]).0, Differing::Exactly(3));
+    }
+
+    #[test]
+    fn a_refusal_names_its_rows_by_keyed_digest_and_shows_no_value() {
+        let toml = "[[table]]\nname = 'result'\ntarget = 'import_result'\nkey = ['id']\nleave = []\n\
+             take = [{ column = 'id', type = 'int64' }]";
+        let refusal = || Refusal::new(Code(408), "table `result` holds 1 infinite values", "Correct it.").into();
+        let named = |toml: &str, secret: u8| {
+            let scope = Scope::parse(toml).unwrap();
+            let table = scope.table("result").unwrap();
+            let ids: Int64Array = [7_301_944].into_iter().map(Some).collect();
+            let row = RecordBatch::try_new(table.target_schema(), vec![Arc::new(ids)]).unwrap();
+            naming(refusal(), &FingerprintKeys::new([1; 32], [secret; 32]), table, &[row]).to_string()
+        };
+        let said = named(toml, 2);
+        let digest = said.split("of their key: ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        assert!(digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{said}");
+        assert!(said.contains("infinite values") && !said.contains("7301944"), "{said}");
+        // Under another consignment's key it is another name; without a key in the table there is none.
+        assert_ne!(named(toml, 3), said);
+        assert!(!named(&toml.replace("key = ['id']", "key = []"), 2).contains("digest"));
     }
 
     #[test]

@@ -32,6 +32,9 @@ impl Sealing {
             if batch.rows() == 0 {
                 continue;
             }
+            if let Some((open, place)) = writer.take_if(|(open, _)| !open.has_room(&batch)) {
+                self.leave(open, place)?;
+            }
             let (mut open, place) = if let Some(open) = writer.take() {
                 open
             } else {

@@ -349,6 +349,25 @@ fn a_parcel_says_when_it_is_full_and_its_row_groups_are_bounded() {
 }
 
 #[test]
+fn the_largest_row_goes_into_an_empty_parcel_and_not_into_one_that_is_nearly_full() {
+    let before = noise(8191, 1);
+    let largest = noise(lexicon::limits::ROW_BYTES_MAX / 1024, 2);
+    let mut bytes = largest.column(0).as_any().downcast_ref::<BinaryArray>().unwrap().value_data().to_vec();
+    let mut values: Vec<_> = (0..8191).map(|_| bytes[..1024].to_vec()).collect();
+    values.push(std::mem::take(&mut bytes));
+    // As a source cuts it: just below 8 MiB of other rows, then the row.
+    let column: ArrayRef = Arc::new(BinaryArray::from_iter_values(values));
+    let batch = RecordBatch::try_from_iter([("noise", column)]).unwrap();
+    let mut writer = ParcelWriter::new(&key(), &SystemEntropy::new(), name(), batch.schema()).unwrap();
+    assert!(writer.has_room_for(&batch));
+    writer.write_rows(&batch).unwrap();
+    assert!(writer.finish().unwrap().bytes.len() <= lexicon::limits::PARCEL_BYTES_MAX);
+    let mut writer = ParcelWriter::new(&key(), &SystemEntropy::new(), name(), batch.schema()).unwrap();
+    writer.write_rows(&before).unwrap();
+    assert!(writer.has_room_for(&before) && !writer.has_room_for(&batch));
+}
+
+#[test]
 fn a_parcel_larger_than_the_limit_is_not_made() {
     let batch = noise(8192, 1);
     let mut writer = ParcelWriter::new(&key(), &SystemEntropy::new(), name(), batch.schema()).unwrap();

@@ -20,6 +20,9 @@ const ROW_GROUP_BYTES: usize = 16 * 1024 * 1024;
 /// estimate that is too low, and for the footer, below [`PARCEL_BYTES_MAX`].
 const PARCEL_BYTES_ENOUGH: usize = 32 * 1024 * 1024;
 
+/// 8 MiB: footer, page heads, and what an estimate is too low by.
+const PARQUET_BYTES: usize = 8 * 1024 * 1024;
+
 /// Seals the rows of one table into one parcel, in memory: what it holds grows up to about
 /// [`PARCEL_BYTES_MAX`], never with the table. Nothing in clear is written anywhere.
 pub struct ParcelWriter {
@@ -59,6 +62,17 @@ impl ParcelWriter {
     /// Whether the parcel should end here and another begin.
     pub fn is_full(&self) -> bool {
         self.sealed_bytes_estimate() >= PARCEL_BYTES_ENOUGH
+    }
+
+    /// Whether the next rows go into this parcel without taking it over [`PARCEL_BYTES_MAX`]. An empty one takes any
+    /// batch: a row has at most [`lexicon::limits::ROW_BYTES_MAX`].
+    pub fn has_room(&self, batch: &ScopedBatch) -> bool {
+        self.has_room_for(batch.batch())
+    }
+
+    pub(crate) fn has_room_for(&self, batch: &RecordBatch) -> bool {
+        let with = self.sealed_bytes_estimate().saturating_add(batch.get_array_memory_size());
+        self.rows < 99_999_999 || with.saturating_add(PARQUET_BYTES) <= PARCEL_BYTES_MAX
     }
 
     /// Ends the parcel. A writer that is dropped instead leaves nothing.

@@ -24,6 +24,7 @@ use scope::{Kind, Lookups, Rows, Scope, ScopedBatch, SourceColumn, SourceTable, 
 use tokio::sync::{Mutex, mpsc};
 
 use self::records::Records;
+use crate::at_fault::AtFault;
 use crate::columns::Batcher;
 use crate::gate::{Gate, table_scope};
 use crate::{Snapshot, Source, trouble};
@@ -153,7 +154,7 @@ struct Moment {
 
 impl Moment {
     /// Everything in one file that the scope takes or looks at, before admission.
-    async fn raw(&self, taken: &TableScope) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    async fn raw(&self, taken: &TableScope, at_fault: &AtFault) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let name = taken.name.clone();
         let path = self.files.get(&name).map(|held| held.path.clone());
         let path = path.ok_or_else(|| trouble::no_table("the folder", &name))?;
@@ -167,7 +168,7 @@ impl Moment {
             .map(|field| header.iter().position(|name| name == field.name()))
             .map(|place| place.ok_or_else(|| trouble::no_column(&name, "named in the scope")))
             .collect::<Result<Vec<_>>>()?;
-        let batcher = Batcher::new(&name, schema)?;
+        let batcher = Batcher::new(&name, schema, at_fault)?;
         let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
         tokio::task::spawn_blocking(move || {
             if let Err(error) = send_rows(records, &places, batcher, &sender) {
@@ -189,7 +190,7 @@ impl Moment {
         }
         let mut lookups = Lookups::default();
         for table in Lookups::order(scope) {
-            let mut batches = self.raw(table_scope(scope, table)?).await?;
+            let mut batches = self.raw(table_scope(scope, table)?, self.gate.at_fault()).await?;
             while let Some(batch) = batches.try_next().await? {
                 lookups.collect(scope, table, &batch)?;
             }
@@ -206,7 +207,7 @@ impl Moment {
         gate: &'a Gate,
     ) -> Result<BoxStream<'a, Result<ScopedBatch>>> {
         let lookups = self.lookups(scope).await?;
-        let raw = self.raw(table_scope(scope, table)?).await?;
+        let raw = self.raw(table_scope(scope, table)?, gate.at_fault()).await?;
         Ok(raw.map(move |batch| gate.admit(scope, table, &batch?, Rows::Filter(&lookups))).boxed())
     }
 }
@@ -254,7 +255,7 @@ impl Snapshot for Moment {
     fn count<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxFuture<'a, Result<(u64, u64)>> {
         async move {
             // A tally of its own: counting is not reading.
-            let gate = Gate::default();
+            let gate = Gate::beside(self.gate.at_fault());
             let mut rows = self.admitted(scope, table, &gate).await?;
             while rows.try_next().await?.is_some() {}
             drop(rows);
@@ -266,6 +267,10 @@ impl Snapshot for Moment {
 
     fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>> {
         self.admitted(scope, table, &self.gate).try_flatten_stream().boxed()
+    }
+
+    fn at_fault(&self, scope: &Scope, table: &str) -> Vec<RecordBatch> {
+        self.gate.at_fault().keyed(scope, table)
     }
 
     fn tally(&self) -> Tally {

@@ -147,7 +147,9 @@ impl<R: BufRead> Records<R> {
                 return Ok(true);
             }
             if self.bytes.len() > RECORD_BYTES_MAX {
-                return Err(self.wrong("it does not end within 64 MiB"));
+                return Err(self.wrong(
+                    "it does not end within 64 MiB: a quote is open, or the row is larger than a parcel carries",
+                ));
             }
         }
     }

@@ -3,6 +3,8 @@
 //! A system that needs a server is told where by `LAZARET_TEST_POSTGRES` or `LAZARET_TEST_MARIADB`; without, each of
 //! its stories says that it was skipped. Every story has a database of its own.
 
+mod bad_data;
+mod bad_data_size;
 mod csv;
 mod lab;
 mod mariadb;
@@ -66,6 +68,14 @@ macro_rules! kit {
 }
 
 kit!(
+    bad_data::a_decimal_beyond_its_declared_digits_is_refused_and_its_row_kept_by_key,
+    bad_data::a_float_that_is_no_number_or_infinite_is_carried_or_refused,
+    bad_data::a_name_with_a_line_break_is_described_and_left_out_of_a_draft,
+    bad_data::a_text_with_a_nul_is_carried_where_the_target_can_hold_one,
+    bad_data::an_unsigned_number_beyond_bigint_is_refused_by_count,
+    bad_data_size::a_row_that_no_parcel_carries_is_refused_with_the_limit,
+    bad_data_size::the_widest_table_that_the_system_holds_is_carried,
+    bad_data_size::ten_thousand_tables_are_described_and_drafted,
     sources::a_hostile_name_stays_a_name,
     sources::a_null_is_not_an_empty_text,
     sources::a_snapshot_shows_one_moment_while_rows_are_written,

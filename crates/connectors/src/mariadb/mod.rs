@@ -13,6 +13,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySq
 use sqlx::{AssertSqlSafe, ConnectOptions, Decode, MySql, Row, ValueRef};
 
 use crate::address::{Line, Server};
+use crate::at_fault::AtFault;
 use crate::trouble;
 
 const SYSTEM: &str = "MariaDB";
@@ -21,6 +22,8 @@ const SYSTEM: &str = "MariaDB";
 #[derive(Clone)]
 pub(crate) struct Database {
     server: Server,
+    /// As a target.
+    at_fault: AtFault,
 }
 
 /// What a session is for: reading takes everything as it stands, writing lets the server change nothing.
@@ -32,7 +35,7 @@ enum Purpose {
 
 impl Database {
     pub(crate) fn new(server: Server) -> Self {
-        Self { server }
+        Self { server, at_fault: AtFault::default() }
     }
 
     /// A new session in UTC and utf8mb4, with an SQL mode of our own: an account's or a server's mode can change what
@@ -85,6 +88,8 @@ fn failed(doing: &str, error: &sqlx::Error) -> Trouble {
         Some(1044 | 1045 | 1142 | 1143 | 1227) => trouble::not_granted(SYSTEM, doing),
         // A lock that was not given, a deadlock, too many connections, a shutdown.
         Some(1205 | 1213 | 1040 | 1053) => trouble::unreachable(SYSTEM, &format!("it is busy while {doing}")),
+        // Too wide a row, too many columns, a packet beyond max_allowed_packet.
+        Some(number @ (1117 | 1118 | 1153)) => trouble::over_limit(SYSTEM, doing, &number.to_string()),
         Some(number) => trouble::statement(SYSTEM, doing, &number.to_string()),
         None => trouble::unreachable(SYSTEM, &format!("the connection ended while {doing}")),
     }

@@ -16,7 +16,8 @@ use super::constraints::{self, Test};
 use super::encode::Value;
 use super::source::{Rows, found};
 use super::types::{self, Landing};
-use super::{Database, Purpose, SYSTEM, count, failed, run, texts};
+use super::{Database, Purpose, SYSTEM, count, failed, number, run, texts};
+use crate::at_fault::AtFault;
 use crate::columns::{Odd, Otherwise, kind_name};
 use crate::gate::{same_shape, table_scope};
 use crate::order::{Node, waves};
@@ -32,6 +33,13 @@ const PARAMETERS_MAX: usize = 65_535;
 const ROWS_MAX: usize = 2_000;
 /// 1 MiB: under the smallest default of `max_allowed_packet` in use (4 MiB) unless one single row is larger.
 const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
+/// At most 9 bytes of length and 2 of type, rounded up.
+const BYTES_BESIDE_A_VALUE: usize = 16;
+/// The statement's own head.
+const PIECE_OF_A_STATEMENT: usize = 1024;
+const ODD_PACKET: Odd = "values that take their row over the server's max_allowed_packet";
+/// `ER_TOO_BIG_ROWSIZE` and `ER_TOO_MANY_FIELDS`.
+const ROW_TOO_WIDE: [u16; 2] = [1, 1117];
 /// Two: each load keeps one core of the server busy, and each table in passage holds two parcels here.
 const TABLES_AT_ONCE: usize = 2;
 
@@ -57,10 +65,15 @@ impl Sink for Database {
     ) -> BoxFuture<'a, Result<Loaded>> {
         async move {
             let taken = table_scope(scope, table)?;
+            self.at_fault.forget(table);
             // Dropped on the way out, the session takes an unfinished transaction and the staging table with it.
-            load(&mut self.connect(Purpose::Writing).await?, taken, mark, batches).await
+            load(&mut self.connect(Purpose::Writing).await?, taken, mark, batches, &self.at_fault).await
         }
         .boxed()
+    }
+
+    fn at_fault(&self, table: &str) -> Vec<RecordBatch> {
+        self.at_fault.rows(table)
     }
 
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
@@ -69,7 +82,13 @@ impl Sink for Database {
             let mut session = self.connect(Purpose::Reading).await?;
             let found = found(&mut session, "the target", &taken.target).await?;
             let from = Dialect::MariaDb.quote(&taken.target)?;
-            let rows = Rows { table: &taken.target, schema: taken.target_schema(), from: &from, condition: None };
+            let rows = Rows {
+                table: &taken.target,
+                schema: taken.target_schema(),
+                from: &from,
+                condition: None,
+                at_fault: &AtFault::default(),
+            };
             let session = std::sync::Arc::new(Mutex::new(session)).lock_owned().await;
             rows.stream(session, &found.columns)
         }
@@ -167,6 +186,7 @@ async fn load(
     taken: &TableScope,
     mark: Mark,
     batches: BoxStream<'_, Result<RecordBatch>>,
+    at_fault: &AtFault,
 ) -> Result<Loaded> {
     let found = found(session, "the target", &taken.target).await?;
     let wanted = Wanted::new(taken, &found)?;
@@ -182,7 +202,7 @@ async fn load(
     if there > 0 {
         return Err(trouble::not_empty(target, there));
     }
-    let rows = stage(session, &wanted, batches).await?;
+    let rows = stage(session, &wanted, batches, (taken.name.clone(), at_fault.clone())).await?;
     test(session, target, constraints::of_values(&wanted)?).await?;
     if constraints::points_to_itself(session, target).await? {
         // InnoDB looks at each row alone, so that a row would have to come after the one it points to. Every key of
@@ -228,6 +248,7 @@ async fn stage(
     session: &mut MySqlConnection,
     wanted: &Wanted<'_>,
     mut batches: BoxStream<'_, Result<RecordBatch>>,
+    at_fault: (String, AtFault),
 ) -> Result<u64> {
     let doing = "staging rows";
     let columns: Vec<_> = wanted
@@ -236,12 +257,13 @@ async fn stage(
         .zip(&wanted.landings)
         .map(|(name, landing)| format!("{name} {} NULL", landing.staging))
         .collect();
-    let sql = format!("CREATE TEMPORARY TABLE {STAGING} ({}) ENGINE=InnoDB", columns.join(", "));
-    run(session, doing, &sql).await?;
+    create_staging(session, &columns.join(", ")).await?;
+    let packet_bytes_max = packet_bytes_max(session).await?;
     run(session, doing, "START TRANSACTION").await?;
     let width = wanted.columns.len();
     let rows_max = PARAMETERS_MAX.checked_div(width).unwrap_or(1).clamp(1, ROWS_MAX);
-    let mut staging = Staging { rows: 0, odd: BTreeMap::new(), row: placeholders(width), rows_max };
+    let (odd, row) = (BTreeMap::new(), placeholders(width));
+    let mut staging = Staging { rows: 0, odd, row, rows_max, packet_bytes_max, at_fault };
     while let Some(batch) = batches.try_next().await? {
         same_shape(&wanted.target, &wanted.schema, &batch)?;
         staging.insert(session, &batch).await?;
@@ -252,6 +274,28 @@ async fn stage(
     }
     run(session, doing, "COMMIT").await?;
     Ok(staging.rows)
+}
+
+/// `InnoDB` keeps a part of every column in a page, which a few hundred texts of any length fill; `MyISAM` keeps rows of any
+/// width, and this table ends with its session either way.
+async fn create_staging(session: &mut MySqlConnection, columns: &str) -> Result<()> {
+    let create = |engine: &str| AssertSqlSafe(format!("CREATE TEMPORARY TABLE {STAGING} ({columns}) ENGINE={engine}"));
+    let made = sqlx::raw_sql(create("InnoDB")).execute(&mut *session).await;
+    let made = match made {
+        Err(error) if number(&error).is_some_and(|number| ROW_TOO_WIDE.contains(&number)) => {
+            sqlx::raw_sql(create("MyISAM")).execute(session).await
+        }
+        made => made,
+    };
+    made.map(drop).map_err(|error| failed("staging rows", &error))
+}
+
+/// What one statement may hold, here and on the server.
+async fn packet_bytes_max(session: &mut MySqlConnection) -> Result<usize> {
+    let doing = "asking for max_allowed_packet";
+    let found = texts(session, doing, "SELECT CAST(@@max_allowed_packet AS CHAR)", &[]).await?;
+    let found = found.into_iter().flatten().flatten().next().and_then(|text| text.parse().ok());
+    found.ok_or_else(|| trouble::statement(SYSTEM, doing, "no number"))
 }
 
 fn placeholders(columns: usize) -> String {
@@ -266,6 +310,9 @@ struct Staging {
     row: String,
     /// Rows of a full statement.
     rows_max: usize,
+    packet_bytes_max: usize,
+    /// The table's name in the source, and where its rows that cannot be sent are kept.
+    at_fault: (String, AtFault),
 }
 
 impl Staging {
@@ -294,14 +341,26 @@ impl Staging {
             match Value::of(column, row) {
                 Ok(value) => cells.push(value),
                 Err(odd) => {
-                    let name = batch.schema_ref().fields().get(index).map_or("?", |field| field.name());
-                    let count = self.odd.entry((name.to_owned(), odd)).or_default();
-                    *count = count.saturating_add(1);
+                    self.leave_out(batch, (row, index), odd);
                     return None;
                 }
             }
         }
+        // A value comes with its length and type, a row with a head and a bit for each NULL.
+        let sizes = cells.iter().map(|value| value.size().saturating_add(BYTES_BESIDE_A_VALUE));
+        if sizes.clone().fold(PIECE_OF_A_STATEMENT, usize::saturating_add) > self.packet_bytes_max * 1000 {
+            let largest = sizes.enumerate().max_by_key(|(_, size)| *size).map_or(0, |(index, _)| index);
+            self.leave_out(batch, (row, largest), ODD_PACKET);
+            return None;
+        }
         Some(cells)
+    }
+
+    fn leave_out(&mut self, batch: &RecordBatch, (row, index): (usize, usize), odd: Odd) {
+        let name = batch.schema_ref().fields().get(index).map_or("?", |field| field.name());
+        let count = self.odd.entry((name.to_owned(), odd)).or_default();
+        *count = count.saturating_add(1);
+        self.at_fault.1.keep(&self.at_fault.0, batch.slice(row, 1));
     }
 
     async fn send(&self, session: &mut MySqlConnection, values: Vec<Value<'_>>, rows: usize) -> Result<()> {

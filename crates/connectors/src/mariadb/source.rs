@@ -15,6 +15,7 @@ use super::catalog::{self, Column, Table};
 use super::types::Wire;
 use super::{Database, Purpose, count, decode, failed, raw, run, texts, types};
 use crate::address::Line;
+use crate::at_fault::AtFault;
 use crate::columns::{Batcher, kind_name};
 use crate::gate::{Gate, table_scope};
 use crate::{Snapshot, Source, trouble};
@@ -77,7 +78,8 @@ impl Moment {
         }
         taken.check_columns(&visible(&mut session, taken, &found).await?)?;
         let select = taken.select_sql(scope, Dialect::MariaDb)?;
-        let rows = Rows { table, schema: taken.source_schema(), from: &select.from, condition: select.condition };
+        let (schema, at_fault) = (taken.source_schema(), self.gate.at_fault());
+        let rows = Rows { table, schema, from: &select.from, condition: select.condition, at_fault };
         rows.stream(session, &found.columns)
     }
 }
@@ -107,6 +109,10 @@ impl Snapshot for Moment {
 
     fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>> {
         self.gate.stream(scope, table, self.raw(scope, table).try_flatten_stream())
+    }
+
+    fn at_fault(&self, scope: &Scope, table: &str) -> Vec<RecordBatch> {
+        self.gate.at_fault().keyed(scope, table)
     }
 
     fn tally(&self) -> Tally {
@@ -143,6 +149,7 @@ pub(super) struct Rows<'a> {
     pub(super) schema: SchemaRef,
     pub(super) from: &'a str,
     pub(super) condition: Option<String>,
+    pub(super) at_fault: &'a AtFault,
 }
 
 impl Rows<'_> {
@@ -168,7 +175,7 @@ impl Rows<'_> {
         }
         let condition = self.condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
         let sql = format!("SELECT {} FROM {}{condition}", expressions.join(", "), self.from);
-        let mut batcher = Batcher::new(self.table, self.schema)?;
+        let mut batcher = Batcher::new(self.table, self.schema, self.at_fault)?;
         let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
         tokio::spawn(async move {
             if let Err(error) = send_rows(&mut session, sql, &wires, &mut batcher, &sender).await {

@@ -78,7 +78,10 @@ pub(super) fn read(column: &Column, quoted: &str, data: &DataType) -> Option<(St
         DataType::Timestamp(_, Some(_)) | DataType::Utf8 if base == "timestamp" => plain(Wire::Moment),
         DataType::Binary if is_binary(base) => plain(Wire::Bytes),
         // The bytes as the table keeps them, for a scope that names their character set.
-        DataType::Binary if is_text(base) && base != "json" => Some((format!("CAST({quoted} AS BINARY)"), Wire::Bytes)),
+        // Not by CAST, which makes NULL of a value longer than the server's max_allowed_packet.
+        DataType::Binary if is_text(base) && base != "json" => {
+            Some((format!("CAST({quoted} AS BINARY)"), Wire::Bytes))
+        }
         DataType::Utf8 if is_text(base) => plain(Wire::Text),
         DataType::Utf8 if is_integer(base) || matches!(base, "decimal" | "inet4" | "inet6" | "uuid") => {
             Some((format!("CAST({quoted} AS CHAR CHARACTER SET utf8mb4)"), Wire::Text))

@@ -8,6 +8,7 @@ use lexicon::Result;
 
 use super::SYSTEM;
 use super::types::Wire;
+use crate::at_fault::AtFault;
 use crate::columns::{Batcher, Cells, ODD_INFINITE, ODD_KIND, ODD_NAN, ODD_PRECISION, ODD_RANGE, ODD_UTF8, Odd};
 use crate::spelling::{self, DAY};
 use crate::trouble;
@@ -30,8 +31,8 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(table: &str, schema: SchemaRef, wires: Vec<Wire>) -> Result<Self> {
-        let batcher = Batcher::new(table, schema)?;
+    pub(super) fn new(table: &str, schema: SchemaRef, wires: Vec<Wire>, at_fault: &AtFault) -> Result<Self> {
+        let batcher = Batcher::new(table, schema, at_fault)?;
         Ok(Self { batcher, wires, waiting: BytesMut::new(), header: false, ended: false })
     }
 

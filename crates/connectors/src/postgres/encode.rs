@@ -13,6 +13,7 @@ use bytes::{BufMut, BytesMut};
 use lexicon::Result;
 
 use super::decode::{EPOCH_DAYS, EPOCH_MICROS};
+use crate::at_fault::AtFault;
 use crate::columns::{ODD_KIND, ODD_RANGE, Odd};
 use crate::trouble;
 
@@ -31,14 +32,16 @@ const END_MICRO: i64 = 9_223_371_331_200_000_000;
 pub(super) struct Encoder {
     table: String,
     json: Vec<bool>,
+    /// The table's name in the source, and where its rows that cannot be sent are kept.
+    at_fault: (String, AtFault),
     odd: BTreeMap<(String, Odd), u64>,
     rows: u64,
 }
 
 impl Encoder {
     /// `json` says which columns must hold JSON.
-    pub(super) fn new(table: &str, json: Vec<bool>) -> Self {
-        Self { table: table.to_owned(), json, odd: BTreeMap::new(), rows: 0 }
+    pub(super) fn new(table: &str, json: Vec<bool>, at_fault: (String, AtFault)) -> Self {
+        Self { table: table.to_owned(), json, at_fault, odd: BTreeMap::new(), rows: 0 }
     }
 
     /// The signature and a header without flags.
@@ -68,6 +71,7 @@ impl Encoder {
                     let name = batch.schema_ref().fields().get(index).map_or("?", |field| field.name());
                     let count = self.odd.entry((name.to_owned(), odd)).or_default();
                     *count = count.saturating_add(1);
+                    self.at_fault.1.keep(&self.at_fault.0, batch.slice(row, 1));
                     break;
                 }
             }

@@ -20,6 +20,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::address::{Line, Server};
+use crate::at_fault::AtFault;
 use crate::trouble;
 
 const SYSTEM: &str = "PostgreSQL";
@@ -36,11 +37,13 @@ const SETTINGS: &str = "-c datestyle=ISO,YMD -c intervalstyle=postgres -c timezo
 #[derive(Clone)]
 pub(crate) struct Database {
     server: Server,
+    /// As a target.
+    at_fault: AtFault,
 }
 
 impl Database {
     pub(crate) fn new(server: Server) -> Self {
-        Self { server }
+        Self { server, at_fault: AtFault::default() }
     }
 
     /// A new session. It ends when the client is dropped.
@@ -100,6 +103,10 @@ fn failed(doing: &str, error: &tokio_postgres::Error) -> Trouble {
         // A lock that was not given, a deadlock, a conflict, too many connections, a shutdown.
         Some(state) if matches!(state.code(), "55P03" | "40P01" | "40001" | "53300" | "57P01" | "57P02" | "57P03") => {
             trouble::unreachable(SYSTEM, &format!("it is busy while {doing}"))
+        }
+        // Too wide a row, too many columns, too long a value.
+        Some(state) if matches!(state.code(), "54001" | "54011") => {
+            trouble::over_limit(SYSTEM, doing, state.code())
         }
         Some(state) => trouble::statement(SYSTEM, doing, state.code()),
         None => trouble::unreachable(SYSTEM, &format!("the connection ended while {doing}")),

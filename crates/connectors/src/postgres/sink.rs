@@ -16,6 +16,7 @@ use super::encode::Encoder;
 use super::source::{Rows, found};
 use super::types::{self, Landing};
 use super::{Database, count, failed, run};
+use crate::at_fault::AtFault;
 use crate::columns::{Otherwise, kind_name};
 use crate::gate::{same_shape, table_scope};
 use crate::order::{Node, waves};
@@ -50,10 +51,15 @@ impl Sink for Database {
     ) -> BoxFuture<'a, Result<Loaded>> {
         async move {
             let taken = table_scope(scope, table)?;
+            self.at_fault.forget(table);
             // Dropped on the way out, the session takes an unfinished transaction with it.
-            load(&self.connect().await?, taken, mark, batches).await
+            load(&self.connect().await?, taken, mark, batches, &self.at_fault).await
         }
         .boxed()
+    }
+
+    fn at_fault(&self, table: &str) -> Vec<RecordBatch> {
+        self.at_fault.rows(table)
     }
 
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
@@ -62,7 +68,13 @@ impl Sink for Database {
             let client = self.connect().await?;
             let found = found(&client, "the target", &taken.target).await?;
             let from = Dialect::Postgres.quote(&taken.target)?;
-            let rows = Rows { table: &taken.target, schema: taken.target_schema(), from: &from, condition: None };
+            let rows = Rows {
+                table: &taken.target,
+                schema: taken.target_schema(),
+                from: &from,
+                condition: None,
+                at_fault: &AtFault::default(),
+            };
             rows.stream(client, &found.columns).await
         }
         .try_flatten_stream()
@@ -165,6 +177,7 @@ async fn load(
     taken: &TableScope,
     mark: Mark,
     batches: BoxStream<'_, Result<RecordBatch>>,
+    at_fault: &AtFault,
 ) -> Result<Loaded> {
     let found = found(client, "the target", &taken.target).await?;
     let wanted = Wanted::new(taken, &found)?;
@@ -183,7 +196,7 @@ async fn load(
     if there > 0 {
         return Err(trouble::not_empty(target, there));
     }
-    let rows = stage(client, &wanted, batches).await?;
+    let rows = stage(client, &wanted, batches, (taken.name.clone(), at_fault.clone())).await?;
     test(client, target, constraints::of_values(&wanted)?).await?;
     test(client, target, constraints::of_rows(client, &wanted, &found).await?).await?;
     let names = quoted_names(&wanted)?;
@@ -241,7 +254,12 @@ fn quoted_names(wanted: &Wanted<'_>) -> Result<Vec<String>> {
 }
 
 /// Sends every batch into the session's own table.
-async fn stage(client: &Client, wanted: &Wanted<'_>, mut batches: BoxStream<'_, Result<RecordBatch>>) -> Result<u64> {
+async fn stage(
+    client: &Client,
+    wanted: &Wanted<'_>,
+    mut batches: BoxStream<'_, Result<RecordBatch>>,
+    at_fault: (String, AtFault),
+) -> Result<u64> {
     let doing = "staging rows";
     let columns: Vec<_> = quoted_names(wanted)?
         .into_iter()
@@ -256,7 +274,7 @@ async fn stage(client: &Client, wanted: &Wanted<'_>, mut batches: BoxStream<'_, 
         .map_err(|error| failed(doing, &error))?;
     let mut copy = std::pin::pin!(copy);
     let json = wanted.landings.iter().map(|landing| landing.json).collect();
-    let mut encoder = Encoder::new(&wanted.target, json);
+    let mut encoder = Encoder::new(&wanted.target, json, at_fault);
     let mut out = BytesMut::new();
     Encoder::begin(&mut out);
     while let Some(batch) = batches.try_next().await? {

@@ -14,6 +14,7 @@ use super::catalog::{self, Column, Table};
 use super::decode::Decoder;
 use super::{Database, SYSTEM, count, failed, run, types};
 use crate::address::Line;
+use crate::at_fault::AtFault;
 use crate::columns::kind_name;
 use crate::gate::{Gate, table_scope};
 use crate::{Snapshot, Source, trouble};
@@ -86,7 +87,8 @@ impl Moment {
         let found = found(&client, "the source", table).await?;
         taken.check_columns(&found.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>())?;
         let select = taken.select_sql(scope, Dialect::Postgres)?;
-        let source = Rows { table, schema: taken.source_schema(), from: &select.from, condition: select.condition };
+        let (schema, at_fault) = (taken.source_schema(), self.gate.at_fault());
+        let source = Rows { table, schema, from: &select.from, condition: select.condition, at_fault };
         source.stream(client, &found.columns).await
     }
 }
@@ -117,6 +119,10 @@ impl Snapshot for Moment {
         self.gate.stream(scope, table, self.raw(scope, table).try_flatten_stream())
     }
 
+    fn at_fault(&self, scope: &Scope, table: &str) -> Vec<RecordBatch> {
+        self.gate.at_fault().keyed(scope, table)
+    }
+
     fn tally(&self) -> Tally {
         self.gate.tally()
     }
@@ -137,6 +143,7 @@ pub(super) struct Rows<'a> {
     pub(super) schema: SchemaRef,
     pub(super) from: &'a str,
     pub(super) condition: Option<String>,
+    pub(super) at_fault: &'a AtFault,
 }
 
 impl Rows<'_> {
@@ -165,7 +172,7 @@ impl Rows<'_> {
             .copy_out(&format!("COPY ({select}) TO STDOUT (FORMAT binary)"))
             .await
             .map_err(|error| failed("reading rows", &error))?;
-        let decoder = Decoder::new(self.table, self.schema, wires)?;
+        let decoder = Decoder::new(self.table, self.schema, wires, self.at_fault)?;
         Ok(batches(client, Box::pin(copy), decoder).boxed())
     }
 }

@@ -11,6 +11,7 @@ use lexicon::Result;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use scope::{Kind, Reference, SourceColumn, SourceTable};
 
+use crate::at_fault::AtFault;
 use crate::columns::Otherwise;
 use crate::trouble;
 
@@ -22,11 +23,13 @@ const BUSY_SECONDS: u64 = 10;
 #[derive(Clone)]
 pub(crate) struct Database {
     path: PathBuf,
+    /// As a target.
+    at_fault: AtFault,
 }
 
 impl Database {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, at_fault: AtFault::default() }
     }
 
     /// The absolute path alone; `SQLite` has no account.
@@ -73,6 +76,7 @@ fn failed(doing: &str, error: &rusqlite::Error) -> lexicon::Trouble {
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
             trouble::not_granted(SYSTEM, doing)
         }
+        Some(ErrorCode::TooBig) => trouble::over_limit(SYSTEM, doing, &code(error)),
         _ => trouble::statement(SYSTEM, doing, &code(error)),
     }
 }
@@ -195,6 +199,8 @@ fn describe_table(connection: &Connection, table: &str, counted: bool) -> Result
     let mut key: Vec<_> = columns.iter().filter(|column| column.key > 0).collect();
     key.sort_by_key(|column| column.key);
     let primary_key = key.into_iter().map(|column| column.name.clone()).collect();
+    // A name that cannot be quoted is described all the same: a draft says so and goes on.
+    let counted = counted && scope::Dialect::Sqlite.quote(table).is_ok();
     let rows = if counted { Some(count_rows(connection, table)?) } else { None };
     let columns = columns
         .into_iter()

@@ -15,7 +15,8 @@ use super::{
     Column, Database, affinity, cells, code, columns, count_rows, describe_all, describe_table, failed, natural,
 };
 use super::{references, source};
-use crate::columns::{Odd, Otherwise, kind_name};
+use crate::at_fault::AtFault;
+use crate::columns::{Batcher, Odd, Otherwise, kind_name};
 use crate::gate::{same_shape, table_scope};
 use crate::order::{Node, waves};
 use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
@@ -50,11 +51,13 @@ impl Sink for Database {
     ) -> BoxFuture<'a, Result<Loaded>> {
         async move {
             let wanted = Wanted::of(table_scope(scope, table)?);
+            self.at_fault.forget(table);
             let (sender, receiver) = mpsc::channel::<RecordBatch>(BATCHES_WAITING);
             let (end, ended) = tokio::sync::oneshot::channel();
             let database = self.clone();
             let writer = tokio::task::spawn_blocking(move || {
-                load(&mut database.open(true)?, &wanted, mark, receiver, || ended.blocking_recv().is_ok())
+                let broken = Broken::of(&wanted, &database.at_fault);
+                load(&mut database.open(true)?, &wanted, mark, (receiver, broken), || ended.blocking_recv().is_ok())
             });
             let fed = feed(&mut batches, &sender).await;
             drop(sender);
@@ -70,6 +73,10 @@ impl Sink for Database {
         .boxed()
     }
 
+    fn at_fault(&self, table: &str) -> Vec<RecordBatch> {
+        self.at_fault.rows(table)
+    }
+
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
         async move {
             let wanted = Wanted::of(table_scope(scope, table)?);
@@ -78,7 +85,8 @@ impl Sink for Database {
                 .await
                 .map_err(|_| trouble::gone("a thread that works on SQLite"))??;
             let sql = format!("SELECT {} FROM {}", wanted.quoted_columns()?, quote(&wanted.target)?);
-            Ok(source::rows(Arc::new(Mutex::new(connection)), sql, wanted.target, wanted.schema))
+            let batcher = Batcher::new(&wanted.target, wanted.schema, &AtFault::default())?;
+            Ok(source::rows(Arc::new(Mutex::new(connection)), sql, batcher))
         }
         .try_flatten_stream()
         .boxed()
@@ -189,7 +197,7 @@ fn load(
     connection: &mut Connection,
     table: &Wanted,
     mark: Mark,
-    mut batches: mpsc::Receiver<RecordBatch>,
+    (mut batches, mut broken): (mpsc::Receiver<RecordBatch>, Broken),
     stream_ended: impl FnOnce() -> bool,
 ) -> Result<Loaded> {
     let doing = "loading";
@@ -212,7 +220,6 @@ fn load(
     if there > 0 {
         return Err(trouble::not_empty(&table.target, there));
     }
-    let mut broken = Broken::default();
     let rows = insert_all(&transaction, table, &mut batches, &mut broken)?;
     if !stream_ended() {
         return Err(trouble::gone("the stream of rows"));
@@ -277,6 +284,7 @@ fn insert(statement: &mut Statement<'_>, batch: &RecordBatch, row: usize, broken
             Err(odd) => {
                 let name = batch.schema_ref().fields().get(index).map_or("?", |field| field.name()).to_owned();
                 broken.odd(name, odd);
+                broken.at_fault.keep(&broken.name, batch.slice(row, 1));
                 return Ok(());
             }
         }
@@ -288,13 +296,20 @@ fn insert(statement: &mut Statement<'_>, batch: &RecordBatch, row: usize, broken
 }
 
 /// What rows would break, by name and count.
-#[derive(Default)]
 struct Broken {
+    /// The table's name in the source.
+    name: String,
+    at_fault: AtFault,
     constraints: BTreeMap<String, u64>,
     odd: BTreeMap<(String, Odd), u64>,
 }
 
 impl Broken {
+    fn of(table: &Wanted, at_fault: &AtFault) -> Self {
+        let (constraints, odd) = (BTreeMap::new(), BTreeMap::new());
+        Self { name: table.name.clone(), at_fault: at_fault.clone(), constraints, odd }
+    }
+
     fn odd(&mut self, column: String, odd: Odd) {
         let count = self.odd.entry((column, odd)).or_default();
         *count = count.saturating_add(1);

@@ -1,7 +1,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, Stream};
 use futures::{FutureExt, StreamExt, TryFutureExt};
@@ -97,7 +96,8 @@ impl Moment {
         self.refuse_misfits(table, &select).await?;
         let condition = select.condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
         let sql = format!("SELECT {} FROM {}{condition}", select.columns.join(", "), select.from);
-        Ok(rows(Arc::clone(&self.connection), sql, table.to_owned(), taken.source_schema()).boxed())
+        let batcher = Batcher::new(table, taken.source_schema(), self.gate.at_fault())?;
+        Ok(rows(Arc::clone(&self.connection), sql, batcher).boxed())
     }
 }
 
@@ -128,6 +128,10 @@ impl Snapshot for Moment {
         self.gate.stream(scope, table, self.raw(scope, table).try_flatten_stream())
     }
 
+    fn at_fault(&self, scope: &Scope, table: &str) -> Vec<RecordBatch> {
+        self.gate.at_fault().keyed(scope, table)
+    }
+
     fn tally(&self) -> Tally {
         self.gate.tally()
     }
@@ -147,13 +151,12 @@ impl Snapshot for Moment {
 pub(super) fn rows(
     connection: Arc<Mutex<Connection>>,
     sql: String,
-    table: String,
-    schema: SchemaRef,
+    batcher: Batcher,
 ) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
     tokio::task::spawn_blocking(move || {
         let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = read_rows(&connection, &sql, &table, schema, |batch| sender.blocking_send(Ok(batch)).is_ok());
+        let sent = read_rows(&connection, &sql, batcher, |batch| sender.blocking_send(Ok(batch)).is_ok());
         if let Err(error) = sent {
             // Nobody listens any more if this fails.
             drop(sender.blocking_send(Err(error)));
@@ -165,12 +168,10 @@ pub(super) fn rows(
 fn read_rows(
     connection: &Connection,
     sql: &str,
-    table: &str,
-    schema: SchemaRef,
+    mut batcher: Batcher,
     mut send: impl FnMut(RecordBatch) -> bool,
 ) -> Result<()> {
     let doing = "reading rows";
-    let mut batcher = Batcher::new(table, schema)?;
     let mut statement = connection.prepare(sql).map_err(|error| failed(doing, &error))?;
     let mut rows = statement.query([]).map_err(|error| failed(doing, &error))?;
     while let Some(row) = rows.next().map_err(|error| failed(doing, &error))? {

@@ -1,0 +1,182 @@
+//! Rows, tables and sources of a size that nobody planned for.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray};
+use lexicon::Code;
+use lexicon::limits::ROW_BYTES_MAX;
+use scope::Scope;
+
+use super::lab::{Lab, System, Words, mark, scope_of, spelled, stream};
+use crate::connect_source;
+
+const MEBIBYTE: usize = 1024 * 1024;
+
+fn scans() -> Scope {
+    let take = &[("id", "int64"), ("scan", "bytes")];
+    scope_of(&Words { name: "document", target: "arrived", key: &["id"], take, ..Words::default() })
+}
+
+/// 100 MB in one value, which is a scanned document that somebody has.
+pub(super) async fn a_row_that_no_parcel_carries_is_refused_with_the_limit(lab: &Lab) {
+    let scope = scans();
+    lab.make_targets(&scope).await;
+    let bytes = |count: usize| match lab.system {
+        System::Postgres => format!("convert_to(repeat('x', {count}), 'UTF8')"),
+        System::Sqlite => format!("zeroblob({count})"),
+        System::MariaDb => format!("REPEAT('x', {count})"),
+    };
+    if lab.system == System::MariaDb {
+        // Its own limit is narrower: no statement holds more than max_allowed_packet.
+        return a_row_over_the_server_s_packet_is_refused(lab, &scope).await;
+    }
+    lab.fill("document", &[("id", "int64"), ("scan", "bytes")], &[]).await;
+    // Eight bytes are the key's.
+    let most = ROW_BYTES_MAX - 8;
+    lab.run(&format!("INSERT INTO document VALUES (1, {}), (2, {})", bytes(3), bytes(most))).await;
+    let left = lab.read(&scope, "document").await.unwrap();
+    lab.sink().load(&scope, "document", mark(1), stream(left.clone())).await.unwrap();
+    let back = lab.read_back(&scope, "document").await.unwrap();
+    assert!(left.iter().map(RecordBatch::columns).eq(back.iter().map(RecordBatch::columns)));
+    assert_eq!(left.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
+
+    lab.run(&format!("INSERT INTO document VALUES (3, {}), (4, {})", bytes(most + 1), bytes(100_000_000))).await;
+    let snapshot = lab.source().begin(true).await.unwrap();
+    let refused = super::lab::admitted(snapshot.read(&scope, "document")).await.unwrap_err();
+    assert_eq!(refused.code(), Code(408));
+    assert!(refused.to_string().contains("`scan`: 2 values that take their row over 48 MiB"), "{refused}");
+    assert_eq!(spelled(&snapshot.at_fault(&scope, "document")), [["3", "-"], ["4", "-"]]);
+}
+
+async fn a_row_over_the_server_s_packet_is_refused(lab: &Lab, scope: &Scope) {
+    let schema = scope.tables()[0].target_schema();
+    let rows = |counts: &[usize]| {
+        let ids = (1..).take(counts.len()).collect::<Int64Array>();
+        let scans: Vec<_> = counts.iter().map(|count| vec![b'x'; *count]).collect();
+        let scans = BinaryArray::from_iter_values(scans);
+        RecordBatch::try_new(schema.clone(), vec![Arc::new(ids), Arc::new(scans)]).unwrap()
+    };
+    let sink = lab.sink();
+    let refused = sink.load(scope, "document", mark(1), stream(vec![rows(&[3, 48 * MEBIBYTE])])).await.unwrap_err();
+    assert_eq!(refused.code(), Code(408));
+    assert!(refused.to_string().contains("`scan`: 1 values that take their row over the server's max_"), "{refused}");
+    assert_eq!(sink.at_fault("document").len(), 1);
+    assert_eq!(lab.count("arrived").await, 0);
+    let fits = rows(&[3, 15 * MEBIBYTE]);
+    sink.load(scope, "document", mark(1), stream(vec![fits.clone()])).await.unwrap();
+    let back = lab.read_back(scope, "document").await.unwrap();
+    assert!(back.iter().map(RecordBatch::num_rows).sum::<usize>() == 2 && back[0].columns() == fits.columns());
+}
+
+/// `c0` and so on, each of a kind, in a table that the system holds and no wider one.
+fn wide(columns: usize, kind: &'static str) -> (Vec<String>, Scope) {
+    let names: Vec<_> = (0..columns).map(|number| format!("c{number}")).collect();
+    let take: Vec<_> = names.iter().map(|name| (name.as_str(), kind)).collect();
+    let scope = scope_of(&Words { name: "wide", target: "arrived", key: &["c0"], take: &take, ..Words::default() });
+    (names, scope)
+}
+
+fn one_row(scope: &Scope, value: &ArrayRef) -> RecordBatch {
+    let schema = scope.tables()[0].target_schema();
+    let columns = vec![Arc::clone(value); schema.fields().len()];
+    RecordBatch::try_new(schema, columns).unwrap()
+}
+
+/// The bounds of PostgreSQL's catalog, of InnoDB and of SQLite.
+pub(super) async fn the_widest_table_that_the_system_holds_is_carried(lab: &Lab) {
+    let columns = match lab.system {
+        System::Postgres => 1600,
+        System::MariaDb => 1017,
+        System::Sqlite => 2000,
+    };
+    let (names, scope) = wide(columns, "bool");
+    lab.make_targets(&scope).await;
+    let declared: Vec<_> = names.iter().map(|name| (name.as_str(), "bool")).collect();
+    lab.fill("wide", &declared, &[&vec![Some("true"); columns]]).await;
+    lab.sink().prepare(&scope).await.unwrap();
+    lab.carry(&scope, "wide", mark(1)).await.unwrap();
+    assert_eq!(spelled(&lab.read_back(&scope, "wide").await.unwrap()), [vec!["true"; columns]]);
+}
+
+/// 400 short texts fill a page of InnoDB where each could be long: the staging table is another engine's then.
+#[test]
+fn many_short_texts_are_carried() {
+    super::tell(System::MariaDb, "many_short_texts_are_carried", |lab| {
+        Box::pin(async move {
+            let (names, scope) = wide(400, "text");
+            lab.make_targets(&Scope::parse("").unwrap()).await;
+            let declared: Vec<_> = names.iter().map(|name| format!("{name} varchar(9) CHARACTER SET latin1")).collect();
+            lab.run(&format!("CREATE TABLE arrived ({})", declared.join(", "))).await;
+            let text: ArrayRef = Arc::new(StringArray::from(vec!["Zoé"]));
+            let rows = one_row(&scope, &text);
+            lab.sink().load(&scope, "wide", mark(1), stream(vec![rows.clone()])).await.unwrap();
+            assert_eq!(spelled(&lab.read_back(&scope, "wide").await.unwrap()), spelled(&[rows]));
+        })
+    });
+}
+
+/// 1,600 numbers of four bytes fit a page of PostgreSQL; staged in eight bytes each they do not.
+#[test]
+fn a_row_wider_than_a_page_is_refused_with_nothing_loaded() {
+    super::tell(System::Postgres, "a_row_wider_than_a_page_is_refused_with_nothing_loaded", |lab| {
+        Box::pin(async move {
+            let (names, scope) = wide(1600, "int64");
+            lab.make_targets(&Scope::parse("").unwrap()).await;
+            let declared: Vec<_> = names.iter().map(|name| format!("{name} integer")).collect();
+            lab.run(&format!("CREATE TABLE arrived ({})", declared.join(", "))).await;
+            let number: ArrayRef = Arc::new(Int64Array::from(vec![7_301_944]));
+            let rows = one_row(&scope, &number);
+            let refused = lab.sink().load(&scope, "wide", mark(1), stream(vec![rows])).await.unwrap_err();
+            assert_eq!(refused.code(), Code(421), "{refused}");
+            assert!(!refused.to_string().contains("7301944"), "{refused}");
+            assert_eq!(lab.count("lazaret_load").await, 0);
+            super::postgres::nothing_in_the_log(&["7301944"]);
+        })
+    });
+}
+
+#[test]
+fn a_file_of_two_thousand_columns_is_carried() {
+    super::tell(System::Sqlite, "a_file_of_two_thousand_columns_is_carried", |lab| {
+        Box::pin(async move {
+            let (names, scope) = wide(2000, "text");
+            let folder = tempfile::tempdir().unwrap();
+            let text = format!("{}\n{}\n", names.join(","), vec!["x"; 2000].join(","));
+            #[expect(clippy::disallowed_methods, reason = "the old system's dump is written here")]
+            std::fs::write(folder.path().join("wide.csv"), text).unwrap();
+            let source = connect_source(&format!("csv:{}", folder.path().display()), None).unwrap();
+            let rows = super::lab::admitted(source.begin(false).await.unwrap().read(&scope, "wide")).await.unwrap();
+            lab.make_targets(&scope).await;
+            lab.sink().load(&scope, "wide", mark(1), stream(rows)).await.unwrap();
+            assert_eq!(spelled(&lab.read_back(&scope, "wide").await.unwrap()), [vec!["x"; 2000]]);
+        })
+    });
+}
+
+/// What an old system has after thirty years. MariaDB's own catalog is too slow to make so many here.
+pub(super) async fn ten_thousand_tables_are_described_and_drafted(lab: &Lab) {
+    const TABLES: usize = 10_000;
+    if lab.system == System::MariaDb {
+        return;
+    }
+    // One transaction for each piece: PostgreSQL keeps a lock for each table that a transaction makes.
+    for piece in (0..TABLES).collect::<Vec<_>>().chunks(1000) {
+        let mut sql = "BEGIN;".to_owned();
+        for number in piece {
+            write!(sql, "CREATE TABLE t{number} (id integer, name text);").unwrap();
+        }
+        lab.run(&(sql + "COMMIT")).await;
+    }
+    let begun = Instant::now();
+    let tables = lab.source().describe().await.unwrap();
+    let described = begun.elapsed();
+    assert_eq!(tables.len(), TABLES);
+    assert_eq!(tables.iter().map(|table| table.columns.len()).sum::<usize>(), 2 * TABLES);
+    let draft = scope::draft(&tables, scope::Account::local("reader")).unwrap();
+    let drafted = begun.elapsed();
+    println!("{TABLES} tables: described in {described:?}, drafted in {:?}", drafted - described);
+    assert_eq!(Scope::parse(&draft.scope_toml).unwrap().tables().len(), TABLES);
+    assert!(drafted < Duration::from_mins(2), "{drafted:?}");
+}
