@@ -166,7 +166,7 @@ impl Batcher {
     pub(crate) fn cell(&mut self, index: usize, bytes: usize, put: impl FnOnce(&mut Cells) -> Result<(), Odd>) {
         let Some(cells) = self.cells.get_mut(index) else { return };
         let with = self.row_bytes.saturating_add(bytes);
-        let done = if with > usize::MAX - ROW_BYTES_MAX { Err(ODD_LONG) } else { put(cells) };
+        let done = if with > ROW_BYTES_MAX { Err(ODD_LONG) } else { put(cells) };
         if let Err(odd) = done {
             cells.null();
             let count = self.odd.entry((index, odd)).or_default();

@@ -72,7 +72,7 @@ impl ParcelWriter {
 
     pub(crate) fn has_room_for(&self, batch: &RecordBatch) -> bool {
         let with = self.sealed_bytes_estimate().saturating_add(batch.get_array_memory_size());
-        self.rows < 99_999_999 || with.saturating_add(PARQUET_BYTES) <= PARCEL_BYTES_MAX
+        self.rows == 0 || with.saturating_add(PARQUET_BYTES) <= PARCEL_BYTES_MAX
     }
 
     /// Ends the parcel. A writer that is dropped instead leaves nothing.

@@ -80,7 +80,7 @@ pub(super) fn read(column: &Column, quoted: &str, data: &DataType) -> Option<(St
         // The bytes as the table keeps them, for a scope that names their character set.
         // Not by CAST, which makes NULL of a value longer than the server's max_allowed_packet.
         DataType::Binary if is_text(base) && base != "json" => {
-            Some((format!("CAST({quoted} AS BINARY)"), Wire::Bytes))
+            Some((format!("CONVERT({quoted} USING binary)"), Wire::Bytes))
         }
         DataType::Utf8 if is_text(base) => plain(Wire::Text),
         DataType::Utf8 if is_integer(base) || matches!(base, "decimal" | "inet4" | "inet6" | "uuid") => {

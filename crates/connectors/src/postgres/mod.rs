@@ -105,7 +105,7 @@ fn failed(doing: &str, error: &tokio_postgres::Error) -> Trouble {
             trouble::unreachable(SYSTEM, &format!("it is busy while {doing}"))
         }
         // Too wide a row, too many columns, too long a value.
-        Some(state) if matches!(state.code(), "54001" | "54011") => {
+        Some(state) if matches!(state.code(), "54000" | "54001" | "54011") => {
             trouble::over_limit(SYSTEM, doing, state.code())
         }
         Some(state) => trouble::statement(SYSTEM, doing, state.code()),
