@@ -71,6 +71,12 @@ pub trait Snapshot: Send + Sync {
     /// What the transforms changed so far, over all tables read.
     fn tally(&self) -> Tally;
 
+    /// Tables read so far that this moment does not hold, since their engine has no snapshots. Only a source that stands
+    /// still has them; whoever extracts reads them again before closing.
+    fn loose(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Ends the moment. Files are digested again: a change in between is refused.
     fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>>;
 }

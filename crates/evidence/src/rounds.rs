@@ -155,7 +155,8 @@ fn compared(outcome: &Reconciliation) -> String {
         .iter()
         .filter_map(|table| {
             let link = table.broken()?;
-            let rows = table.differing.map(Differing::told);
+            // What is counted is what differs between the parcels and the target.
+            let rows = table.differing.filter(|_| table.fetched != table.target_root).map(Differing::told);
             let rows = rows
                 .map_or_else(|| "rows not located".to_owned(), |(least, rows)| format!("{least}{} rows", count(rows)));
             Some(format!("'{}' {link} ({rows})", table.target))

@@ -91,7 +91,11 @@ async fn seal_everything(
         .try_collect()
         .await?;
     let done: Vec<Done> = done.into_values().collect();
-    let moment = snapshot.description();
+    let again = work.stood_still(&done).await?;
+    let mut moment = snapshot.description();
+    if !again.is_empty() {
+        moment = format!("{moment}; without snapshots, read twice with the same fingerprint: {}", again.join(", "));
+    }
     snapshot.finish().await?;
     let moment = Resume::told(moment, attempt, &done.iter().flat_map(|done| &done.parcels).collect::<Vec<_>>());
     let fingerprints: Vec<TableFingerprint> = done.iter().map(|done| done.fingerprint.clone()).collect();
@@ -188,17 +192,54 @@ impl Work<'_> {
         let name = table.name.as_str();
         if let Some((stored, fingerprint)) = resume.table(name, counts, self.key).await? {
             self.errand.progress.seen(Seen::Table { name, rows: counts.1 });
-            self.errand.progress.seen(Seen::Rows { name, rows: fingerprint.rows });
-            self.errand.progress.seen(Seen::Through { name });
-            return Ok(Done { fingerprint, parcels: stored.parcels, transforms: stored.transforms });
+            if self.reads_as(table, &fingerprint).await? {
+                self.errand.progress.seen(Seen::Through { name });
+                return Ok(Done { fingerprint, parcels: stored.parcels, transforms: stored.transforms });
+            }
         }
+        let before = transforms(&table.name, &self.snapshot.tally());
         let (fingerprint, parcels) = self.one_table(table, counts.1).await?;
-        let transforms = transforms(&table.name, &self.snapshot.tally());
+        let mut transforms = transforms(&table.name, &self.snapshot.tally());
+        // What a first look at the table counted is not counted twice.
+        transforms
+            .iter_mut()
+            .for_each(|(kind, count)| *count = count.saturating_sub(before.get(kind).copied().unwrap_or(0)));
         let one = std::slice::from_ref(&fingerprint);
         let sums = store_sums(self.errand, (self.attempt, self.key), self.entropy.as_ref(), one).await?;
         let stored = Stored { counts, parcels: parcels.clone(), sums, transforms: transforms.clone() };
         resume.store(name, stored).await?;
         Ok(Done { fingerprint, parcels, transforms })
+    }
+
+    /// Whether the table, read now, has this fingerprint: a row that changed since is in no count.
+    async fn reads_as(&self, table: &TableScope, before: &TableFingerprint) -> Result<bool> {
+        let name = table.name.as_str();
+        let fingerprinting = Fingerprinting::start(&self.key.fingerprint_keys(self.errand.consignment)?, table);
+        let mut batches = self.snapshot.read(self.scope, name);
+        while let Some(batch) = batches.try_next().await? {
+            if fingerprinting.add(batch.batch()).await.is_err() {
+                break;
+            }
+            let rows = u64::try_from(batch.rows()).unwrap_or(u64::MAX);
+            self.errand.progress.seen(Seen::Rows { name, rows });
+        }
+        Ok(fingerprinting.finish().await?.root() == before.root())
+    }
+
+    /// The tables that the source cannot hold at one moment are read again, and say the same.
+    async fn stood_still(&self, done: &[Done]) -> Result<Vec<String>> {
+        let loose = self.snapshot.loose();
+        for (table, done) in self.scope.tables().iter().zip(done).filter(|(table, _)| loose.contains(&table.name)) {
+            if !self.reads_as(table, &done.fingerprint).await? {
+                return Err(Refusal::new(
+                    Code(618),
+                    format!("table '{}' changed while it was extracted, and its engine has no snapshots", table.name),
+                    "Stop whatever writes to the old system, and extract again.",
+                )
+                .into());
+            }
+        }
+        Ok(loose)
     }
 
     async fn one_table(&self, table: &TableScope, expected: u64) -> Result<(TableFingerprint, Vec<ManifestParcel>)> {

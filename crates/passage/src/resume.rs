@@ -83,7 +83,10 @@ impl<'a> Resume<'a> {
         if earlier.is_empty() {
             moment
         } else {
-            format!("{moment}; stored by an earlier attempt: {}", earlier.join(", "))
+            format!(
+                "{moment}; stored by an earlier attempt and read again with the same fingerprint: {}",
+                earlier.join(", ")
+            )
         }
     }
 

@@ -84,12 +84,12 @@ pub async fn run(wanted: Wanted, tell: &mut dyn FnMut(&str)) -> Option<Figures> 
 }
 
 async fn kill_until(wanted: Wanted, pair: &Pair, program: &Path, figures: &mut Figures, tell: &mut dyn FnMut(&str)) {
+    let started = Instant::now();
     let mut parties = Parties::start(program).await;
     let usual = passing::undisturbed(&mut parties, pair).await;
     tell(&format!("undisturbed: {usual}"));
     let kept = kept_seeds();
     let mut left = kept.len();
-    let started = Instant::now();
     for seed in kept.iter().copied().chain((wanted.seed..).filter(|seed| !kept.contains(seed))) {
         let bound = match wanted.until {
             Until::Kills(count) => Bound::Kills(count.saturating_sub(figures.kills())),

@@ -66,8 +66,8 @@ async fn keyed_digest(world: &mut World, systems: &Systems, round: &Round, patie
         patients(batch.batch()).into_iter().zip(digests)
     });
     let digests: Vec<_> = of_all.filter(|(id, _)| *id == patient).map(|(_, digest)| digest.key).collect();
-    assert_eq!(digests.len(), 1);
-    digests.concat().iter().map(|byte| format!("{byte:02x}")).collect()
+    let [digest] = <[_; 1]>::try_from(digests).unwrap();
+    format!("{:032x}", u128::from_be_bytes(digest))
 }
 
 /// Report and evidence name this link, in this table and in no other; and there is nothing to sign off.

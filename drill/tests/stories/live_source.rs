@@ -185,6 +185,10 @@ impl Snapshot for Moment {
         self.under.tally()
     }
 
+    fn loose(&self) -> Vec<String> {
+        self.under.loose()
+    }
+
     fn at_fault(&self, scope: &Scope, table: &str) -> Vec<RecordBatch> {
         self.under.at_fault(scope, table)
     }
@@ -207,17 +211,31 @@ fn arrived(new: &std::path::Path) -> (i64, i64, i64) {
     )
 }
 
-async fn one_moment_arrives(address: &str, [writer, mut reader]: [Session; 2]) {
-    let world = World::start().await;
+/// An approved plan for the two depots, and the systems that it names.
+struct Ground {
+    plan: procedure::Plan,
+    source: Arc<dyn Source>,
+    sink: Box<dyn connectors::Sink>,
+    new: std::path::PathBuf,
+}
+
+async fn ground(world: &World, address: &str, live: bool) -> Ground {
     let new = world.path("new.sqlite");
     let ddl = scope::target_ddl(&Scope::parse(SCOPE).unwrap(), Dialect::Sqlite).unwrap();
     rusqlite::Connection::open(&new).unwrap().execute_batch(&ddl).unwrap();
     let source: Arc<dyn Source> = connectors::connect_source(address, None).unwrap().into();
     let sink = connectors::connect_sink(&format!("sqlite:{}", new.display()), None).unwrap();
     let (mut plan, documents) = world.plan(world.open().await, SCOPE, source.as_ref(), sink.as_ref()).await;
-    plan.source.live = true;
+    plan.source.live = live;
     world.propose(&plan, &documents).await.unwrap();
     world.approve(&plan).await;
+    Ground { plan, source, sink, new }
+}
+
+/// From the approved plan to the target; how much was read, and how much moved meanwhile.
+async fn one_moment_arrives(address: &str, [writer, mut reader]: [Session; 2]) -> String {
+    let world = World::start().await;
+    let Ground { plan, source, sink, new } = ground(&world, address, true).await;
     let consignment = world.consign(&plan).await;
 
     let work = Work::begin(writer);
@@ -226,7 +244,6 @@ async fn one_moment_arrives(address: &str, [writer, mut reader]: [Session; 2]) {
     let slow = OneAfterTheOther { under: source, moved: work.moved.clone(), batches: Arc::clone(&batches) };
     let manifest = world.extract(&plan, consignment, &slow).await.unwrap();
     let (batches, meanwhile) = (batches.load(Ordering::SeqCst), work.moved.borrow().saturating_sub(before));
-    println!("{batches} batches of {} rows in all, {meanwhile} moves meanwhile", LOTS.saturating_mul(2));
     assert!(batches >= 8 && meanwhile >= MOVES, "{batches} batches, {meanwhile} moves");
     assert!(manifest.snapshot.contains("snapshot"), "{}", manifest.snapshot);
 
@@ -244,6 +261,7 @@ async fn one_moment_arrives(address: &str, [writer, mut reader]: [Session; 2]) {
     assert_eq!((all, lots_torn), (OF_ALL, 0));
     // It is a moment after work had begun, and before it was over.
     assert!((OF_ALL / 2).saturating_add(MOVES) <= in_south && in_south < south, "{in_south} of {south}");
+    format!("{batches} batches, {meanwhile} moves meanwhile")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,7 +277,7 @@ async fn of_a_living_postgresql_one_moment_arrives() {
             }
             let address = &databases.postgres;
             let sessions = [databases::postgres(address).await, databases::postgres(address).await];
-            one_moment_arrives(address, sessions.map(Session::Postgres)).await;
+            println!("{}", one_moment_arrives(address, sessions.map(Session::Postgres)).await);
         }
         .boxed_local()
     })
@@ -280,7 +298,44 @@ async fn of_a_living_innodb_one_moment_arrives() {
             }
             let address = &databases.mariadb;
             let sessions = [databases::mariadb(address).await, databases::mariadb(address).await];
-            one_moment_arrives(address, sessions.map(Session::MariaDb)).await;
+            println!("{}", one_moment_arrives(address, sessions.map(Session::MariaDb)).await);
+        }
+        .boxed_local()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_without_snapshots_are_read_twice_and_refused_when_they_did_not_stand_still() {
+    let name = "tables_without_snapshots_are_read_twice_and_refused_when_they_did_not_stand_still";
+    databases::with(name, |databases| {
+        async move {
+            for depot in ["depot_north", "depot_south"] {
+                let sql = format!(
+                    "CREATE TABLE {depot} (lot_id BIGINT PRIMARY KEY, quantity BIGINT NOT NULL, \
+                     label VARCHAR(600) NOT NULL) ENGINE = MyISAM; \
+                     INSERT INTO {depot} SELECT seq, {OF_EACH} DIV 2, repeat('x', 600) FROM seq_1_to_{LOTS}"
+                );
+                databases.on_mariadb(&sql).await;
+            }
+            let world = World::start().await;
+            let Ground { plan, source, sink, new } = ground(&world, &databases.mariadb, false).await;
+            let consignment = world.consign(&plan).await;
+            let work = Work::begin(Session::MariaDb(databases::mariadb(&databases.mariadb).await));
+            let batches = Arc::new(AtomicUsize::new(0));
+            let slow = OneAfterTheOther { under: Arc::clone(&source), moved: work.moved.clone(), batches };
+
+            let moved = world.extract(&plan, consignment, &slow).await.unwrap_err();
+            assert_eq!(moved.code(), lexicon::Code(618), "{moved}");
+            drop(work);
+
+            let manifest = world.extract(&plan, consignment, source.as_ref()).await.unwrap();
+            assert!(manifest.snapshot.contains("read twice"), "{}", manifest.snapshot);
+            world.release(&plan, consignment).await.unwrap();
+            assert!(world.load(&plan, consignment, sink.as_ref()).await.unwrap().reconciliation.equal());
+            let mut reader = Session::MariaDb(databases::mariadb(&databases.mariadb).await);
+            let there = [reader.quantity("depot_north").await, reader.quantity("depot_south").await];
+            assert_eq!(arrived(&new).0, there.iter().sum::<i64>());
         }
         .boxed_local()
     })

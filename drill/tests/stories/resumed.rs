@@ -29,6 +29,36 @@ async fn an_extraction_that_was_cut_keeps_the_tables_it_had_stored() {
     assert!(report.reconciliation.equal());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_table_whose_rows_changed_since_is_read_again_although_their_number_is_the_same() {
+    let world = World::start().await;
+    let systems = world.systems(200);
+    let (source, sink) = (systems.source.as_ref(), systems.sink.as_ref());
+    let plan = world.approved(&synth::scope_toml(), source, sink).await;
+    let consignment = world.consign(&plan).await;
+    world.extract_until(&plan, consignment, source, 2).await;
+
+    let changed = rusqlite::Connection::open(&systems.old)
+        .unwrap()
+        .execute("UPDATE patient SET family_name = 'CORRECTED-SINCE'", [])
+        .unwrap();
+    let manifest = world.extract(&plan, consignment, source).await.unwrap();
+
+    let attempts = |table: &str| {
+        let parcels = manifest.parcels.iter().filter(|parcel| parcel.table == table);
+        parcels.map(|parcel| parcel.attempt).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(attempts("patient"), [2].into(), "its rows are of now");
+    assert_eq!(attempts("prescriber"), [1].into(), "nothing of it changed");
+    world.release(&plan, consignment).await.unwrap();
+    assert!(world.load(&plan, consignment, sink).await.unwrap().reconciliation.equal());
+    let arrived: i64 = rusqlite::Connection::open(&systems.new)
+        .unwrap()
+        .query_row("SELECT COUNT(*) FROM import_patient WHERE surname = 'CORRECTED-SINCE'", [], |row| row.get(0))
+        .unwrap();
+    assert!(arrived > 0 && arrived <= i64::try_from(changed).unwrap(), "{arrived} of {changed}");
+}
+
 /// Tells when the first table is begun.
 struct Begun(tokio::sync::mpsc::UnboundedSender<()>);
 

@@ -86,6 +86,24 @@ async fn one_key_on_two_persons_is_refused_by_server_registry_and_agents() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_name_under_two_ids_is_refused_by_the_server() {
+    let world = World::start().await;
+    let careless = Careless::new();
+    world.office().admit_root(&careless.root).await.unwrap();
+    let [one, two] = [(); 2].map(|()| SigningKey::draw(entropy().as_ref()).unwrap());
+    let first = careless.certificate("Zoé Morin", one.public(), &world);
+    let twice = careless.certificate("MORIN Zoe", two.public(), &world);
+    let further = Certificate { person: first.person.clone(), ..twice.clone() };
+
+    present(&world, &one, &careless.sign(&first)).await.unwrap();
+    let refused = present(&world, &two, &careless.sign(&twice)).await.unwrap_err();
+    present(&world, &two, &careless.sign(&further)).await.unwrap();
+
+    assert_eq!(refused.code(), Code(129));
+    assert!(refused.to_string().contains(&first.person.id.to_string()), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_of_a_function_or_a_team_gets_no_certificate_and_no_entry() {
     let world = World::start().await;
     let careless = Careless::new();

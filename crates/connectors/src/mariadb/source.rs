@@ -1,4 +1,5 @@
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{self, Arc, PoisonError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -52,6 +53,7 @@ impl Source for Database {
                 live,
                 session: Arc::new(Mutex::new(session)),
                 gate: Gate::default(),
+                loose: sync::Mutex::default(),
             });
             Ok(moment)
         }
@@ -65,6 +67,7 @@ struct Moment {
     live: bool,
     session: Arc<Mutex<MySqlConnection>>,
     gate: Gate,
+    loose: sync::Mutex<BTreeSet<String>>,
 }
 
 impl Moment {
@@ -72,9 +75,12 @@ impl Moment {
         let taken = table_scope(scope, table)?;
         let mut session = Arc::clone(&self.session).lock_owned().await;
         let found = found(&mut session, "the source", table).await?;
-        if self.live && !found.is_view && !found.keeps_versions() {
+        if !found.is_view && !found.keeps_versions() {
             let engine = &found.engine;
-            return Err(trouble::moved(&format!("table `{table}` is kept by {engine}, which has no snapshots")));
+            if self.live {
+                return Err(trouble::moved(&format!("table `{table}` is kept by {engine}, which has no snapshots")));
+            }
+            self.loose.lock().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned());
         }
         taken.check_columns(&visible(&mut session, taken, &found).await?)?;
         let select = taken.select_sql(scope, Dialect::MariaDb)?;
@@ -117,6 +123,10 @@ impl Snapshot for Moment {
 
     fn tally(&self) -> Tally {
         self.gate.tally()
+    }
+
+    fn loose(&self) -> Vec<String> {
+        self.loose.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
