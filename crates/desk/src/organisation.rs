@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use lexicon::{Code, Digest, Entropy, Refusal, Result, Timestamp, Trouble, hours_after, spoken};
 use people::{Certificate, Envelope, Passphrase, PayloadType, Person, Revocation, Role, Root, SigningKey};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use wire::ServerCard;
 use zeroize::Zeroizing;
 
@@ -14,6 +16,8 @@ use crate::{files, home};
 
 const ROOT: &str = "organisation.json";
 const KEY: &str = "root.key";
+const INVITATIONS: &str = "invitations";
+const CERTIFICATES: &str = "certificates";
 
 /// An organisation with its root key in memory.
 pub struct Organisation {
@@ -88,10 +92,11 @@ impl Organisation {
         Zeroizing::new(text)
     }
 
-    /// Invites a person; each invitation is good for one device.
+    /// Invites a person, and keeps the invitation; each is good for one device.
     ///
     /// # Errors
-    /// A refusal when the name is no natural person's, there is no role, or it would stand for more than two weeks.
+    /// A refusal when the name is no natural person's or another's whom this folder invited or certified, there is no
+    /// role, or it would stand for more than two weeks.
     pub fn invite(
         &self,
         person: Person,
@@ -105,18 +110,33 @@ impl Organisation {
             let remedy = "Name an earlier end.";
             return Err(Refusal::new(Code(1241), "an invitation stands for at most two weeks", remedy).into());
         }
+        one_human(&person, &[self.certified()?, self.invited()?].concat())?;
         let (purpose, nonce) = (Invitation::PURPOSE.to_owned(), Digest(entropy.bytes()?));
-        Invitation { purpose, nonce, person, roles, root: self.root.clone(), server, expires }.sign(&self.key)
+        let invitation = Invitation { purpose, nonce, person, roles, root: self.root.clone(), server, expires };
+        let envelope = invitation.sign(&self.key)?;
+        files::write_json(&self.folder.join(format!("{INVITATIONS}/{}.json", serial(&invitation))), &envelope)?;
+        Ok(envelope)
+    }
+
+    fn certified(&self) -> Result<Vec<Person>> {
+        Ok(certified_in(&self.folder)?.into_iter().map(|(_, certificate)| certificate.person).collect())
+    }
+
+    fn invited(&self) -> Result<Vec<Person>> {
+        let invited = kept_in::<Invitation>(&self.folder.join(INVITATIONS), PayloadType::Invitation, &self.root)?;
+        Ok(invited.into_iter().map(|(_, invitation)| invitation.person).collect())
     }
 
     /// Certifies the device that answered an invitation, and keeps the certificate. The same request gets the same
     /// certificate again; another request for the same invitation gets none.
     ///
     /// # Errors
-    /// As [`enrol::certify`]; a refusal when the invitation was used for another device.
+    /// As [`enrol::certify`]; a refusal when the invitation was used for another device, or its person's name is
+    /// another's whom this folder certified.
     pub fn certify(&self, request: &Envelope, invitation: &Envelope, at: Timestamp) -> Result<Envelope> {
         let certificate = enrol::certify(request, invitation, &self.key, at)?;
-        let path = self.folder.join(format!("certificates/{}.json", serial(&Invitation::open(invitation)?)));
+        let invited = Invitation::open(invitation)?;
+        let path = self.folder.join(format!("{CERTIFICATES}/{}.json", serial(&invited)));
         if let Some(before) = files::read_json::<Envelope>(&path)? {
             let granted: Certificate = before.open(PayloadType::Certificate, &self.root.key)?;
             if granted.device.key == Request::open(request)?.key {
@@ -126,6 +146,8 @@ impl Organisation {
                 "If its person lost it, revoke its certificate and invite the person again; if not, ask who answered.";
             return Err(Refusal::new(Code(1252), "this invitation was used for another device", remedy).into());
         }
+        // Invitations do not count here: two that came of two copies of this folder would bar each other.
+        one_human(&invited.person, &self.certified()?)?;
         files::write_json(&path, &certificate)?;
         Ok(certificate)
     }
@@ -154,14 +176,29 @@ pub fn root_of(folder: &Path) -> Result<Root> {
 /// # Errors
 /// A refusal when there is no organisation; fault 1211; alarms 1212 and of a certificate that its root did not sign.
 pub fn certified_in(folder: &Path) -> Result<Vec<(Digest, Certificate)>> {
-    let (root, folder) = (root_of(folder)?, folder.join("certificates"));
-    let mut certified = Vec::new();
-    for name in files::names(&folder)? {
+    kept_in(&folder.join(CERTIFICATES), PayloadType::Certificate, &root_of(folder)?)
+}
+
+/// What a root signed and kept in a folder, with the digests.
+fn kept_in<T: DeserializeOwned + Serialize>(folder: &Path, of: PayloadType, root: &Root) -> Result<Vec<(Digest, T)>> {
+    let mut kept = Vec::new();
+    for name in files::names(folder)? {
         let path = folder.join(name);
         let envelope: Envelope = files::read_json(&path)?.ok_or_else(|| files::damaged(&path))?;
-        certified.push((envelope.digest()?, envelope.open(PayloadType::Certificate, &root.key)?));
+        kept.push((envelope.digest()?, envelope.open(of, &root.key)?));
     }
-    Ok(certified)
+    Ok(kept)
+}
+
+/// Refuses a name that one of these has as another person: one human with two ids would approve twice.
+fn one_human(person: &Person, known: &[Person]) -> Result<()> {
+    let Some(other) = known.iter().find(|other| other.is_namesake_of(person)) else { return Ok(()) };
+    let message = format!("'{}' was invited or certified here already, as person {}", other.name, other.id);
+    let remedy = format!(
+        "For a further device of theirs invite with `--person {}`; for another human write a distinguishing name, with a second first name.",
+        other.id
+    );
+    Err(Refusal::new(Code(1253), message, remedy).into())
 }
 
 fn no_organisation() -> Trouble {

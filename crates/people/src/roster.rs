@@ -47,7 +47,8 @@ impl Roster {
     /// Takes in a certificate of a trusted root.
     ///
     /// # Errors
-    /// A refusal when its root is not trusted, its content breaks a rule, or its key is already another person's.
+    /// A refusal when its root is not trusted, its content breaks a rule, its key is already another person's, or its
+    /// root has certified the same name as another person.
     pub fn admit(&mut self, envelope: &Envelope) -> Result<Digest> {
         let root = self.root(&envelope.keyid()?).ok_or_else(|| unknown_root(envelope))?;
         let certificate: Certificate = envelope.open(PayloadType::Certificate, &root.key)?;
@@ -64,6 +65,15 @@ impl Roster {
                 Code(123),
                 format!("the key of '{}' is already another person's", certificate.device.name),
                 "Each person makes a key of their own with `lazaret person enrol`; a key is never lent.",
+            )
+            .into());
+        }
+        let mut of_root = self.certificates.values().filter(|(other, _)| other.root == certificate.root);
+        if let Some((other, _)) = of_root.find(|(other, _)| other.person.is_namesake_of(&certificate.person)) {
+            return Err(Refusal::new(
+                Code(129),
+                format!("this root certified '{}' already, as person {}", other.person.name, other.person.id),
+                "A further device is invited with `lazaret person invite --person ID`; another human of the same name writes a distinguishing one, with a second first name.",
             )
             .into());
         }

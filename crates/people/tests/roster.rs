@@ -100,6 +100,23 @@ fn a_key_that_two_persons_share_is_refused_whoever_certifies_it() {
 }
 
 #[test]
+fn one_name_is_one_person_of_a_root_whatever_its_tool_certifies() {
+    let (root, mut roster) = laboratory();
+    let vendor = key(5);
+    roster.trust(self::root(&vendor, "Vendor"));
+    roster.admit(&certificate(&root, &key(2), 1, "Claire Le Goff").sign(&root).unwrap()).unwrap();
+    for name in ["Claire Le Goff", "CLAIRE  LE GOFF", "Le Goff Clairé"] {
+        let twice = roster.admit(&certificate(&root, &key(3), 2, name).sign(&root).unwrap());
+        assert!(twice.as_ref().unwrap_err().to_string().contains(&PersonId([1; 16]).to_string()), "{name}");
+        assert_eq!(code(twice), 129, "{name}");
+    }
+    // Her own second device, a namesake with a distinguishing name, and one of another organisation.
+    roster.admit(&certificate(&root, &key(3), 1, "Claire Le Goff").sign(&root).unwrap()).unwrap();
+    roster.admit(&certificate(&root, &key(4), 2, "Claire Anne Le Goff").sign(&root).unwrap()).unwrap();
+    roster.admit(&certificate(&vendor, &key(6), 3, "Claire Le Goff").sign(&vendor).unwrap()).unwrap();
+}
+
+#[test]
 fn a_certificate_is_good_from_its_beginning_until_before_its_end() {
     let (root, mut roster) = laboratory();
     let device = key(2);

@@ -56,7 +56,7 @@ fn weigh_down(shelf: &Path) {
 async fn a_server_killed_while_it_destroys_goes_on_destroying_when_it_is_started() {
     let name = "a_server_killed_while_it_destroys_goes_on_destroying_when_it_is_started";
     let Some(program) = lazaret() else {
-        println!("skipped: {name} (the program is not built beside this test)");
+        drill::skipped!("{name} (the program is not built beside this test)");
         return;
     };
     let mut world = World::start().await;

@@ -244,7 +244,7 @@ fn a_target_keeps_its_own_types() {
 #[test]
 fn a_real_laboratory_system_arrives_whole() {
     let Ok(folder) = std::env::var("LAZARET_TEST_DATA") else {
-        println!("skipped: a_real_laboratory_system_arrives_whole (LAZARET_TEST_DATA is not set)");
+        skipped!("a_real_laboratory_system_arrives_whole (LAZARET_TEST_DATA is not set)");
         return;
     };
     let [structure, seed] = ["structure", "seed"].map(|part| format!("{folder}/blis_127-{part}.sql"));

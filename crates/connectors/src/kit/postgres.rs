@@ -14,7 +14,7 @@ fn on_postgres(name: &str, story: super::Story) {
 /// Nothing of `values` stands in the server's log, where the tests know its path.
 pub(super) fn nothing_in_the_log(values: &[&str]) {
     match log_holds(values) {
-        None => println!("skipped: the server's log (LAZARET_TEST_POSTGRES_LOG is not set)"),
+        None => skipped!("the server's log (LAZARET_TEST_POSTGRES_LOG is not set)"),
         Some(found) => assert!(!found, "the server's log holds a value of a row"),
     }
 }

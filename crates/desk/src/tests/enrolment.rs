@@ -27,9 +27,13 @@ impl Office {
     }
 
     fn invite(&self, name: &str) -> Result<Envelope> {
+        self.invite_by(&self.organisation, person(name))
+    }
+
+    fn invite_by(&self, organisation: &Organisation, person: Person) -> Result<Envelope> {
         let roles = BTreeSet::from([Role::Controller]);
         let expires = hours_after(start(), 24);
-        self.organisation.invite(person(name), roles, self.card.clone(), expires, start(), &SystemEntropy::new())
+        organisation.invite(person, roles, self.card.clone(), expires, start(), &SystemEntropy::new())
     }
 
     fn home(&self, name: &str) -> Home {
@@ -79,6 +83,41 @@ fn one_invitation_is_good_for_one_device() {
     let second = office.answer(&office.home("two"), &invitation).unwrap();
     office.organisation.certify(&first, &invitation, start()).unwrap();
     assert_eq!(outcome(office.organisation.certify(&second, &invitation, start())), (1252, false));
+}
+
+#[test]
+fn a_second_device_by_name_is_refused_and_by_person_is_the_same_persons() {
+    let office = Office::new();
+    let stranger = |name: &str| Person { id: PersonId([8; 16]), name: name.into() };
+    let invitation = office.invite("Claire Le Goff").unwrap();
+    let refused = office.invite_by(&office.organisation, stranger("claire LE GOFF"));
+    let remedy = format!("--person {}", PersonId([9; 16]));
+    assert!(refused.as_ref().err().unwrap().to_string().contains(&PersonId([9; 16]).to_string()));
+    assert!(matches!(&refused, Err(Trouble::Refusal(refusal)) if refusal.remedy.contains(&remedy)));
+    assert_eq!(outcome(refused), (1253, false), "an invitation is enough");
+    office.invite_by(&office.organisation, stranger("Claire Anne Le Goff")).unwrap();
+
+    // A copy of the root without these invitations: it may invite her as somebody else, who is not certified.
+    let elsewhere = office.folder.path().join("copy");
+    let paper = office.organisation.paper();
+    let copy = Organisation::restore(&elsewhere, "Laboratoire des Abers", &paper, &office.passphrase).unwrap();
+    let other = office.invite_by(&copy, stranger("Claire Le Goff")).unwrap();
+    let asked = office.answer(&office.home("other"), &other).unwrap();
+    let request = office.answer(&office.home("one"), &invitation).unwrap();
+    let first = office.organisation.certify(&request, &invitation, start()).unwrap();
+    assert_eq!(outcome(office.organisation.certify(&asked, &other, start())), (1253, false));
+    assert_eq!(office.organisation.certify(&request, &invitation, start()).unwrap(), first);
+
+    let again = office.invite("Claire Le Goff").unwrap();
+    let request = office.answer(&office.home("two"), &again).unwrap();
+    let second = office.organisation.certify(&request, &again, start()).unwrap();
+    let mut roster = Roster::default();
+    roster.trust(office.organisation.root().clone());
+    let persons = [first, second].map(|envelope| {
+        let digest = roster.admit(&envelope).unwrap();
+        roster.certificate(&digest).unwrap().person.id
+    });
+    assert_eq!(persons, [PersonId([9; 16]); 2], "two devices, one person");
 }
 
 #[test]

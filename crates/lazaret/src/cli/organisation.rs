@@ -98,7 +98,10 @@ impl Show {
             let Certificate { person, device, until, .. } = certificate;
             add(
                 &mut text,
-                format_args!("  {} on {}, until {until}\n    certificate {digest}\n", person.name, device.name),
+                format_args!(
+                    "  {} on {}, until {until}\n    person {}\n    certificate {digest}\n",
+                    person.name, device.name, person.id
+                ),
             );
         }
         if certified.is_empty() {

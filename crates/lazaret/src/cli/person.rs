@@ -58,7 +58,7 @@ pub(crate) struct Invite {
     /// Hours that it is good for
     #[arg(long, default_value_t = 72)]
     hours: i64,
-    /// The person, when they have a certificate already and get another device
+    /// The person's id, when they get a further device; `lazaret organisation show` prints it
     #[arg(long)]
     person: Option<PersonId>,
 }
