@@ -201,9 +201,9 @@ impl Work<'_> {
         let (fingerprint, parcels) = self.one_table(table, counts.1).await?;
         let mut transforms = transforms(&table.name, &self.snapshot.tally());
         // What a first look at the table counted is not counted twice.
-        transforms
-            .iter_mut()
-            .for_each(|(kind, count)| *count = count.saturating_sub(before.get(kind).copied().unwrap_or(0)));
+        for (kind, count) in &mut transforms {
+            *count = count.saturating_sub(before.get(kind).copied().unwrap_or(0));
+        }
         let one = std::slice::from_ref(&fingerprint);
         let sums = store_sums(self.errand, (self.attempt, self.key), self.entropy.as_ref(), one).await?;
         let stored = Stored { counts, parcels: parcels.clone(), sums, transforms: transforms.clone() };

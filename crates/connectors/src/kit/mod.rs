@@ -3,6 +3,13 @@
 //! A system that needs a server is told where by `LAZARET_TEST_POSTGRES` or `LAZARET_TEST_MARIADB`; without, each of
 //! its stories says that it was skipped. Every story has a database of its own.
 
+/// Says past the test harness, which keeps what a passing test prints, what was not run.
+macro_rules! skipped {
+    ($($text:tt)*) => {
+        std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: {}\n", format_args!($($text)*))).unwrap()
+    };
+}
+
 mod bad_data;
 mod bad_data_size;
 mod csv;
@@ -16,13 +23,6 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-
-/// Says past the test harness, which keeps what a passing test prints, what was not run.
-macro_rules! skipped {
-    ($($text:tt)*) => {
-        std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: {}\n", format_args!($($text)*))).unwrap()
-    };
-}
 
 pub(crate) use lab::{Lab, System};
 
