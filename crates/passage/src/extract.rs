@@ -214,16 +214,15 @@ impl Work<'_> {
     /// Whether the table, read now, has this fingerprint: a row that changed since is in no count.
     async fn reads_as(&self, table: &TableScope, before: &TableFingerprint) -> Result<bool> {
         let name = table.name.as_str();
-        let fingerprinting = Fingerprinting::start(&self.key.fingerprint_keys(self.errand.consignment)?, table);
-        let mut batches = self.snapshot.read(self.scope, name);
-        while let Some(batch) = batches.try_next().await? {
-            if fingerprinting.add(batch.batch()).await.is_err() {
-                break;
-            }
+        let keys = &self.key.fingerprint_keys(self.errand.consignment)?;
+        let rows = self.snapshot.read(self.scope, name).map_ok(|batch| {
             let rows = u64::try_from(batch.rows()).unwrap_or(u64::MAX);
             self.errand.progress.seen(Seen::Rows { name, rows });
-        }
-        Ok(fingerprinting.finish().await?.root() == before.root())
+            batch.into_batch()
+        });
+        let now = Fingerprinting::start(keys, table).over(rows.boxed()).await;
+        let now = now.map_err(|trouble| naming(trouble, keys, table, &self.snapshot.at_fault(self.scope, name)))?;
+        Ok(now.root() == before.root())
     }
 
     /// The tables that the source cannot hold at one moment are read again, and say the same.

@@ -1,6 +1,8 @@
 //! A fingerprint in the making, on a thread of its own: neither reading nor sealing nor loading waits for its sums.
 
 use arrow_array::RecordBatch;
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
 use lexicon::Result;
 use scope::{FingerprintKeys, Fingerprinter, TableFingerprint, TableScope};
 use tokio::sync::mpsc;
@@ -31,6 +33,16 @@ impl Fingerprinting {
     pub(crate) async fn add(&self, batch: &RecordBatch) -> Result<()> {
         // The columns are shared, not copied.
         self.batches.send(batch.clone()).await.map_err(|_| cut().into())
+    }
+
+    /// Over every row of a stream that goes nowhere else.
+    pub(crate) async fn over(self, mut rows: BoxStream<'_, Result<RecordBatch>>) -> Result<TableFingerprint> {
+        while let Some(batch) = rows.try_next().await? {
+            if self.add(&batch).await.is_err() {
+                break;
+            }
+        }
+        self.finish().await
     }
 
     /// Over every batch that was added.

@@ -239,13 +239,7 @@ impl Passing<'_> {
     /// T: over a new connection, after commit.
     async fn read_again<'n>(&self, name: &'n str) -> Result<(&'n str, TableFingerprint)> {
         let fingerprinting = Fingerprinting::start(&self.keys()?, self.table(name)?);
-        let mut rows = self.sink.read_back(&self.papers.scope, name);
-        while let Some(batch) = rows.try_next().await? {
-            if fingerprinting.add(&batch).await.is_err() {
-                break;
-            }
-        }
-        Ok((name, fingerprinting.finish().await?))
+        Ok((name, fingerprinting.over(self.sink.read_back(&self.papers.scope, name)).await?))
     }
 
     /// How many keys differ between the parcels and the target, and the first of them; the rows of differing buckets are

@@ -284,18 +284,22 @@ async fn of_a_living_postgresql_one_moment_arrives() {
     .await;
 }
 
+async fn depots_on_mariadb(databases: &databases::Databases, engine: &str) {
+    for depot in ["depot_north", "depot_south"] {
+        let sql = format!(
+            "CREATE TABLE {depot} (lot_id BIGINT PRIMARY KEY, quantity BIGINT NOT NULL, label VARCHAR(600) NOT NULL) \
+             ENGINE = {engine}; \
+             INSERT INTO {depot} SELECT seq, {OF_EACH} DIV 2, repeat('x', 600) FROM seq_1_to_{LOTS}"
+        );
+        databases.on_mariadb(&sql).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_living_innodb_one_moment_arrives() {
     databases::with("of_a_living_innodb_one_moment_arrives", |databases| {
         async move {
-            for depot in ["depot_north", "depot_south"] {
-                let sql = format!(
-                    "CREATE TABLE {depot} (lot_id BIGINT PRIMARY KEY, quantity BIGINT NOT NULL, \
-                     label VARCHAR(600) NOT NULL) ENGINE = InnoDB; \
-                     INSERT INTO {depot} SELECT seq, {OF_EACH} DIV 2, repeat('x', 600) FROM seq_1_to_{LOTS}"
-                );
-                databases.on_mariadb(&sql).await;
-            }
+            depots_on_mariadb(databases, "InnoDB").await;
             let address = &databases.mariadb;
             let sessions = [databases::mariadb(address).await, databases::mariadb(address).await];
             println!("{}", one_moment_arrives(address, sessions.map(Session::MariaDb)).await);
@@ -310,14 +314,7 @@ async fn tables_without_snapshots_are_read_twice_and_refused_when_they_did_not_s
     let name = "tables_without_snapshots_are_read_twice_and_refused_when_they_did_not_stand_still";
     databases::with(name, |databases| {
         async move {
-            for depot in ["depot_north", "depot_south"] {
-                let sql = format!(
-                    "CREATE TABLE {depot} (lot_id BIGINT PRIMARY KEY, quantity BIGINT NOT NULL, \
-                     label VARCHAR(600) NOT NULL) ENGINE = MyISAM; \
-                     INSERT INTO {depot} SELECT seq, {OF_EACH} DIV 2, repeat('x', 600) FROM seq_1_to_{LOTS}"
-                );
-                databases.on_mariadb(&sql).await;
-            }
+            depots_on_mariadb(databases, "MyISAM").await;
             let world = World::start().await;
             let Ground { plan, source, sink, new } = ground(&world, &databases.mariadb, false).await;
             let consignment = world.consign(&plan).await;
