@@ -12,11 +12,12 @@ mkdir -p "$dir"
 cd "$dir"
 
 say() { printf '\n== %s\n' "$*"; }
-# A field of a JSON document on standard input: field a.b
-field() { python3 -c 'import json,sys
-value = json.load(sys.stdin)
-for name in sys.argv[1].split("."): value = value[name]
-print(value)' "$1"; }
+# A text of a JSON document on standard input: field NAME, or field OBJECT.NAME for one that stands in an object.
+field() {
+  local within=
+  case $1 in *.*) within="\"${1%.*}\":{[^{}]*" ;; esac
+  sed -n "s/^.*$within\"${1##*.}\":\"\([^\"]*\)\".*$/\1/p" | grep .
+}
 # Acts as a person: as NAME command…
 as() { local name=$1; shift; "$lazaret" --home "homes/$name" --passphrase-file "secrets/$name" "$@"; }
 # Acts with an organisation's root: root NAME command…
@@ -25,10 +26,11 @@ root() { local name=$1; shift; "$lazaret" --passphrase-file "secrets/$name" "$@"
 on_server() { "$lazaret" --passphrase-file secrets/server "$@"; }
 
 say "The old system, and the empty new one"
-"$lazaret" --quiet synth --patients "$patients" --seed 1 --out old
-sqlite_run() { python3 -c 'import sqlite3,sys
-sqlite3.connect(sys.argv[1]).executescript(open(sys.argv[2]).read())' "$1" "$2"; }
-sqlite_run new.sqlite old/target.sql
+"$lazaret" --quiet synth --patients "$patients" --seed 1 --out made
+# What was planted in it, to be searched for at the end: planted PLACE.
+planted() { tr '{' '\n' < made/sentinels.json | sed -nE "s/^.*\"place\":\"$1\".*\"value\":\"([^\"]*)\".*$/\1/p" | sort -u; }
+planted '[a-z_]*' > made/everything
+planted moves > made/moves
 
 say "Passphrases: here in files, for a script; a person types theirs"
 mkdir -p secrets
@@ -70,15 +72,15 @@ for name in controller operator; do as "$name" trust vendor/organisation.json --
 for name in engineer approver recipient; do as "$name" trust laboratory/organisation.json --words "$laboratory"; done
 
 say "The scope is checked against the old system, on the laboratory's side"
-as operator --json scope check --source "sqlite:$PWD/old/old.sqlite" --scope old/scope.toml --out papers/report.json > papers/source.json
-as recipient --json scope check --target "sqlite:$PWD/new.sqlite" --scope old/scope.toml > papers/target.json
+as operator --json scope check --source "sqlite:$PWD/made/old.sqlite" --scope made/scope.toml --out papers/report.json > papers/source.json
+as recipient --json scope check --target "sqlite:$PWD/made/new.sqlite" --scope made/scope.toml > papers/target.json
 
 say "A plan is proposed and approved by two persons"
 migration=$(as engineer --json migration open --controller laboratory/organisation.json --processor vendor/organisation.json | field migration)
 clause() { printf '[instruction.clauses.%s]\nplace = "art. %s"\n' "$1" "$2"; }
 {
   cat << TOML
-scope = "../old/scope.toml"
+scope = "../made/scope.toml"
 report = "report.json"
 extracting = ["operator.certificate"]
 loading = ["recipient.certificate"]
@@ -125,15 +127,26 @@ as controller migration approve --yes "$plan"
 say "One consignment: opened, offered to, extracted, released, handed over, loaded"
 as operator consignment open --kind full
 as recipient consignment offer
-as operator extract --source "sqlite:$PWD/old/old.sqlite" --yes "$plan"
-as controller consignment release
+as operator extract --source "sqlite:$PWD/made/old.sqlite" --yes "$plan"
+as controller consignment release --yes "$(as controller --json migration show | field confirm.release)"
 as operator consignment hand-over
-as recipient load --target "sqlite:$PWD/new.sqlite"
-as recipient reconcile --target "sqlite:$PWD/new.sqlite"
+as recipient load --target "sqlite:$PWD/made/new.sqlite"
+as recipient reconcile --target "sqlite:$PWD/made/new.sqlite"
+
+say "Somebody copies the server and its ring; while they live, the recipient opens a parcel"
+mkdir copy
+cp -R server ring copy/
+probe=$(as recipient migration destroy --only-probe)
+printf '%s\n' "$probe"
+grep -q 'a parcel opened' <<< "$probe"
 
 say "Sign-off; the server destroys its part, then each party its own"
-as controller migration sign-off --history target
-as recipient migration destroy --try-with server/registry.sqlite
+as controller migration sign-off --history target --yes "$(as controller --json migration show | field confirm.sign_off)"
+# With the same keys, and every 32 bytes of the copied registry besides.
+probe=$(as recipient migration destroy --only-probe --try-with copy/server/registry.sqlite)
+printf '%s\n' "$probe"
+grep -q 'nothing opened' <<< "$probe"
+as recipient migration destroy --try-with copy/server/registry.sqlite
 as operator migration destroy
 as controller migration show
 
@@ -141,6 +154,17 @@ say "The evidence, verified without the server"
 as controller evidence export --out evidence.zip
 kill "$server"
 wait "$server" || true
-"$lazaret" evidence verify evidence.zip --trust laboratory/organisation.json --trust vendor/organisation.json
+"$lazaret" evidence verify evidence.zip --trust laboratory/organisation.json --trust vendor/organisation.json \
+  --server server/card.json
 on_server journal verify --data server
+
+say "A search for every planted value, in all that anybody but the two systems holds"
+# How many of the values in a list stand in these files and folders.
+found() { local list=$1; shift; { LC_ALL=C grep -rhaoFf "$list" "$@" || [ $? = 1 ]; } | LC_ALL=C sort -u | wc -l; }
+# The controls: all of them are found in the old system, and in the new one those that move.
+[ "$(found made/everything made/old.sqlite)" = "$(wc -l < made/everything)" ]
+[ "$(found made/moves made/new.sqlite)" = "$(wc -l < made/moves)" ]
+[ "$(found made/everything server ring copy laboratory vendor homes papers secrets server.log evidence.zip)" = 0 ]
+echo "None of $(wc -l < made/everything) is found; in the old system all of them are."
+
 say "Migration $migration is over; the evidence says who destroyed what"

@@ -12,7 +12,9 @@
 
 use std::process::ExitCode;
 
+use arrow_array::RecordBatch;
 use connectors::{Mark, Sink, Snapshot, connect_sink, connect_source};
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use lexicon::{Code, ConsignmentId, Digest, Fault, Refusal, Result, Retry, SystemEntropy};
 use scope::{FingerprintKeys, Fingerprinter, Scope, ScopedBatch, TableScope};
@@ -45,8 +47,11 @@ async fn run(words: &[String]) -> Result<()> {
             let consignment = ConsignmentId::draw(&SystemEntropy::new())?;
             let mark = Mark { consignment, attempt: 1 };
             let summed = step == "move-fingerprint";
-            for name in sink.prepare(&scope).await?.waves.concat() {
-                let (rows, root) = moved(snapshot.as_ref(), sink.as_ref(), (&scope, &name), mark, summed).await?;
+            let prepared = sink.prepare(&scope).await?;
+            for name in prepared.waves.concat() {
+                let straight = prepared.straight.contains(&name);
+                let (rows, root) =
+                    moved(snapshot.as_ref(), sink.as_ref(), (&scope, &name), (mark, straight), summed).await?;
                 told(&name, rows, root);
             }
             snapshot.finish().await
@@ -73,12 +78,12 @@ async fn moved(
     snapshot: &dyn Snapshot,
     sink: &dyn Sink,
     (scope, name): (&Scope, &str),
-    mark: Mark,
+    (mark, straight): (Mark, bool),
     summed: bool,
 ) -> Result<(u64, Option<Digest>)> {
     let rows = snapshot.read(scope, name).map_ok(ScopedBatch::into_batch);
     if !summed {
-        return Ok((sink.load(scope, name, mark, rows.boxed()).await?.rows, None));
+        return Ok((loaded(sink, (scope, name), (mark, straight), rows.boxed()).await?, None));
     }
     let table = scope.table(name).ok_or_else(usage)?;
     let (batches_in, batches_out) = mpsc::channel(BATCHES_WAITING);
@@ -90,15 +95,25 @@ async fn moved(
             Ok(batch)
         }
     });
-    let loaded = sink.load(scope, name, mark, rows.boxed()).await?;
-    Ok((loaded.rows, Some(summing.await.map_err(|_| cut())??)))
+    let rows = loaded(sink, (scope, name), (mark, straight), rows.boxed()).await?;
+    Ok((rows, Some(summing.await.map_err(|_| cut())??)))
+}
+
+/// As the program loads a table; nothing is refused here.
+async fn loaded(
+    sink: &dyn Sink,
+    (scope, name): (&Scope, &str),
+    (mark, straight): (Mark, bool),
+    rows: BoxStream<'_, Result<RecordBatch>>,
+) -> Result<u64> {
+    if straight {
+        return Ok(sink.load_straight(scope, name, mark, rows).await?.ok_or_else(cut)?.rows);
+    }
+    Ok(sink.load(scope, name, mark, rows).await?.rows)
 }
 
 /// Sums up what comes, on a thread of its own.
-fn summing(
-    table: &TableScope,
-    mut batches: mpsc::Receiver<arrow_array::RecordBatch>,
-) -> tokio::task::JoinHandle<Result<Digest>> {
+fn summing(table: &TableScope, mut batches: mpsc::Receiver<RecordBatch>) -> tokio::task::JoinHandle<Result<Digest>> {
     let mut fingerprint = Fingerprinter::new(&keys(), table);
     tokio::task::spawn_blocking(move || {
         while let Some(batch) = batches.blocking_recv() {

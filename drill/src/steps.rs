@@ -125,13 +125,20 @@ impl World {
 
     /// The operator opens a full consignment, the recipient offers a key.
     pub async fn consign(&self, plan: &Plan) -> ConsignmentId {
+        self.consign_as(plan, Kind::Full, (1, procedure::EVERYTHING)).await
+    }
+
+    /// The operator opens a consignment of a kind, with a seed and so many hundredths of a percent; the recipient offers a
+    /// key.
+    pub async fn consign_as(&self, plan: &Plan, kind: Kind, (seed, basis_points): (u32, u32)) -> ConsignmentId {
         let consignment = ConsignmentId::draw(entropy().as_ref()).unwrap();
         let act = Act::OpenConsignment {
             consignment,
             plan: plan.digest().unwrap(),
-            kind: Kind::Full,
-            seed: 1,
-            target: plan.target(Kind::Full).unwrap().identity.clone(),
+            kind,
+            seed,
+            basis_points,
+            target: plan.target(kind).unwrap().identity.clone(),
             deadline: hours_after(self.clock.now(), 72),
         };
         self.act(Name::Operator, plan.migration, act).await.unwrap();

@@ -108,11 +108,10 @@ impl Round {
         parcels.iter().filter(|(name, bytes, line)| seal::open_header(&key, name, bytes, line.digest).is_ok()).count()
     }
 
-    /// Every string of 32 bytes in these that is one of the two shares.
+    /// Every string of 32 bytes in these, as it is or in hexadecimal or base64, that is one of the two shares.
     pub fn shares_within<'a>(&self, haystacks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Share> {
         let named = [self.manifest.laboratory_share, self.manifest.strongroom_share];
-        let places = haystacks.into_iter().flat_map(|bytes| bytes.windows(32));
-        places.filter(|place| named.contains(&Digest::of(place))).map(|place| Share::take(place).unwrap()).collect()
+        passage::shares_within(&named, haystacks).unwrap().1
     }
 }
 

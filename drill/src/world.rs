@@ -128,6 +128,7 @@ impl World {
             origin: ServerCard::origin_of("127.0.0.1", demonstration, &key.public()),
             key: key.public(),
             demonstration,
+            serial: None,
         };
         let secrets = Secrets {
             ring: entropy_ref.bytes().unwrap(),

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_array::{RecordBatch, new_null_array};
-use scope::{Rows, Scope, Tally};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array, new_null_array};
+use arrow_schema::DataType;
+use scope::{Rows, Scope, TableScope, Tally};
 
 /// Three rows of a table: enough to see a pattern, and each keeps the whole batch that it stood in.
-const ROWS_KEPT_MAX: usize = 3;
+pub(crate) const ROWS_KEPT_MAX: usize = 3;
 
 /// By table. Clones share what they keep.
 #[derive(Clone, Default)]
@@ -27,6 +28,12 @@ impl AtFault {
     /// A table is read or loaded anew.
     pub(crate) fn forget(&self, table: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(table);
+    }
+
+    /// Keeps rows of a target of which nothing but the key is known, each value as text in the order of [`key_of`].
+    pub(crate) fn keep_keys(&self, table: &TableScope, keys: Vec<Vec<Option<String>>>) {
+        let rows = keys.into_iter().filter_map(|key| key_alone(table, &key.into_iter().collect::<Option<Vec<_>>>()?));
+        rows.take(ROWS_KEPT_MAX).for_each(|row| self.keep(&table.name, row));
     }
 
     /// As they were kept.
@@ -49,6 +56,37 @@ impl AtFault {
         let one_by_one = (0..batch.num_rows()).map(|row| batch.slice(row, 1));
         one_by_one.filter(refused).take(ROWS_KEPT_MAX).for_each(|row| self.keep(table, row));
     }
+}
+
+/// The columns of a table's key in the target. None when there is no key, or one of other values than whole numbers and
+/// texts: a system can spell those in several ways, and another spelling would name another row.
+pub(crate) fn key_of(table: &TableScope) -> Option<Vec<&str>> {
+    let schema = table.target_schema();
+    let columns = table.key.iter().map(|key| {
+        let target = table.take.iter().find(|take| take.column == *key)?.target.as_str();
+        let kind = schema.field_with_name(target).ok()?.data_type();
+        matches!(kind, DataType::Int64 | DataType::UInt64 | DataType::Utf8).then_some(target)
+    });
+    columns.collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty())
+}
+
+fn key_alone(table: &TableScope, key: &[String]) -> Option<RecordBatch> {
+    let (schema, names) = (table.target_schema(), key_of(table)?);
+    let columns = schema.fields().iter().map(|field| {
+        let Some(text) = names.iter().zip(key).find_map(|(name, text)| (name == field.name()).then_some(text)) else {
+            return Some(new_null_array(field.data_type(), 1));
+        };
+        let kind = field.data_type();
+        let column: ArrayRef = if *kind == DataType::Int64 {
+            Arc::new(Int64Array::from_iter_values([text.parse().ok()?]))
+        } else if *kind == DataType::UInt64 {
+            Arc::new(UInt64Array::from_iter_values([text.parse().ok()?]))
+        } else {
+            Arc::new(StringArray::from_iter_values([text]))
+        };
+        Some(column)
+    });
+    RecordBatch::try_new(Arc::clone(&schema), columns.collect::<Option<Vec<_>>>()?).ok()
 }
 
 fn keys_alone(scope: &Scope, table: &str, row: &RecordBatch) -> Option<RecordBatch> {

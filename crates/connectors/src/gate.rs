@@ -1,16 +1,16 @@
 //! The one way out of a source: batches pass `Scope::admit` here, and the scope's table is found here.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
-use futures::StreamExt;
+use arrow_schema::{Schema, SchemaRef};
 use futures::stream::{BoxStream, Stream};
+use futures::{StreamExt, TryStreamExt};
 use lexicon::{Result, Trouble};
-use scope::{Rows, Scope, ScopedBatch, TableScope, Tally};
+use scope::{Followed, Lookups, Rows, Sampling, Scope, ScopedBatch, TableScope, Tally};
 
 use crate::at_fault::AtFault;
-use crate::trouble;
+use crate::{Source, trouble};
 
 /// What a snapshot's transforms changed so far, and the rows that could not pass.
 #[derive(Default)]
@@ -52,6 +52,17 @@ impl Gate {
         raw.map(move |batch| self.admit(scope, table, &batch?, Rows::AlreadyFiltered)).boxed()
     }
 
+    /// Admits the rows of a sample out of a whole stream. `all` are the keys in scope, for a source that cannot filter.
+    pub(crate) fn sample<'a>(
+        &'a self,
+        scope: &'a Scope,
+        table: &'a str,
+        (sampling, all): (&'a Sampling, Option<Arc<Lookups>>),
+        raw: impl Stream<Item = Result<RecordBatch>> + Send + 'a,
+    ) -> BoxStream<'a, Result<ScopedBatch>> {
+        raw.map(move |batch| self.admit(scope, table, &batch?, Rows::Sample(sampling, all.as_deref()))).boxed()
+    }
+
     /// The counts so far.
     pub(crate) fn tally(&self) -> Tally {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -61,6 +72,54 @@ impl Gate {
 /// The scope of a table by its source name.
 pub(crate) fn table_scope<'a>(scope: &'a Scope, table: &str) -> Result<&'a TableScope> {
     scope.table(table).ok_or_else(|| trouble::no_table("the scope", table))
+}
+
+/// The orphans of a target: whatever can be loaded can be read at one moment as well.
+pub(crate) async fn orphans_of(target: &dyn Source, scope: &Scope, followed: &[Followed]) -> Result<Vec<u64>> {
+    let moment = target.begin(false).await?;
+    let mut orphans = Vec::with_capacity(followed.len());
+    for reference in followed {
+        orphans.push(moment.orphans(scope, reference).await?);
+    }
+    moment.finish().await?;
+    Ok(orphans)
+}
+
+/// The columns taken, then those that only the predicate looks at.
+pub(crate) fn wanted(taken: &TableScope) -> SchemaRef {
+    let mut fields: Vec<_> = taken.source_schema().fields().iter().cloned().collect();
+    for field in taken.filter_schema().fields() {
+        if !fields.iter().any(|known| known.name() == field.name()) {
+            fields.push(Arc::clone(field));
+        }
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// The columns taken, and those that tell which other rows a row hangs on: what a database that has filtered still has to
+/// show for a sample.
+pub(crate) fn hanging(taken: &TableScope) -> SchemaRef {
+    let reaches = taken.filter.as_ref().is_some_and(|filter| !filter.tables().is_empty());
+    if reaches { wanted(taken) } else { taken.source_schema() }
+}
+
+/// Draws a sample: one pass over each table that predicates reach through, with the columns that this takes.
+pub(crate) async fn drawn<'a, Reading>(
+    scope: &'a Scope,
+    mut sampling: Sampling,
+    all: Option<&Lookups>,
+    raw: impl Fn(&'a str) -> Reading,
+) -> Result<Sampling>
+where
+    Reading: Future<Output = Result<BoxStream<'static, Result<RecordBatch>>>>,
+{
+    for table in Lookups::order(scope) {
+        let mut batches = raw(table).await?;
+        while let Some(batch) = batches.try_next().await? {
+            sampling.collect(scope, table, &batch, all)?;
+        }
+    }
+    Ok(sampling)
 }
 
 /// Whether a batch has exactly the columns that a table expects.

@@ -23,13 +23,14 @@ mod trouble;
 #[cfg(test)]
 mod kit;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::RecordBatch;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use lexicon::{ConsignmentId, Digest, Result};
-use scope::{Scope, ScopedBatch, SourceTable, Tally};
+use scope::{Followed, Sampling, Scope, ScopedBatch, SourceTable, Tally};
 
 use crate::address::Address;
 pub use crate::address::Credential;
@@ -58,10 +59,25 @@ pub trait Snapshot: Send + Sync {
     /// Rows in `table`, and rows of it in scope.
     fn count<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxFuture<'a, Result<(u64, u64)>>;
 
+    /// Rows in scope whose reference leads to no row in scope: the reference as [`scope::TableReference::in_source`]
+    /// follows it. Two counts by the database; of files, one pass over the table.
+    fn orphans<'a>(&'a self, scope: &'a Scope, followed: &'a Followed) -> BoxFuture<'a, Result<u64>>;
+
     /// The rows of `table` that the scope takes, in batches of at most about 8 MiB or 65,536 rows. The source's columns
     /// are compared with the scope first. PostgreSQL reads several tables at once; the others one after the other: a
     /// stream that is held without being polled keeps the next one waiting.
     fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>>;
+
+    /// Draws a sample that is new: reads each table that predicates reach through once.
+    fn sampling<'a>(&'a self, scope: &'a Scope, sampling: Sampling) -> BoxFuture<'a, Result<Sampling>>;
+
+    /// As [`Self::read`], those rows only that are in the sample. Reads every row in scope all the same.
+    fn sample<'a>(
+        &'a self,
+        scope: &'a Scope,
+        table: &'a str,
+        sampling: &'a Sampling,
+    ) -> BoxStream<'a, Result<ScopedBatch>>;
 
     /// Rows of `table` that its last refusal was about: the first three at most, each a batch of the table's target
     /// schema with the key's columns alone and NULL in the others. For whoever can name them by keyed digest; values of
@@ -89,8 +105,9 @@ pub trait Sink: Send + Sync {
     /// As [`Source::describe`].
     fn describe(&self) -> BoxFuture<'_, Result<Vec<SourceTable>>>;
 
-    /// Looks at every target table before any row: refuses a missing table or column, a type that would lose
-    /// something, a constraint that cannot be tested, a column that must be filled and is not, a missing marker table.
+    /// Looks at every target table before any row: refuses, all of them together, a missing table or column, a type
+    /// that would lose something, a constraint that cannot be tested, a column that must be filled and is not, a missing
+    /// marker table.
     fn prepare<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Prepared>>;
 
     /// Loads one table (named as in the source) and its marker row in one transaction. The target must be empty, or
@@ -104,12 +121,32 @@ pub trait Sink: Send + Sync {
         batches: BoxStream<'a, Result<RecordBatch>>,
     ) -> BoxFuture<'a, Result<Loaded>>;
 
+    /// As [`Self::load`], without the counting, for the tables that [`Prepared::straight`] names: the database itself
+    /// refuses what it cannot take, and keeps that out of its log. None if it does: nothing is left of the rows then,
+    /// and a load from the first row on tells which constraint and how many rows.
+    fn load_straight<'a>(
+        &'a self,
+        _scope: &'a Scope,
+        _table: &'a str,
+        _mark: Mark,
+        _batches: BoxStream<'a, Result<RecordBatch>>,
+    ) -> BoxFuture<'a, Result<Option<Loaded>>> {
+        async { Ok(None) }.boxed()
+    }
+
     /// As [`Snapshot::at_fault`], with every column: rows with values that the target cannot hold. A constraint is tested
     /// by counting, so that rows which break one are not among them.
     fn at_fault(&self, table: &str) -> Vec<RecordBatch>;
 
     /// The rows of the target table, read over a new connection, in the shape of the table's target schema.
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>>;
+
+    /// Rows of the target whose reference leads to no row of it, for each of these in turn: references as
+    /// [`scope::TableReference::in_target`] follows them. Counted by the database, at one moment, over a new connection.
+    fn orphans<'a>(&'a self, scope: &'a Scope, followed: &'a [Followed]) -> BoxFuture<'a, Result<Vec<u64>>>;
+
+    /// Bytes that each target table takes, indexes included, by its source name. What a system does not tell is left out.
+    fn sizes<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<BTreeMap<String, u64>>>;
 }
 
 /// Who brings the rows: stands in the marker row.
@@ -129,6 +166,8 @@ pub struct Prepared {
     pub waves: Vec<Vec<String>>,
     /// How many tables this system takes at once.
     pub at_once: usize,
+    /// The tables, by source name, that can be loaded with [`Sink::load_straight`].
+    pub straight: BTreeSet<String>,
     /// Digest of the target tables' description, without row counts.
     pub schema: Digest,
     /// Rows already in each target table, by source name.

@@ -1,6 +1,6 @@
 //! The sentences of this room's errors. No function here takes a value of a row, so none can show one.
 
-use lexicon::{Code, Fault, Refusal, Retry, Trouble};
+use lexicon::{Code, Fault, Refusal, Result, Retry, Trouble};
 
 /// The address of a system cannot be read.
 pub(crate) fn address(why: &str) -> Trouble {
@@ -31,6 +31,27 @@ pub(crate) fn not_granted(system: &str, doing: &str) -> Trouble {
         Code(404),
         format!("{system} does not allow this account to go on while {doing}"),
         "Run the GRANT statements of `lazaret scope draft` for this account, or use another one.",
+    )
+    .into()
+}
+
+/// The system answers and does not know the account, or not by this password.
+pub(crate) fn not_signed_in(system: &str) -> Trouble {
+    Refusal::new(
+        Code(423),
+        format!("{system} does not let this account in: its name or its password is wrong"),
+        "Look at the account in the address, and at the password in the file of --source-credential or \
+         --target-credential.",
+    )
+    .into()
+}
+
+/// The system answers and has no database of this name.
+pub(crate) fn no_database(system: &str) -> Trouble {
+    Refusal::new(
+        Code(424),
+        format!("the server of {system} answers and has no such database"),
+        "Correct the database's name at the end of the address.",
     )
     .into()
 }
@@ -194,3 +215,43 @@ pub(crate) fn over_limit(system: &str, doing: &str, state: &str) -> Trouble {
     )
     .into()
 }
+
+/// The refusals of several tables and columns, told together.
+#[derive(Default)]
+pub(crate) struct Refused(Vec<Refusal>);
+
+impl Refused {
+    /// The value, unless it is refused: that is kept for the verdict. Anything else goes on.
+    pub(crate) fn keep<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(Trouble::Refusal(refusal)) => {
+                self.0.push(refusal);
+                Ok(None)
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// # Errors
+    /// The one refusal, or one that tells of them all.
+    pub(crate) fn verdict(mut self) -> Result<()> {
+        let several = self.0.len() > 1;
+        match self.0.pop() {
+            None => Ok(()),
+            Some(only) if !several => Err(only.into()),
+            Some(last) => {
+                self.0.push(last);
+                // One that tells of several already has their codes in it.
+                let told = self.0.iter().map(|refusal| match refusal.code {
+                    TOGETHER => refusal.message.clone(),
+                    _ => refusal.to_string(),
+                });
+                let message = told.collect::<Vec<_>>().join("; ");
+                Err(Refusal::new(Code(422), message, "Mend each in the scope or in the target, then try again.").into())
+            }
+        }
+    }
+}
+
+const TOGETHER: Code = Code(422);

@@ -15,6 +15,7 @@ mod home;
 mod keeper;
 pub mod organisation;
 mod overdue;
+mod renewal;
 mod round;
 #[cfg(unix)]
 pub mod unlocked;
@@ -26,4 +27,5 @@ pub use desk::Desk;
 pub use home::Home;
 pub use keeper::{KeyHolder, is_binding};
 pub use overdue::{Overdue, OverdueRound, destroy_overdue, watch};
+pub use renewal::renewed;
 pub use round::{Alone, Gone, Round};

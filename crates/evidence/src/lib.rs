@@ -12,6 +12,7 @@
 
 mod archive;
 mod certificate;
+mod counts;
 mod layout;
 mod markdown;
 mod pack;

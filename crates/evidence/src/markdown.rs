@@ -15,7 +15,7 @@ use crate::statements::{Strength, count};
 use crate::story::{organisation, when, who};
 use crate::trouble::unwritten;
 use crate::verdict::{Shown, Verdict};
-use crate::{timeline, wording};
+use crate::{counts, timeline, wording};
 
 /// The names of what is told, in the order in which they stand in the file: what people open comes first.
 pub(crate) const TOLD: [&str; 5] = ["statements.md", "timeline.svg", "certificate.md", "statements.json", ABOUT];
@@ -72,7 +72,7 @@ pub(crate) fn stage(stage: Stage) -> &'static str {
 }
 
 /// Text that Markdown shows as it is, in a table too.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -165,6 +165,7 @@ fn tables(page: &mut String, shown: &Shown<'_>) -> std::fmt::Result {
             )?;
         }
         writeln!(page)?;
+        counts::tables(page, manifest, outcome.copied())?;
     }
     Ok(())
 }

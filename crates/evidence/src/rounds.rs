@@ -1,8 +1,9 @@
 //! The statements about one consignment.
 
 use people::Signer;
-use procedure::{Act, Destroyed, Differing, Kind, Manifest, Part, ProbeResult, Reconciliation, Recorded};
+use procedure::{Act, Consignment, Destroyed, Differing, Kind, Manifest, Part, ProbeResult, Reconciliation, Recorded};
 
+use crate::counts;
 use crate::round::{PartSaid, Round};
 use crate::statements::{Strength, Told, count, quoted, sum};
 use crate::story::{facts, organisation, when, who};
@@ -14,6 +15,16 @@ pub(crate) fn kind(kind: Kind) -> &'static str {
         Kind::Full => "full",
         Kind::Delta => "delta",
     }
+}
+
+/// The kind, and of a rehearsal which sample.
+fn told_kind(consignment: &Consignment) -> String {
+    let kind = kind(consignment.kind);
+    if consignment.kind != Kind::Rehearsal {
+        return kind.to_owned();
+    }
+    let part = procedure::percent(consignment.basis_points);
+    format!("{kind} on a sample of {part} of the rows in scope, seed {}", consignment.seed)
 }
 
 /// What came across, each consignment in turn.
@@ -35,11 +46,11 @@ pub(crate) fn destructions(told: &mut Told<'_>) {
 
 /// From the old system to a recipient's machine.
 fn passage(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
-    let (kind, target) = (kind(round.consignment.kind), &round.consignment.target);
+    let (kind, target) = (told_kind(round.consignment), &round.consignment.target);
     let until = when(round.consignment.deadline);
     told.signed(round.opened, &format!("{named} ({kind}) was opened, for '{target}', to live until {until} at most."));
     if let Some((recorded, manifest)) = round.closed {
-        told.signed(recorded, &format!("{named}: {}", sealed(manifest)));
+        told.signed(recorded, &format!("{named}: {}", sealed(manifest, round.consignment.kind)));
         if manifest.forgotten {
             told.signed(
                 recorded,
@@ -110,12 +121,18 @@ fn both_ends(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
     }
 }
 
-fn sealed(manifest: &Manifest) -> String {
+fn sealed(manifest: &Manifest, kind: Kind) -> String {
     let tables = &manifest.tables;
     let bytes = manifest.parcels.iter().map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
     let changed = sum(tables, |table| table.transforms.values().copied().fold(0, u64::saturating_add));
+    let in_scope = manifest.measured.iter().map(|measure| measure.rows_in_scope).fold(0, u64::saturating_add);
+    let drawn = if kind == Kind::Rehearsal {
+        format!("were drawn out of {} in scope, and sealed", count(in_scope))
+    } else {
+        "were in scope and sealed".to_owned()
+    };
     format!(
-        "of {} rows in {} tables of '{}' {} were in scope and sealed, in {} parcels of {} bytes; {} columns were \
+        "of {} rows in {} tables of '{}' {} {drawn}, in {} parcels of {} bytes; {} columns were \
          taken and {} stayed; declared transforms changed {changed} values. The moment read: {}.",
         sum(tables, |table| table.rows_source),
         tables.len(),
@@ -133,6 +150,9 @@ fn sealed(manifest: &Manifest) -> String {
 fn result(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
     for (recorded, outcome) in &round.outcomes {
         told.signed(recorded, &format!("{named}: {}", compared(outcome)));
+        for counts in counts::told(outcome) {
+            told.signed(recorded, &format!("{named}: {counts}"));
+        }
         let opened = if outcome.opened { "a parcel opened" } else { "NO parcel opened" };
         told.signed(recorded, &format!("{named}: with both shares, before destruction, {opened} on this device."));
     }
@@ -184,9 +204,14 @@ fn destruction(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
 }
 
 fn erased(destroyed: &Destroyed) -> String {
+    let refused = match destroyed.share_shown {
+        Some(true) => "the ring refused the wrapped share",
+        Some(false) => "the ring refused to seal; there was no wrapped share left to show it",
+        None => "the ring refused",
+    };
     format!(
-        "the ring key was destroyed at {} ({}); asked again, the ring refused the wrapped share. {} sealed objects of \
-         {} bytes were deleted, {} were listed afterwards.",
+        "the ring key was destroyed at {} ({}); asked again, {refused}. {} sealed objects of {} bytes were deleted, {} \
+         were listed afterwards.",
         when(destroyed.key_at),
         quoted(&destroyed.key),
         count(destroyed.parcels),

@@ -29,7 +29,7 @@ pub(crate) fn status(trouble: &Trouble) -> u8 {
         Trouble::Fault(fault) if fault.retry == Retry::Never => FAILURE,
         Trouble::Fault(_) => RETRY,
         Trouble::Refusal(refusal) => match refusal.code.0 {
-            120..=128 | 131 | 140 | 141 | 803 => AUTHENTICATION,
+            120..=128 | 131 | 140 | 141 | 423 | 803 => AUTHENTICATION,
             229 | 241 | 244 | 245 | 612 | 631 | 634 => ANOTHER_PERSON,
             273 | 1226 => RETRY,
             900..=999 => MISMATCH,

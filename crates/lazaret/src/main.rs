@@ -8,6 +8,7 @@ mod exit;
 mod files;
 mod output;
 mod server;
+mod tls;
 
 use std::process::ExitCode;
 

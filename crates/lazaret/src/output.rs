@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use lexicon::{Alarm, Trouble};
+use lexicon::{Retry, Trouble};
 use passage::{Progress, Seen};
 use serde_json::{Value, json};
 
@@ -27,6 +27,14 @@ impl Done {
     /// A command that came to its end.
     pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
         Self { text: text.into(), json, status: exit::OK }
+    }
+
+    /// The same with more fields in its document; what it said already stays.
+    pub(crate) fn with(mut self, more: Value) -> Self {
+        if let (Some(fields), Value::Object(more)) = (self.json.as_object_mut(), more) {
+            fields.extend(more);
+        }
+        self
     }
 }
 
@@ -54,13 +62,22 @@ impl Printer {
             out(&json!({ "error": trouble }).to_string());
         }
         error_line(&trouble.to_string());
-        if let Trouble::Refusal(refusal) = trouble {
-            error_line(&format!("What to do: {}", refusal.remedy));
-        }
-        if let Trouble::Alarm(Alarm { .. }) = trouble {
-            error_line("What to do: stop, and tell the people you work with by telephone.");
-        }
+        error_line(&format!("What to do: {}", what_to_do(trouble)));
         ExitCode::from(exit::status(trouble))
+    }
+}
+
+fn what_to_do(trouble: &Trouble) -> &str {
+    match trouble {
+        Trouble::Refusal(refusal) => &refusal.remedy,
+        Trouble::Fault(fault) => match fault.retry {
+            Retry::Now => "Give the same command again.",
+            Retry::Later => "Mend what is named, or wait until it is back; then give the same command again.",
+            Retry::Never => {
+                "Giving the command again does not help: look the code up in the manual, and tell who runs what is named."
+            }
+        },
+        Trouble::Alarm(_) => "Stop, and tell the people you work with by telephone.",
     }
 }
 

@@ -20,7 +20,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::cli::Context;
 use crate::config::ServerSettings;
-use crate::{files, output};
+use crate::{files, output, tls};
 
 /// What `server.key` holds.
 #[derive(Serialize, Deserialize)]
@@ -66,11 +66,12 @@ pub(crate) fn init(
     }
     std::fs::create_dir_all(&settings.data).and_then(|()| close(&settings.data)).map_err(|error| unusable(&error))?;
     let name = host.map_or_else(|| address.ip().to_string(), str::to_owned);
-    let identity = doors::make_identity(std::slice::from_ref(&name))?;
+    let own = doors::make_identity(std::slice::from_ref(&name))?;
+    let configured = tls::configured(settings, context.now())?;
     let signing = Zeroizing::new(context.entropy.bytes::<32>()?);
     let key = SigningKey::from_seed(signing.clone())?;
     let secrets =
-        Secrets { ring: Digest(context.entropy.bytes()?), signing: Digest(*signing), tls: identity.key_pem.clone() };
+        Secrets { ring: Digest(context.entropy.bytes()?), signing: Digest(*signing), tls: own.key_pem.clone() };
     let card = ServerCard {
         url: format!(
             "https://{}",
@@ -80,14 +81,15 @@ pub(crate) fn init(
                 format!("{name}:{}", address.port())
             }
         ),
-        fingerprint: identity.fingerprint()?,
+        fingerprint: configured.as_ref().unwrap_or(&own).fingerprint()?,
         origin: ServerCard::origin_of(&name, demonstration, &key.public()),
         key: key.public(),
         demonstration,
+        serial: None,
     };
     ring(context, &secrets, &settings.data, &settings.ring)?;
     Registry::open(&settings.data.join("registry.sqlite"))?;
-    files::write_new(&settings.data.join("tls.pem"), identity.certificate_pem.as_bytes())?;
+    files::write_new(&settings.data.join("tls.pem"), own.certificate_pem.as_bytes())?;
     files::write_new(&settings.data.join("card.json"), &canonical(&card)?)?;
     files::write_new(&settings.data.join("lazaret.toml"), settings.to_toml().as_bytes())?;
     let plain = Zeroizing::new(canonical(&secrets)?);
@@ -146,9 +148,48 @@ pub(crate) fn open_office(
         entropy: Arc::clone(&context.entropy),
         deadline_days_max: settings.deadline_days_max,
     })?;
-    let identity =
-        Identity { certificate_pem: files::text(&settings.data.join("tls.pem"))?, key_pem: secrets.tls.clone() };
-    Ok((office, identity))
+    Ok((office, identity(context, settings, &secrets)?))
+}
+
+/// The certificate that is configured, or the server's own.
+fn identity(context: &Context, settings: &ServerSettings, secrets: &Secrets) -> Result<Identity> {
+    tls::configured(settings, context.now())?.map_or_else(|| own(settings, secrets), Ok)
+}
+
+fn own(settings: &ServerSettings, secrets: &Secrets) -> Result<Identity> {
+    Ok(Identity { certificate_pem: files::text(&settings.data.join("tls.pem"))?, key_pem: secrets.tls.clone() })
+}
+
+/// What a renewed card is to name.
+pub(crate) enum Named {
+    /// The certificate that is configured.
+    Configured,
+    /// The server's own, none being configured any more.
+    Own,
+}
+
+/// Takes a changed certificate into the card, and writes the paper by which devices learn of it.
+pub(crate) fn renew_card(
+    context: &Context,
+    settings: &ServerSettings,
+    passphrase: &Passphrase,
+    named: &Named,
+    out: &Path,
+) -> Result<ServerCard> {
+    let secrets = secrets(&settings.data, passphrase)?;
+    let path = settings.data.join("card.json");
+    let last: ServerCard = files::json(&path)?;
+    let own = matches!(named, Named::Own).then(|| own(settings, &secrets)).transpose()?;
+    let fingerprint = tls::renewed(tls::configured(settings, context.now())?, own, &last)?;
+    // Larger than the last whatever the clock says, and the time where it can be: a server that was restored from before
+    // its last renewal does not give a serial that devices know.
+    let now = u64::try_from(context.now().as_second()).unwrap_or(0);
+    let serial = Some(now.max(last.serial.map_or(0, |last| last.saturating_add(1))));
+    let card = ServerCard { fingerprint, serial, ..last };
+    let key = SigningKey::from_seed(Zeroizing::new(secrets.signing.0))?;
+    files::write_new(out, &canonical(&desk::renewed(&card, &key)?)?)?;
+    files::write(&path, &canonical(&card)?)?;
+    Ok(card)
 }
 
 /// Everything that serving needs, the bound listener included.
@@ -162,6 +203,7 @@ pub(crate) fn open(
         let why = "card.json and the name of the journal do not agree on whether this server is a demonstration";
         return Err(Alarm::new(Code(1038), why).into());
     }
+    tls::is_on_the_card(&identity, office.card())?;
     let loopback = settings.listen.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
     if office.card().demonstration && !loopback {
         let why = "this server was made as a demonstration and listens on loopback only, for ever";

@@ -1,7 +1,8 @@
 //! The words every other room speaks: identifiers, digests, time, randomness, errors, limits.
 //!
 //! Nothing here waits, reads a disk or knows a procedure. A room that needs the time or a random number takes a
-//! [`Clock`] or an [`Entropy`]; [`SystemClock`] and [`SystemEntropy`] are made once, in the binary's `main`.
+//! [`Clock`] or an [`Entropy`]; [`SystemClock`] and [`SystemEntropy`] are made once, in the command
+//! line's context.
 
 mod canonical;
 mod digest;

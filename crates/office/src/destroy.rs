@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use lexicon::{Code, ConsignmentId, Fault, MigrationId, Result, Retry, Trouble};
+use lexicon::{Code, ConsignmentId, Fault, MigrationId, Result, Retry};
 use people::Envelope;
 use procedure::{Act, ConsignmentStage, Destroyed, Proof, Stage};
-use vault::ShelfErasure;
+use vault::{ShelfErasure, Wrapped};
 
 use crate::submit::bound;
 use crate::{Office, State};
@@ -71,13 +71,8 @@ impl Office {
     async fn destroy_one(&self, state: &mut State, id: MigrationId, consignment: ConsignmentId) -> Result<()> {
         let last = self.registry.facts(id, 1)?.last().map_or(0, |placed| placed.leaf);
         let receipt = self.registry.receipt(last)?;
-        let wrapped = self.registry.wrapped_share(consignment)?;
-        let erasure = vault::erase(Arc::clone(&self.ring), self.shelf.as_ref(), consignment, &receipt).await?;
-        let refuses = wrapped.is_none_or(|wrapped| {
-            let asked = self.ring.decrypt(consignment, &bound(id, consignment), &wrapped);
-            // A ring that cannot be reached has refused nothing.
-            matches!(asked, Err(Trouble::Refusal(_)))
-        });
+        let wrapped = (consignment, self.wrapped(id, consignment)?);
+        let erasure = vault::erase(Arc::clone(&self.ring), self.shelf.as_ref(), wrapped, &receipt).await?;
         // What was noted as stored: an erasure that was cut and taken up again would count only the rest.
         let stored = self.registry.parcels(consignment)?;
         let erased = match erasure.shelf {
@@ -100,13 +95,21 @@ impl Office {
         let evidence = Destroyed {
             key: format!("{}; epoch {}", erasure.ring.level, erasure.ring.epoch),
             key_at: erasure.ring.destroyed_at,
-            ring_refuses: refuses,
+            // There is no erasure otherwise: the ring was asked before the parcels went.
+            ring_refuses: true,
+            share_shown: Some(erasure.share_shown),
             parcels: erased.objects.max(u64::try_from(stored.len()).unwrap_or(u64::MAX)),
             bytes: erased.bytes.max(stored.iter().map(|line| line.bytes).sum()),
             listed_after: u64::try_from(listed).unwrap_or(u64::MAX),
         };
         self.record(state, id, Proof::Server(Act::Destroyed { consignment, evidence }), &[])?;
         Ok(())
+    }
+
+    /// The share that the ring must not open any more; the registry keeps it until the destruction is recorded.
+    pub(crate) fn wrapped(&self, id: MigrationId, consignment: ConsignmentId) -> Result<Option<Wrapped>> {
+        let sealed = self.registry.wrapped_share(consignment)?;
+        Ok(sealed.map(|sealed| Wrapped { aad: bound(id, consignment), sealed }))
     }
 
     fn finish(&self, state: &mut State, id: MigrationId) -> Result<()> {

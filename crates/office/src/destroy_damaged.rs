@@ -80,7 +80,8 @@ impl Office {
             return Ok(());
         }
         let receipt = self.overdue_receipt(id, consignment, deadline)?;
-        let erasure = vault::erase(Arc::clone(&self.ring), self.shelf.as_ref(), consignment, &receipt).await?;
+        let wrapped = (consignment, self.wrapped(id, consignment)?);
+        let erasure = vault::erase(Arc::clone(&self.ring), self.shelf.as_ref(), wrapped, &receipt).await?;
         let ShelfErasure::Empty(erased) = erasure.shelf else {
             let text = "parcels whose key is destroyed could not all be deleted yet";
             return Err(Fault::new(Code(840), Retry::Later, text).into());

@@ -9,7 +9,7 @@ use lexicon::{
     Alarm, Code, ConsignmentId, Digest, MigrationId, ParcelId, Refusal, Result, Retry, Trouble, hours_after, limits,
 };
 use people::{OpeningKey, Passphrase};
-use procedure::{Act, Consignment, Kind, Ledger, Plan, Step};
+use procedure::{Act, Consignment, EVERYTHING, Kind, Ledger, Plan, Step};
 use scope::{Report, Scope};
 use seal::{ConsignmentKey, ParcelName, Share};
 
@@ -44,6 +44,10 @@ pub struct Preview {
     pub target: String,
     /// Which kind of consignment.
     pub kind: Kind,
+    /// Which sample, for a rehearsal.
+    pub seed: u32,
+    /// How much of everything, in hundredths of a percent.
+    pub basis_points: u32,
     /// What.
     pub tables: Vec<PreviewTable>,
     /// Who receives it, by the instruction.
@@ -138,20 +142,30 @@ fn preview_tables(papers: &Papers) -> Vec<PreviewTable> {
     tables.collect()
 }
 
-/// What a consignment of this kind would take, from the signed bytes.
+/// What a consignment would take, from the signed bytes; without one, what a full round would that is yet to be opened.
 ///
 /// # Errors
-/// A refusal when there is no plan or no such consignment.
-pub async fn preview(desk: &Desk, migration: MigrationId, consignment: ConsignmentId) -> Result<Preview> {
+/// A refusal when there is no plan, no such consignment, or no target for a full round.
+pub async fn preview(desk: &Desk, migration: MigrationId, consignment: Option<ConsignmentId>) -> Result<Preview> {
     let ledger = desk.follow(migration).await?;
     let papers = papers(desk, migration, &ledger).await?;
-    let consignment = known(&ledger, consignment)?;
+    let (kind, target, seed, basis_points) = if let Some(consignment) = consignment {
+        let round = known(&ledger, consignment)?;
+        (round.kind, round.target.clone(), round.seed, round.basis_points)
+    } else {
+        let target = papers.plan.target(Kind::Full).ok_or_else(|| {
+            Refusal::new(Code(650), "the plan names no target for a full round", "Have an amended plan approved.")
+        })?;
+        (Kind::Full, target.identity.clone(), 0, EVERYTHING)
+    };
     let own = papers.plan.side(&desk.me().root) == Some(procedure::Side::Controller);
     Ok(Preview {
         plan: papers.plan_digest,
         source: papers.plan.source.identity.clone(),
-        target: consignment.target.clone(),
-        kind: consignment.kind,
+        target,
+        kind,
+        seed,
+        basis_points,
         tables: preview_tables(&papers),
         recipients: papers.plan.instruction.recipients.clone(),
         share_held_by: if own { "the laboratory" } else { "the vendor: the laboratory share was held by the vendor" }

@@ -2,22 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use connectors::{Snapshot, Source};
-use futures::{StreamExt, TryFutureExt, TryStreamExt};
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use lexicon::{Code, Digest, Entropy, ParcelId, Refusal, Result};
 use people::{Recipient, seal_to};
-use procedure::{Act, Consignment, Manifest, ManifestParcel, ManifestTable, Step};
-use scope::{FingerprintKeys, Scope, SourceTable, TableFingerprint, TableScope};
-use seal::{ConsignmentKey, Share, seal_fingerprints};
+use procedure::{Act, Consignment, ExtractMeasure, Manifest, ManifestParcel, ManifestTable, Step};
+use scope::{FingerprintKeys, Sample, Sampling, Scope, ScopedBatch, SourceTable, TableFingerprint, TableScope};
+use seal::{ConsignmentKey, Form, Share, seal_fingerprints};
 use tokio::sync::mpsc;
 
 use crate::errand::{Papers, known, papers};
-use crate::fingerprint::Fingerprinting;
+use crate::fingerprint::{Fingerprinting, Point};
 use crate::locate::naming;
+use crate::rehearsal::{Refusals, milliseconds};
 use crate::resume::{Resume, Stored};
 use crate::table::{Ready, Sealing, cut, line};
-use crate::{Errand, Seen};
+use crate::whole::whole;
+use crate::{Errand, Seen, orphans, rehearsal};
 
 /// Tables that are read at once, of either system: one reading while one seals keeps both cores of a small machine busy.
 pub(crate) const TABLES_AT_ONCE: usize = 2;
@@ -30,6 +34,19 @@ pub(crate) const TABLES_AT_ONCE: usize = 2;
 /// is closed, and the attempt is journalled as failed. A refusal, before anything, while another process of this device is
 /// at work on the consignment.
 pub async fn extract(errand: &Errand<'_>, source: &dyn Source, entropy: Arc<dyn Entropy>) -> Result<Manifest> {
+    extract_as(errand, source, entropy, Form::Sealed).await
+}
+
+/// As [`extract`], with rows in the form that is handed in. A program that people use has only the sealed one.
+///
+/// # Errors
+/// As [`extract`].
+pub async fn extract_as(
+    errand: &Errand<'_>,
+    source: &dyn Source,
+    entropy: Arc<dyn Entropy>,
+    form: Form,
+) -> Result<Manifest> {
     let _alone = errand.desk.home().alone(errand.round())?;
     let ledger = errand.desk.follow(errand.migration).await?;
     let papers = papers(errand.desk, errand.migration, &ledger).await?;
@@ -44,12 +61,16 @@ pub async fn extract(errand: &Errand<'_>, source: &dyn Source, entropy: Arc<dyn 
     let laboratory = laboratory_share(errand, entropy.as_ref())?;
     let (attempt, ledger, strongroom) = errand.begin(Step::Extract).await?;
     let consignment = known(&ledger, errand.consignment)?;
-    let key = Errand::key(&laboratory, &strongroom, consignment)?;
+    let sample = rehearsal::sample(consignment);
+    let key = ConsignmentKey::derive(&laboratory, &strongroom, consignment.opened)?;
+    let key = Arc::new(key.writing(form));
     let shares = (laboratory.digest(), strongroom.digest());
     drop(strongroom);
     let manifest = errand
         .within(Step::Extract, attempt, async {
-            let manifest = seal_everything(errand, source, &papers, (attempt, key, shares), entropy).await?;
+            let manifest = seal_everything(errand, source, &papers, (attempt, key, shares, sample), entropy).await?;
+            // As whoever releases and loads will ask.
+            whole(&papers, consignment, &manifest)?;
             let mut build = |_: &procedure::Migration| Ok(Act::Close { manifest: Box::new(manifest.clone()) });
             errand.desk.act(errand.migration, &mut build, &[]).await?;
             Ok(manifest)
@@ -67,38 +88,41 @@ fn laboratory_share(errand: &Errand<'_>, entropy: &dyn Entropy) -> Result<Share>
     Ok(share)
 }
 
-type Keys = (u32, Arc<ConsignmentKey>, (Digest, Digest));
+type Given = (u32, Arc<ConsignmentKey>, (Digest, Digest), Option<Sample>);
 
 async fn seal_everything(
     errand: &Errand<'_>,
     source: &dyn Source,
     papers: &Papers,
-    (attempt, key, shares): Keys,
+    (attempt, key, shares, sample): Given,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Manifest> {
-    let schema = approved_schema(&source.describe().await?, papers)?;
+    let found = source.describe().await?;
+    let schema = approved_schema(&found, papers)?;
     let snapshot = source.begin(papers.plan.source.live).await?;
     let counts = counted(snapshot.as_ref(), papers, &key.fingerprint_keys(errand.consignment)?).await?;
+    let (snapshot_read, scope) = (snapshot.as_ref(), papers.scope.as_ref());
+    let sampling = rehearsal::draw(snapshot_read, scope, sample, &counts).await?;
     let resume = Resume::open(errand, papers.plan.source.live, (schema, papers.plan.scope))?;
-    let work =
-        Work { errand, snapshot: snapshot.as_ref(), scope: &papers.scope, attempt, key: &key, entropy: &entropy };
-    let done: BTreeMap<usize, Done> = futures::stream::iter(papers.scope.tables().iter().enumerate())
-        .map(|(at, table)| {
-            let counts = counts.get(&table.name).copied().unwrap_or_default();
-            work.table_or_kept(table, counts, &resume).map_ok(move |done| (at, done))
-        })
-        .buffer_unordered(TABLES_AT_ONCE)
-        .try_collect()
-        .await?;
-    let done: Vec<Done> = done.into_values().collect();
+    let work = Work {
+        errand,
+        snapshot: snapshot_read,
+        scope,
+        sampling: sampling.as_ref(),
+        attempt,
+        key: &key,
+        entropy: &entropy,
+    };
+    let done = work.all_tables(&counts, &resume).await?;
     let again = work.stood_still(&done).await?;
     let mut moment = snapshot.description();
     if !again.is_empty() {
         moment = format!("{moment}; without snapshots, read twice with the same fingerprint: {}", again.join(", "));
     }
+    let orphans = orphans::in_source(snapshot.as_ref(), &papers.scope, &found, sample.is_some()).await?;
     snapshot.finish().await?;
     let moment = Resume::told(moment, attempt, &done.iter().flat_map(|done| &done.parcels).collect::<Vec<_>>());
-    let fingerprints: Vec<TableFingerprint> = done.iter().map(|done| done.fingerprint.clone()).collect();
+    let fingerprints: Vec<TableFingerprint> = done.iter().map(|done| done.point.fingerprint.clone()).collect();
     let sums = store_sums(errand, (attempt, &key), entropy.as_ref(), &fingerprints).await?;
     let tables = papers.scope.tables().iter().zip(&done);
     Ok(Manifest {
@@ -111,6 +135,8 @@ async fn seal_everything(
         laboratory_share: shares.0,
         strongroom_share: shares.1,
         tables: tables.map(|(table, done)| manifest_table(table, done, &counts)).collect(),
+        measured: done.iter().filter_map(|done| done.measured.clone()).collect(),
+        orphans,
         parcels: done.into_iter().flat_map(|done| done.parcels).collect(),
         sums,
         forgotten: true,
@@ -125,18 +151,21 @@ fn approved_schema(found: &[SourceTable], papers: &Papers) -> Result<Digest> {
         return Ok(schema);
     }
     for table in papers.scope.tables() {
-        let columns = found.iter().filter(|source| source.name == table.name).flat_map(|source| &source.columns);
-        // With what the scope mentions, so that only what it does not mention is left to complain of.
-        let mentioned = table.take.iter().map(|take| &take.column).chain(&table.leave);
-        let columns: Vec<String> = columns.map(|column| &column.name).chain(mentioned).cloned().collect();
-        table.check_columns(&columns)?;
+        let there = found.iter().find(|source| source.name == table.name).ok_or_else(|| {
+            changed(&format!(
+                "table `{}` of the old system is not there any more, or hidden from this account",
+                table.name
+            ))
+        })?;
+        // What stays may be hidden from an account that reads no more than what leaves.
+        let columns = there.columns.iter().map(|column| &column.name).chain(&table.leave);
+        table.check_columns(&columns.cloned().collect::<Vec<_>>())?;
     }
-    Err(Refusal::new(
-        Code(611),
-        "the tables or columns of the old system changed since the plan was approved",
-        "Draft and check the scope again, and have the amended plan approved.",
-    )
-    .into())
+    Err(changed("a table or the type of a column of the old system changed since the plan was approved").into())
+}
+
+fn changed(what: &str) -> Refusal {
+    Refusal::new(Code(611), what, "Draft and check the scope again, and have the amended plan approved.")
 }
 
 /// Rows of each table: all, and in scope; the latter within what was approved.
@@ -171,9 +200,11 @@ async fn store_sums(
 }
 
 struct Done {
-    fingerprint: TableFingerprint,
+    point: Point,
     parcels: Vec<ManifestParcel>,
     transforms: BTreeMap<String, u64>,
+    /// By a rehearsal.
+    measured: Option<ExtractMeasure>,
 }
 
 /// What the extraction of every table shares.
@@ -181,55 +212,89 @@ struct Work<'a> {
     errand: &'a Errand<'a>,
     snapshot: &'a dyn Snapshot,
     scope: &'a Scope,
+    /// Of a rehearsal.
+    sampling: Option<&'a Sampling>,
     attempt: u32,
     key: &'a Arc<ConsignmentKey>,
     entropy: &'a Arc<dyn Entropy>,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    /// Each table in the scope's order, as many at once as may be. A rehearsal goes on after a refusal.
+    async fn all_tables(&self, counts: &BTreeMap<String, (u64, u64)>, resume: &Resume<'_>) -> Result<Vec<Done>> {
+        let mut passing = futures::stream::iter(self.scope.tables().iter().enumerate())
+            .map(|(at, table)| {
+                let counts = counts.get(&table.name).copied().unwrap_or_default();
+                self.table_or_kept(table, counts, resume).map(move |done| (at, done))
+            })
+            .buffer_unordered(TABLES_AT_ONCE);
+        let (mut done, mut refused) = (BTreeMap::new(), Refusals::new(self.sampling.is_some()));
+        while let Some((at, outcome)) = passing.next().await {
+            done.extend(refused.keep(outcome)?.map(|table| (at, table)));
+        }
+        refused.verdict()?;
+        let done: Vec<Done> = done.into_values().collect();
+        if let Some(sampling) = self.sampling {
+            for (table, done) in self.scope.tables().iter().zip(&done) {
+                sampling.holds(self.scope, &table.name, done.point.fingerprint.rows)?;
+            }
+        }
+        Ok(done)
+    }
+
+    /// The rows that leave: those in scope, or a rehearsal's sample of them.
+    fn rows(&self, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>> {
+        match self.sampling {
+            Some(sampling) => self.snapshot.sample(self.scope, table, sampling),
+            None => self.snapshot.read(self.scope, table),
+        }
+    }
+
     /// A table that an earlier attempt stored to its end, or else the table, read and stored.
-    async fn table_or_kept(&self, table: &TableScope, counts: (u64, u64), resume: &Resume<'_>) -> Result<Done> {
+    async fn table_or_kept(&self, table: &'a TableScope, counts: (u64, u64), resume: &Resume<'_>) -> Result<Done> {
         let name = table.name.as_str();
         if let Some((stored, fingerprint)) = resume.table(name, counts, self.key).await? {
             self.errand.progress.seen(Seen::Table { name, rows: counts.1 });
-            if self.reads_as(table, &fingerprint).await? {
+            if let Some(point) = self.reads_as(table, &fingerprint).await? {
                 self.errand.progress.seen(Seen::Through { name });
-                return Ok(Done { fingerprint, parcels: stored.parcels, transforms: stored.transforms });
+                let Stored { parcels, transforms, measured, .. } = stored;
+                return Ok(Done { point, parcels, transforms, measured });
             }
         }
         let before = transforms(&table.name, &self.snapshot.tally());
-        let (fingerprint, parcels) = self.one_table(table, counts.1).await?;
+        let Shelved { point, parcels, measured } = self.one_table(table, counts.1).await?;
         let mut transforms = transforms(&table.name, &self.snapshot.tally());
         // What a first look at the table counted is not counted twice.
         for (kind, count) in &mut transforms {
             *count = count.saturating_sub(before.get(kind).copied().unwrap_or(0));
         }
-        let one = std::slice::from_ref(&fingerprint);
+        let one = std::slice::from_ref(&point.fingerprint);
         let sums = store_sums(self.errand, (self.attempt, self.key), self.entropy.as_ref(), one).await?;
-        let stored = Stored { counts, parcels: parcels.clone(), sums, transforms: transforms.clone() };
+        let (kept, changed) = (parcels.clone(), transforms.clone());
+        let stored = Stored { counts, parcels: kept, sums, transforms: changed, measured: measured.clone() };
         resume.store(name, stored).await?;
-        Ok(Done { fingerprint, parcels, transforms })
+        Ok(Done { point, parcels, transforms, measured })
     }
 
-    /// Whether the table, read now, has this fingerprint: a row that changed since is in no count.
-    async fn reads_as(&self, table: &TableScope, before: &TableFingerprint) -> Result<bool> {
+    /// The table read now, if it has this fingerprint: a row that changed since is in no count.
+    async fn reads_as(&self, table: &'a TableScope, before: &TableFingerprint) -> Result<Option<Point>> {
         let name = table.name.as_str();
         let keys = &self.key.fingerprint_keys(self.errand.consignment)?;
-        let rows = self.snapshot.read(self.scope, name).map_ok(|batch| {
+        let rows = self.rows(name).map_ok(|batch| {
             let rows = u64::try_from(batch.rows()).unwrap_or(u64::MAX);
             self.errand.progress.seen(Seen::Rows { name, rows });
             batch.into_batch()
         });
         let now = Fingerprinting::start(keys, table).over(rows.boxed()).await;
         let now = now.map_err(|trouble| naming(trouble, keys, table, &self.snapshot.at_fault(self.scope, name)))?;
-        Ok(now.root() == before.root())
+        Ok((now.fingerprint.root() == before.root()).then_some(now))
     }
 
     /// The tables that the source cannot hold at one moment are read again, and say the same.
     async fn stood_still(&self, done: &[Done]) -> Result<Vec<String>> {
         let loose = self.snapshot.loose();
         for (table, done) in self.scope.tables().iter().zip(done).filter(|(table, _)| loose.contains(&table.name)) {
-            if !self.reads_as(table, &done.fingerprint).await? {
+            if self.reads_as(table, &done.point.fingerprint).await?.is_none() {
                 return Err(Refusal::new(
                     Code(618),
                     format!("table '{}' changed while it was extracted, and its engine has no snapshots", table.name),
@@ -241,8 +306,8 @@ impl Work<'_> {
         Ok(loose)
     }
 
-    async fn one_table(&self, table: &TableScope, expected: u64) -> Result<(TableFingerprint, Vec<ManifestParcel>)> {
-        let Self { errand, snapshot, scope, attempt, key, entropy } = *self;
+    async fn one_table(&self, table: &'a TableScope, expected: u64) -> Result<Shelved> {
+        let Self { errand, snapshot, scope, sampling, attempt, key, entropy } = *self;
         let name = table.name.as_str();
         errand.progress.seen(Seen::Table { name, rows: expected });
         let (rows_in, rows_out) = mpsc::channel(2);
@@ -252,15 +317,18 @@ impl Work<'_> {
             entropy: Arc::clone(entropy),
             table: table.clone(),
             name: errand.name(attempt, ParcelId::draw(entropy.as_ref())?, name, 0),
+            rehearses: sampling.is_some(),
         };
         let keys = &key.fingerprint_keys(errand.consignment)?;
         let fingerprinting = Fingerprinting::start(keys, table);
         let thread = tokio::task::spawn_blocking(move || sealing.run(rows_out, &parcels_in));
         let counted = &fingerprinting;
         let reading = async move {
-            let mut batches = snapshot.read(scope, name);
+            let (began, mut batches) = (Instant::now(), self.rows(name));
+            let mut refused = Refusals::new(sampling.is_some());
             let named = |trouble| naming(trouble, keys, table, &snapshot.at_fault(scope, name));
-            while let Some(batch) = batches.try_next().await.map_err(named)? {
+            while let Some(batch) = batches.next().await {
+                let Some(batch) = refused.keep(batch).map_err(named)? else { continue };
                 let rows = u64::try_from(batch.rows()).unwrap_or(u64::MAX);
                 // A closed pipe means that a thread gave up: its own trouble is told below.
                 if counted.add(batch.batch()).await.is_err() || rows_in.send(batch).await.is_err() {
@@ -268,24 +336,41 @@ impl Work<'_> {
                 }
                 errand.progress.seen(Seen::Rows { name, rows });
             }
-            Ok::<_, lexicon::Trouble>(())
+            refused.table_read(snapshot.tally().refused(name)).map_err(named)?;
+            Ok::<_, lexicon::Trouble>(began.elapsed())
         };
         let storing = async move {
-            let mut lines = Vec::new();
+            let (mut lines, mut busy) = (Vec::new(), Duration::ZERO);
             while let Some(Ready { line, sealed }) = parcels_out.recv().await {
+                let began = Instant::now();
                 errand.put(attempt, line.parcel, sealed.bytes, sealed.digest).await?;
+                busy = busy.saturating_add(began.elapsed());
                 errand.progress.seen(Seen::Bytes { name, bytes: line.bytes });
                 lines.push(line);
             }
-            Ok::<_, lexicon::Trouble>(lines)
+            Ok::<_, lexicon::Trouble>((lines, busy))
         };
         // The first trouble ends both; what waits in a pipe goes with them, and the threads with that.
-        let ((), parcels) = futures::future::try_join(reading, storing).await?;
-        thread.await.map_err(|_| cut())??;
-        let fingerprint = fingerprinting.finish().await?;
+        let (reading, (parcels, storing)) = futures::future::try_join(reading, storing).await?;
+        let worked = thread.await.map_err(|_| cut())??;
+        let point = fingerprinting.finish().await?;
         errand.progress.seen(Seen::Through { name });
-        Ok((fingerprint, parcels))
+        let measured = sampling.map(|_| ExtractMeasure {
+            name: table.name.clone(),
+            rows_in_scope: expected,
+            reading_ms: milliseconds(reading),
+            sealing_ms: milliseconds(worked.busy.saturating_add(storing)),
+            half: worked.half,
+        });
+        Ok(Shelved { point, parcels, measured })
     }
+}
+
+/// One table on the shelf.
+struct Shelved {
+    point: Point,
+    parcels: Vec<ManifestParcel>,
+    measured: Option<ExtractMeasure>,
 }
 
 /// How often each transform changed a value of a table.
@@ -313,12 +398,13 @@ fn manifest_table(table: &TableScope, done: &Done, counts: &BTreeMap<String, (u6
     ManifestTable {
         name: table.name.clone(),
         target: table.target.clone(),
-        rows_source: counts.get(&table.name).map_or(done.fingerprint.rows, |(all, _)| *all),
-        rows: done.fingerprint.rows,
-        root: done.fingerprint.root(),
+        rows_source: counts.get(&table.name).map_or(done.point.fingerprint.rows, |(all, _)| *all),
+        rows: done.point.fingerprint.rows,
+        root: done.point.fingerprint.root(),
         columns_taken: count(table.take.len()),
         columns_left: count(table.leave.len()),
         transforms: done.transforms.clone(),
+        nulls: Some(done.point.nulls.clone()),
     }
 }
 

@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use lexicon::{Alarm, Code, Result};
+use lexicon::{Alarm, Code, Result, Trouble};
 use procedure::{Manifest, ManifestParcel};
 use scope::{TableFingerprint, TableScope};
 use seal::{ConsignmentKey, ParcelName, open_parcel};
@@ -17,15 +17,29 @@ use tokio::task::JoinHandle;
 use crate::table::cut;
 use crate::{Errand, Seen};
 
+fn lost(line: &ManifestParcel) -> Trouble {
+    Alarm::new(
+        Code(621),
+        format!(
+            "the server has lost parcel {} (table {}, number {}), which the manifest names",
+            line.parcel, line.table, line.sequence
+        ),
+    )
+    .into()
+}
+
 impl Errand<'_> {
-    /// One sealed parcel as the manifest names it.
+    /// One sealed parcel as the manifest names it. That it is gone is no refusal: the server had it when it took the
+    /// manifest in.
     pub(crate) async fn parcel(&self, line: &ManifestParcel) -> Result<Bytes> {
         let client = self.desk.client();
         let bytes = self
             .patiently(|| {
                 client.fetch_parcel(self.desk.keeper(), self.migration, self.consignment, (line.attempt, line.parcel))
             })
-            .await?;
+            .await;
+        // The vault's word for a parcel that is not there.
+        let bytes = bytes.map_err(|trouble| if trouble.code() == Code(713) { lost(line) } else { trouble })?;
         self.progress.seen(Seen::Bytes { name: &line.table, bytes: line.bytes });
         Ok(bytes)
     }

@@ -1,6 +1,8 @@
 //! A fingerprint in the making, on a thread of its own: neither reading nor sealing nor loading waits for its sums.
 
-use arrow_array::RecordBatch;
+use std::collections::BTreeMap;
+
+use arrow_array::{Array, RecordBatch};
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use lexicon::Result;
@@ -10,10 +12,17 @@ use tokio::task::JoinHandle;
 
 use crate::table::cut;
 
-/// S, F or T of one table, while its rows pass.
+/// S, F or T of one table.
+pub(crate) struct Point {
+    pub fingerprint: TableFingerprint,
+    /// Nulls, by column of the target; columns without any are left out.
+    pub nulls: BTreeMap<String, u64>,
+}
+
+/// One point of a table, while its rows pass.
 pub(crate) struct Fingerprinting {
     batches: mpsc::Sender<RecordBatch>,
-    thread: JoinHandle<Result<TableFingerprint>>,
+    thread: JoinHandle<Result<Point>>,
 }
 
 impl Fingerprinting {
@@ -21,10 +30,12 @@ impl Fingerprinting {
         let mut fingerprint = Fingerprinter::new(keys, table);
         let (batches, mut waiting) = mpsc::channel::<RecordBatch>(1);
         let thread = tokio::task::spawn_blocking(move || {
+            let mut nulls = BTreeMap::new();
             while let Some(batch) = waiting.blocking_recv() {
                 fingerprint.add(&batch)?;
+                count_nulls(&mut nulls, &batch);
             }
-            Ok(fingerprint.finish())
+            Ok(Point { fingerprint: fingerprint.finish(), nulls })
         });
         Self { batches, thread }
     }
@@ -36,7 +47,7 @@ impl Fingerprinting {
     }
 
     /// Over every row of a stream that goes nowhere else.
-    pub(crate) async fn over(self, mut rows: BoxStream<'_, Result<RecordBatch>>) -> Result<TableFingerprint> {
+    pub(crate) async fn over(self, mut rows: BoxStream<'_, Result<RecordBatch>>) -> Result<Point> {
         while let Some(batch) = rows.try_next().await? {
             if self.add(&batch).await.is_err() {
                 break;
@@ -46,8 +57,18 @@ impl Fingerprinting {
     }
 
     /// Over every batch that was added.
-    pub(crate) async fn finish(self) -> Result<TableFingerprint> {
+    pub(crate) async fn finish(self) -> Result<Point> {
         drop(self.batches);
         self.thread.await.map_err(|_| cut())?
+    }
+}
+
+/// Arrow keeps the number with each column: no row is looked at.
+fn count_nulls(nulls: &mut BTreeMap<String, u64>, batch: &RecordBatch) {
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        if column.null_count() > 0 {
+            let count = nulls.entry(field.name().clone()).or_default();
+            *count = count.saturating_add(u64::try_from(column.null_count()).unwrap_or(u64::MAX));
+        }
     }
 }

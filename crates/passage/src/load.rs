@@ -2,24 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use connectors::{Mark, Prepared, Sink};
+use connectors::{Loaded, Mark, Prepared, Sink};
 use desk::Desk;
 use futures::{StreamExt, TryStreamExt};
 use lexicon::{Alarm, Code, Refusal, Result};
 use people::OpeningKey;
-use procedure::{Act, Consignment, Differing, Ledger, Manifest, ManifestParcel, Reconciliation, Step, TableOutcome};
-use scope::{FingerprintKeys, TableFingerprint, TableScope, row_digests};
+use procedure::{
+    Act, Consignment, Differing, Kind, Ledger, LoadMeasure, Manifest, ManifestParcel, ManifestTable, Nulls,
+    Reconciliation, Step, TableOutcome,
+};
+use scope::{FingerprintKeys, RowDigest, TableFingerprint, TableScope, row_digests};
 use seal::{ConsignmentKey, Share, open_header};
 
 use crate::errand::{Papers, known, papers};
 use crate::extract::TABLES_AT_ONCE;
-use crate::fingerprint::Fingerprinting;
-use crate::locate::{Comparison, Located, ROWS_COMPARED_MAX, naming};
+use crate::fingerprint::{Fingerprinting, Point};
+use crate::locate::{Comparison, Located, ROWS_COMPARED_MAX, Suspects, naming};
+use crate::rehearsal::{Refusals, milliseconds};
 use crate::table::cut;
-use crate::{Errand, Seen};
+use crate::whole::{closed, whole};
+use crate::{Errand, Seen, orphans};
 
 /// What a load or a reconciliation found.
 #[derive(Clone, Debug)]
@@ -60,9 +66,8 @@ async fn step(errand: &Errand<'_>, sink: &dyn Sink, step: Step) -> Result<LoadRe
         let text = format!("this consignment is for {}, this system is {}", consignment.target, sink.identity());
         return Err(Refusal::new(Code(630), text, "Load the target that the consignment names.").into());
     }
-    let (_, manifest) = consignment.manifest.clone().ok_or_else(|| {
-        Refusal::new(Code(631), "the consignment is not closed", "Wait for the extraction; see `lazaret next`.")
-    })?;
+    let manifest = closed(consignment)?.clone();
+    whole(&papers, consignment, &manifest)?;
     let (laboratory, handed_over) = laboratory_share(errand, &ledger, &manifest).await?;
     let (attempt, ledger, strongroom) = errand.begin(step).await?;
     let key = Errand::key(&laboratory, &strongroom, known(&ledger, errand.consignment)?)?;
@@ -115,6 +120,29 @@ async fn handed_over(desk: &Desk, ledger: &Ledger, errand: &Errand<'_>, key: &Op
     Ok((Share::take(&key.open(&sealed)?)?, sealed.to_vec()))
 }
 
+/// Where fetched rows go.
+#[derive(Clone, Copy)]
+enum Way {
+    /// They are only compared.
+    Nowhere,
+    /// Into the target, which says no by itself ([`Sink::load_straight`]).
+    Straight,
+    /// Into the target after what it would refuse was counted ([`Sink::load`]).
+    Counted,
+}
+
+/// One table, read once.
+struct Read {
+    point: Point,
+    /// Whether its rows went into the target meanwhile.
+    loaded: bool,
+    took: Duration,
+}
+
+fn newly(loaded: Loaded) -> bool {
+    !loaded.already
+}
+
 struct Passing<'a> {
     errand: &'a Errand<'a>,
     sink: &'a dyn Sink,
@@ -131,8 +159,55 @@ impl Passing<'_> {
         // First of all: a device that began has both shares, and owes a probe however its load ends.
         let opened = self.probe().await?;
         let sums = self.errand.sums(&self.key, self.manifest).await?;
-        let prepared = self.sink.prepare(&self.papers.scope).await?;
-        let approved = self.papers.plan.target(consignment.kind).map(|target| target.schema);
+        let prepared = self.prepared(consignment.kind).await?;
+        let rehearses = consignment.kind == Kind::Rehearsal;
+        let before = self.sizes(rehearses && step == Step::Load).await;
+        let started = Instant::now();
+        let fetched = self.fetch_all(step, &prepared, rehearses).await?;
+        let loading = started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        // Not before the last load: a trigger of one table may have changed another.
+        let again: BTreeMap<&str, Read> = futures::stream::iter(&self.manifest.tables)
+            .map(|line| self.read_again(&line.name))
+            .buffer_unordered(TABLES_AT_ONCE)
+            .try_collect()
+            .await?;
+        let (mut tables, mut located) = (Vec::new(), Vec::new());
+        for line in &self.manifest.tables {
+            let (f, t) = fetched.get(line.name.as_str()).zip(again.get(line.name.as_str())).ok_or_else(cut)?;
+            let sealed = sums.iter().find(|sum| sum.table == line.target);
+            let (outcome, keys) = self.compared(line, sealed, (&f.point, &t.point)).await?;
+            located.extend(keys);
+            tables.push(outcome);
+        }
+        let orphans = orphans::in_target(self.sink, &self.papers.scope, &self.manifest.orphans).await?;
+        let seconds = (loading, started.elapsed().as_secs_f64());
+        let after = self.sizes(rehearses && step == Step::Load).await;
+        let measure = |line: &ManifestTable| {
+            let (f, t) = (fetched.get(line.name.as_str())?, again.get(line.name.as_str())?);
+            let was_empty = prepared.counts.get(&line.name).is_none_or(|rows| *rows == 0);
+            let base = before.get(&line.name).copied().filter(|_| was_empty).unwrap_or(0);
+            Some(LoadMeasure {
+                name: line.name.clone(),
+                loading_ms: f.loaded.then(|| milliseconds(f.took)),
+                comparing_ms: milliseconds(t.took),
+                target_bytes: after.get(&line.name).map(|bytes| bytes.saturating_sub(base)),
+            })
+        };
+        let measured = self.manifest.tables.iter().filter(|_| rehearses).filter_map(measure).collect();
+        let (target, schema) = (self.sink.identity(), prepared.schema);
+        let reconciliation = Reconciliation { target, schema, tables, orphans, opened, measured };
+        Ok(LoadReport { reconciliation, located, notes: prepared.notes, seconds })
+    }
+
+    /// The target as it is before any row, when it is the one that was approved.
+    async fn prepared(&self, kind: Kind) -> Result<Prepared> {
+        let mut prepared = self.sink.prepare(&self.papers.scope).await?;
+        if kind == Kind::Rehearsal {
+            // It is made to learn what would be refused: everything is counted.
+            prepared.straight.clear();
+        }
+        let approved = self.papers.plan.target(kind).map(|target| target.schema);
         if approved.is_some_and(|approved| approved != prepared.schema) {
             return Err(Refusal::new(
                 Code(636),
@@ -141,54 +216,61 @@ impl Passing<'_> {
             )
             .into());
         }
-        let started = std::time::Instant::now();
-        let fetched = self.fetch_all(step, &prepared).await?;
-        let loading = started.elapsed().as_secs_f64();
-        let started = std::time::Instant::now();
-        // Not before the last load: a trigger of one table may have changed another.
-        let again: BTreeMap<&str, TableFingerprint> = futures::stream::iter(&self.manifest.tables)
-            .map(|line| self.read_again(&line.name))
-            .buffer_unordered(TABLES_AT_ONCE)
-            .try_collect()
-            .await?;
-        let (mut tables, mut located) = (Vec::new(), Vec::new());
-        for line in &self.manifest.tables {
-            let table = self.table(&line.name)?;
-            let (f, t) = fetched.get(line.name.as_str()).zip(again.get(line.name.as_str())).ok_or_else(cut)?;
-            let sealed = sums.iter().find(|sum| sum.table == line.target);
-            let (differing, keys) = if f.root() == t.root() {
-                (Some(Differing::Exactly(0)), Vec::new())
-            } else {
-                self.locate(table, f, t).await?
-            };
-            located.extend(keys);
-            tables.push(TableOutcome {
-                name: table.name.clone(),
-                target: table.target.clone(),
-                rows_target: t.rows,
-                sealed: sealed.map_or(line.root, TableFingerprint::root),
-                fetched: f.root(),
-                target_root: t.root(),
-                differing,
-            });
+        Ok(prepared)
+    }
+
+    /// One table at its three points, and the first keys that differ.
+    async fn compared(
+        &self,
+        line: &ManifestTable,
+        sealed: Option<&TableFingerprint>,
+        (f, t): (&Point, &Point),
+    ) -> Result<(TableOutcome, Vec<Located>)> {
+        let table = self.table(&line.name)?;
+        let nulls = line.nulls.as_ref().map(|sealed| nulls(sealed, &f.nulls, &t.nulls));
+        let (f, t) = (&f.fingerprint, &t.fingerprint);
+        let (differing, mut located) = if f.root() == t.root() {
+            (Some(Differing::Exactly(0)), Vec::new())
+        } else {
+            self.locate(table, f, t).await?
+        };
+        if let Some(sealed) = sealed.filter(|sealed| sealed.root() != f.root() && !table.key.is_empty()) {
+            let mut suspects = Suspects::of(sealed, f);
+            self.through(table, |rows| suspects.fetched(rows)).await?;
+            located.extend(suspects.finish(&table.name));
         }
-        let reconciliation = Reconciliation { target: self.sink.identity(), schema: prepared.schema, tables, opened };
-        let seconds = (loading, started.elapsed().as_secs_f64());
-        Ok(LoadReport { reconciliation, located, notes: prepared.notes, seconds })
+        let outcome = TableOutcome {
+            name: table.name.clone(),
+            target: table.target.clone(),
+            rows_target: t.rows,
+            sealed: sealed.map_or(line.root, TableFingerprint::root),
+            fetched: f.root(),
+            target_root: t.root(),
+            differing,
+            nulls,
+        };
+        Ok((outcome, located))
     }
 
     /// F of every table; with a load, its rows are in the target then. The first trouble ends the other tables of the
-    /// wave, each with all of its rows and its marker or with none.
-    async fn fetch_all<'p>(&self, step: Step, prepared: &'p Prepared) -> Result<BTreeMap<&'p str, TableFingerprint>> {
+    /// wave, each with all of its rows and its marker or with none. A rehearsal goes on after a refusal, and tells all.
+    async fn fetch_all<'p>(
+        &self,
+        step: Step,
+        prepared: &'p Prepared,
+        rehearses: bool,
+    ) -> Result<BTreeMap<&'p str, Read>> {
         let at_once = if step == Step::Load { prepared.at_once } else { TABLES_AT_ONCE };
-        let mut fetched = BTreeMap::new();
+        let (mut fetched, mut refused) = (BTreeMap::new(), Refusals::new(rehearses));
         for wave in &prepared.waves {
-            let mut passing =
-                futures::stream::iter(wave).map(|name| self.fetch(name, step)).buffer_unordered(at_once.max(1));
-            while let Some((name, fingerprint)) = passing.try_next().await? {
-                fetched.insert(name, fingerprint);
+            let mut passing = futures::stream::iter(wave)
+                .map(|name| self.fetch(name, step, prepared))
+                .buffer_unordered(at_once.max(1));
+            while let Some(outcome) = passing.next().await {
+                fetched.extend(refused.keep(outcome)?);
             }
         }
+        refused.verdict()?;
         Ok(fetched)
     }
 
@@ -212,7 +294,22 @@ impl Passing<'_> {
     }
 
     /// F of one table, on its way into the target if this is a load.
-    async fn fetch<'n>(&self, name: &'n str, step: Step) -> Result<(&'n str, TableFingerprint)> {
+    async fn fetch<'n>(&self, name: &'n str, step: Step, prepared: &Prepared) -> Result<(&'n str, Read)> {
+        let fetched = match step {
+            Step::Load if prepared.straight.contains(name) => match self.fetch_by(name, Way::Straight).await? {
+                None => self.fetch_by(name, Way::Counted).await?,
+                loaded => loaded,
+            },
+            Step::Load => self.fetch_by(name, Way::Counted).await?,
+            Step::Extract | Step::Reconcile => self.fetch_by(name, Way::Nowhere).await?,
+        };
+        self.errand.progress.seen(Seen::Through { name });
+        Ok((name, fetched.ok_or_else(cut)?))
+    }
+
+    /// None if the target refused a row straight away.
+    async fn fetch_by(&self, name: &str, way: Way) -> Result<Option<Read>> {
+        let began = Instant::now();
         let table = self.table(name)?;
         self.errand.progress.seen(Seen::Table { name, rows: self.expected(table) });
         let keys = &self.keys()?;
@@ -220,26 +317,37 @@ impl Passing<'_> {
         let counted = &fingerprinting;
         let poured = self.errand.pour(table, self.lines(table), &self.key, |rows| async move {
             let mut rows = rows.and_then(|batch| async move { counted.add(&batch).await.map(|()| batch) }).boxed();
-            if step == Step::Load {
-                let mark = Mark { consignment: self.errand.consignment, attempt: self.attempt };
-                let loaded = self.sink.load(&self.papers.scope, name, mark, rows.by_ref().boxed()).await;
-                loaded.map_err(|trouble| naming(trouble, keys, table, &self.sink.at_fault(name)))?;
-            }
+            let (scope, mark) =
+                (&self.papers.scope, Mark { consignment: self.errand.consignment, attempt: self.attempt });
+            let taken = match way {
+                Way::Nowhere => Some(false),
+                Way::Straight => self.sink.load_straight(scope, name, mark, rows.by_ref().boxed()).await?.map(newly),
+                Way::Counted => {
+                    let loaded = self.sink.load(scope, name, mark, rows.by_ref().boxed()).await;
+                    let loaded = loaded.map_err(|trouble| naming(trouble, keys, table, &self.sink.at_fault(name)))?;
+                    Some(newly(loaded))
+                }
+            };
             // Of a table that an earlier attempt loaded the target reads little or nothing, and F is owed all the same.
-            while rows.try_next().await?.is_some() {}
-            Ok(())
+            while taken.is_some() && rows.try_next().await?.is_some() {}
+            Ok(taken)
         });
         let poured = poured.await;
-        let fingerprint = fingerprinting.finish().await?;
-        poured?;
-        self.errand.progress.seen(Seen::Through { name });
-        Ok((name, fingerprint))
+        let point = fingerprinting.finish().await?;
+        Ok(poured?.map(|loaded| Read { point, loaded, took: began.elapsed() }))
     }
 
     /// T: over a new connection, after commit.
-    async fn read_again<'n>(&self, name: &'n str) -> Result<(&'n str, TableFingerprint)> {
+    async fn read_again<'n>(&self, name: &'n str) -> Result<(&'n str, Read)> {
+        let began = Instant::now();
         let fingerprinting = Fingerprinting::start(&self.keys()?, self.table(name)?);
-        Ok((name, fingerprinting.over(self.sink.read_back(&self.papers.scope, name)).await?))
+        let point = fingerprinting.over(self.sink.read_back(&self.papers.scope, name)).await?;
+        Ok((name, Read { point, loaded: false, took: began.elapsed() }))
+    }
+
+    /// What the target's tables take, as far as it tells: a size that cannot be had is no reason to stop.
+    async fn sizes(&self, wanted: bool) -> BTreeMap<String, u64> {
+        if wanted { self.sink.sizes(&self.papers.scope).await.unwrap_or_default() } else { BTreeMap::new() }
     }
 
     /// How many keys differ between the parcels and the target, and the first of them; the rows of differing buckets are
@@ -253,22 +361,27 @@ impl Passing<'_> {
         if table.key.is_empty() {
             return Ok((None, Vec::new()));
         }
-        let keys = &self.keys()?;
         let mut comparison = Comparison::of(fetched, again, ROWS_COMPARED_MAX);
-        let compared = &mut comparison;
-        let taking = self.errand.pour(table, self.lines(table), &self.key, |mut rows| async move {
-            while let Some(batch) = rows.try_next().await? {
-                compared.fetched(row_digests(keys, table, &batch)?);
-            }
-            Ok(())
-        });
-        taking.await?;
+        self.through(table, |rows| comparison.fetched(rows)).await?;
+        let keys = &self.keys()?;
         let mut rows = self.sink.read_back(&self.papers.scope, &table.name);
         while let Some(batch) = rows.try_next().await? {
             comparison.target(row_digests(keys, table, &batch)?);
         }
         let (differing, located) = comparison.finish(&table.name);
         Ok((Some(differing), located))
+    }
+
+    /// Shows the digests of all rows in the parcels of a table.
+    async fn through(&self, table: &TableScope, mut see: impl FnMut(Vec<RowDigest>) + Send) -> Result<()> {
+        let (keys, see) = (&self.keys()?, &mut see);
+        let taking = self.errand.pour(table, self.lines(table), &self.key, |mut rows| async move {
+            while let Some(batch) = rows.try_next().await? {
+                see(row_digests(keys, table, &batch)?);
+            }
+            Ok(())
+        });
+        taking.await
     }
 
     /// The probe before destruction: the smallest parcel opens with what this machine has now. It is kept, sealed, to be
@@ -286,4 +399,19 @@ impl Passing<'_> {
         )?;
         Ok(opened)
     }
+}
+
+/// Nulls of a table's columns at the three points.
+fn nulls(
+    sealed: &BTreeMap<String, u64>,
+    fetched: &BTreeMap<String, u64>,
+    target: &BTreeMap<String, u64>,
+) -> BTreeMap<String, Nulls> {
+    let of = |point: &BTreeMap<String, u64>, column: &str| point.get(column).copied().unwrap_or(0);
+    let columns = sealed.keys().chain(fetched.keys()).chain(target.keys());
+    let nulls = columns.map(|column| {
+        let (sealed, fetched, target) = (of(sealed, column), of(fetched, column), of(target, column));
+        (column.clone(), Nulls { sealed, fetched, target })
+    });
+    nulls.collect()
 }

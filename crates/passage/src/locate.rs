@@ -1,6 +1,6 @@
 //! Which rows differ between F and T: by keyed digests, within a bound of memory, for the loading device's own screen.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use arrow_array::RecordBatch;
 use lexicon::Trouble;
@@ -24,7 +24,7 @@ pub struct Located {
     pub found: Found,
 }
 
-/// What the target has for a key.
+/// What was found about a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Found {
@@ -34,6 +34,9 @@ pub enum Found {
     Changed,
     /// Rows that the parcels do not have.
     Surplus,
+    /// One of these was sealed otherwise than it was read. The rows of S are nobody's any more, and its sums say no more
+    /// than in which of 4,096 buckets of keys the row lies.
+    Suspect,
 }
 
 /// A refusal together with the rows that it is about, each by the keyed digest of its key, as a report names it. A table
@@ -51,6 +54,33 @@ pub(crate) fn naming(trouble: Trouble, keys: &FingerprintKeys, table: &TableScop
 
 fn spelled(key: [u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(key))
+}
+
+/// The keys among which those lie that were sealed otherwise than they were read.
+pub(crate) struct Suspects {
+    buckets: HashSet<u16>,
+    keys: BTreeSet<[u8; 16]>,
+}
+
+impl Suspects {
+    pub(crate) fn of(sealed: &TableFingerprint, fetched: &TableFingerprint) -> Self {
+        Self { buckets: fetched.differing(sealed).into_iter().collect(), keys: BTreeSet::new() }
+    }
+
+    /// Rows of the parcels. Keeps the first keys and forgets the others.
+    pub(crate) fn fetched(&mut self, rows: Vec<RowDigest>) {
+        for row in rows.into_iter().filter(|row| self.buckets.contains(&row.bucket)) {
+            self.keys.insert(row.key);
+            if self.keys.len() > KEYS_NAMED_MAX {
+                self.keys.pop_last();
+            }
+        }
+    }
+
+    pub(crate) fn finish(self, table: &str) -> Vec<Located> {
+        let named = |key| Located { table: table.to_owned(), key: spelled(key), found: Found::Suspect };
+        self.keys.into_iter().map(named).collect()
+    }
 }
 
 /// The rows of differing buckets, weighed against each other.

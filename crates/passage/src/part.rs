@@ -8,8 +8,8 @@ use people::{OpeningKey, Passphrase};
 use procedure::{Act, Consignment, ConsignmentStage, Ledger, Migration, Part, ProbeResult, Step};
 use seal::{ConsignmentKey, ParcelName, Share, open_header};
 
-use crate::Errand;
 use crate::errand::known;
+use crate::{Errand, shares_within};
 
 /// Makes an opening key for this consignment, keeps it locked on this machine, and offers its public half. An offer
 /// that is made again offers the key that is kept: one that was released must not be lost.
@@ -204,7 +204,7 @@ async fn probed(errand: &Errand<'_>, more: &[Vec<u8>]) -> Result<Option<Probe>> 
     }
     let named =
         consignment.manifest.iter().flat_map(|(_, manifest)| [manifest.laboratory_share, manifest.strongroom_share]);
-    let (mut tried, given) = shares_within(&named.collect::<Vec<_>>(), more)?;
+    let (mut tried, given) = shares_within(&named.collect::<Vec<_>>(), more.iter().map(Vec::as_slice))?;
     let bytes = bytes::Bytes::from(bytes);
     let (mut opened, mut opened_with_given) = (false, false);
     let shares = || held.iter().map(|share| (share, false)).chain(given.iter().map(|share| (share, true)));
@@ -218,32 +218,4 @@ async fn probed(errand: &Errand<'_>, more: &[Vec<u8>]) -> Result<Option<Probe>> 
         }
     }
     Ok(Some(Probe { server, tried, opened, opened_with_given }))
-}
-
-/// The shares that stand anywhere in `more`, and how many places were looked at. The manifest names the digest of each
-/// share of the round, so that no other string of 32 bytes can be one: pairing them all would be a square of places.
-fn shares_within(named: &[Digest], more: &[Vec<u8>]) -> Result<(u64, Vec<Share>)> {
-    let (mut looked_at, mut found) = (0_u64, Vec::new());
-    for window in more.iter().flat_map(|bytes| bytes.windows(32)) {
-        looked_at = looked_at.saturating_add(1);
-        if named.contains(&Digest::of(window)) {
-            found.push(Share::take(window)?);
-        }
-    }
-    Ok((looked_at, found))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_found_wherever_it_stands_and_nothing_else_is_taken_for_one() {
-        let share: Vec<u8> = (1..=32).collect();
-        let copy = [&[7; 1_001][..], &share, &[9; 5]].concat();
-        let (looked_at, found) = shares_within(&[Digest::of(&share)], &[vec![0; 31], copy]).unwrap();
-        assert_eq!(looked_at, 1_001 + 32 + 5 - 31);
-        assert_eq!(found.iter().map(Share::digest).collect::<Vec<_>>(), [Digest::of(&share)]);
-        assert!(shares_within(&[Digest::of(b"another")], &[share]).unwrap().1.is_empty());
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use lexicon::{Code, ConsignmentId, Digest, Fault, MigrationId, Result, Retry};
-use procedure::ManifestParcel;
+use procedure::{ExtractMeasure, ManifestParcel};
 use scope::TableFingerprint;
 use seal::{ConsignmentKey, open_parcel};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,9 @@ pub(crate) struct Stored {
     pub parcels: Vec<ManifestParcel>,
     pub sums: ManifestParcel,
     pub transforms: BTreeMap<String, u64>,
+    /// What a rehearsal measured of it.
+    #[serde(default)]
+    pub measured: Option<ExtractMeasure>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -8,6 +8,8 @@ use scope::{ScopedBatch, TableScope};
 use seal::{ConsignmentKey, ParcelName, ParcelWriter, Sealed};
 use tokio::sync::mpsc;
 
+use crate::rehearsal::{Half, Worked};
+
 /// What the sealing thread needs; nothing in it is shared with another table.
 pub(crate) struct Sealing {
     pub key: Arc<ConsignmentKey>,
@@ -15,6 +17,8 @@ pub(crate) struct Sealing {
     pub table: TableScope,
     /// The name of the table's first parcel; each further one draws its own id and counts on.
     pub name: ParcelName,
+    /// Whether half of it is sealed a second time, to be weighed.
+    pub rehearses: bool,
 }
 
 /// A parcel that is ready to leave.
@@ -25,15 +29,24 @@ pub(crate) struct Ready {
 
 impl Sealing {
     /// Runs until `rows` ends; blocking, on a thread of its own.
-    pub(crate) fn run(mut self, mut rows: mpsc::Receiver<ScopedBatch>, parcels: &mpsc::Sender<Ready>) -> Result<()> {
+    pub(crate) fn run(
+        mut self,
+        mut rows: mpsc::Receiver<ScopedBatch>,
+        parcels: &mpsc::Sender<Ready>,
+    ) -> Result<Worked> {
         let schema = self.table.target_schema();
+        let (mut worked, mut half) = (Worked::default(), self.half()?);
         let mut writer: Option<(ParcelWriter, mpsc::Permit<'_, Ready>)> = None;
         while let Some(batch) = rows.blocking_recv() {
             if batch.rows() == 0 {
                 continue;
             }
             if let Some((open, place)) = writer.take_if(|(open, _)| !open.has_room(&batch)) {
-                self.leave(open, place)?;
+                self.leave(open, place, &mut worked)?;
+                half = None;
+            }
+            if let Some(half) = &mut half {
+                half.take(&batch)?;
             }
             let (mut open, place) = if let Some(open) = writer.take() {
                 open
@@ -43,21 +56,28 @@ impl Sealing {
                 self.name.parcel = ParcelId::draw(self.entropy.as_ref())?;
                 (ParcelWriter::new(&self.key, self.entropy.as_ref(), self.name.clone(), schema.clone())?, place)
             };
-            open.write(&batch)?;
+            worked.time(|| open.write(&batch))?;
             if open.is_full() {
-                self.leave(open, place)?;
+                self.leave(open, place, &mut worked)?;
+                half = None;
             } else {
                 writer = Some((open, place));
             }
         }
-        match writer {
-            Some((open, place)) => self.leave(open, place),
-            None => Ok(()),
+        if let Some((open, place)) = writer {
+            self.leave(open, place, &mut worked)?;
         }
+        worked.half = half.map(Half::finish).transpose()?;
+        Ok(worked)
     }
 
-    fn leave(&mut self, writer: ParcelWriter, place: mpsc::Permit<'_, Ready>) -> Result<()> {
-        let sealed = writer.finish()?;
+    fn half(&self) -> Result<Option<Half>> {
+        let half = || Half::new(&self.key, self.entropy.as_ref(), (self.name.clone(), &self.table));
+        self.rehearses.then(half).transpose()
+    }
+
+    fn leave(&mut self, writer: ParcelWriter, place: mpsc::Permit<'_, Ready>, worked: &mut Worked) -> Result<()> {
+        let sealed = worked.time(|| writer.finish())?;
         let line = line(&self.name, &sealed);
         self.name.sequence = self.name.sequence.saturating_add(1);
         place.send(Ready { line, sealed });

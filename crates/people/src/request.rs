@@ -137,13 +137,19 @@ pub fn verify(
 ) -> Result<(Signer, Claim)> {
     let claim = claim(&headers.signature_input)?;
     let age = at.as_second().saturating_sub(claim.created);
-    if claim.origin != origin || age.saturating_abs() > GOOD_FOR_SECONDS {
-        return Err(Refusal::new(
-            Code(141),
-            "this request was signed for another server or another time",
-            "Set the machine's clock and send the request again.",
-        )
-        .into());
+    let elsewhere = |message: &str, remedy: &str| Err(Refusal::new(Code(141), message, remedy).into());
+    if claim.origin != origin {
+        return elsewhere(
+            "this request was signed for another server",
+            "Ask the server's operator for its card, and enrol with that.",
+        );
+    }
+    if age.saturating_abs() > GOOD_FOR_SECONDS {
+        let (minutes, side) = (age.saturating_abs() / 60, if age > 0 { "behind" } else { "ahead of" });
+        return elsewhere(
+            &format!("this machine's clock is {minutes} minutes {side} the server's, where five are allowed"),
+            "Compare both clocks with the true time, set the one that is wrong, and give the command again.",
+        );
     }
     let signer = roster.signer(claim.keyid, at)?;
     verify_with(request, headers, &claim, &signer.device)?;

@@ -16,6 +16,15 @@ pub enum Kind {
     Delta,
 }
 
+/// All rows in scope, in basis points: hundredths of a percent.
+pub const EVERYTHING: u32 = 10_000;
+
+/// Basis points as a person writes a percentage: `1 %`, `0.5 %`, `12.25 %`.
+pub fn percent(basis_points: u32) -> String {
+    let percent = format!("{}.{:02}", basis_points / 100, basis_points % 100);
+    format!("{} %", percent.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// A long step that needs a journalled begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -66,8 +75,11 @@ pub struct Destroyed {
     pub key: String,
     /// When the key act was done.
     pub key_at: Timestamp,
-    /// Whether the ring refused to open the wrapped share afterwards.
+    /// Whether the ring refused afterwards, asked to seal and, if there was one, to open the wrapped share.
     pub ring_refuses: bool,
+    /// Whether there was a wrapped share to show it. Absent in facts of servers that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_shown: Option<bool>,
     /// Parcels deleted.
     pub parcels: u64,
     /// Their bytes.
@@ -102,7 +114,10 @@ pub enum Act {
         consignment: ConsignmentId,
         plan: Digest,
         kind: Kind,
+        /// Which sample.
         seed: u32,
+        /// How much of everything: [`EVERYTHING`] unless it is a rehearsal.
+        basis_points: u32,
         target: String,
         deadline: Timestamp,
     },

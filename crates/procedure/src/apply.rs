@@ -137,12 +137,13 @@ impl Migration {
     }
 
     fn apply_round(&mut self, fact: &Fact, act: &Act, signer: &people::Signer) {
-        if let Act::OpenConsignment { consignment, plan, kind, seed, target, deadline } = act {
+        if let Act::OpenConsignment { consignment, plan, kind, seed, basis_points, target, deadline } = act {
             self.consignments.push(Consignment {
                 id: *consignment,
                 plan: *plan,
                 kind: *kind,
                 seed: *seed,
+                basis_points: *basis_points,
                 target: target.clone(),
                 deadline: *deadline,
                 set_by: signer.certificate(),

@@ -99,6 +99,8 @@ pub struct Consignment {
     pub kind: Kind,
     /// Which sample, for a rehearsal.
     pub seed: u32,
+    /// How much of everything, in basis points: less than [`crate::EVERYTHING`] in a rehearsal only.
+    pub basis_points: u32,
     /// The target's identity.
     pub target: String,
     /// When it is destroyed, whoever does nothing.

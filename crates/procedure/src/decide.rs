@@ -39,8 +39,8 @@ pub fn decide(m: &Migration, act: &Act, by: &Actor, given: Given) -> Result<Fact
         Act::Thaw { reason }                        => whole::thaw(m, by, reason)?,
         Act::Cancel { reason }                      => whole::cancel(by, reason)?,
         Act::SignOff { reports, history }           => whole::sign_off(m, by, (reports, history), at)?,
-        Act::OpenConsignment { consignment, plan, kind, target, deadline, .. }
-            => round::open(m, by, (*consignment, *plan, *kind, target), *deadline, given)?,
+        Act::OpenConsignment { consignment, plan, kind, basis_points, target, deadline, .. }
+            => round::open(m, by, (*consignment, *plan), (*kind, *basis_points, target), *deadline, given)?,
         Act::Offer { consignment, .. }              => round::offer(m, by, *consignment)?,
         Act::Begin { consignment, step, attempt, lease, .. }
             => round::begin(m, by, *consignment, (*step, *attempt, *lease), at)?,

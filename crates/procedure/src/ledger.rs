@@ -257,7 +257,8 @@ impl Ledger {
             return Err(Refusal::new(
                 Code(272),
                 "this act is dated more than five minutes ahead",
-                "Set the machine's clock and sign again.",
+                "Set the machine's clock and sign again; a device that was used while its clock was ahead waits until \
+                 that time has come.",
             )
             .into());
         }

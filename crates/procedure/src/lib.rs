@@ -6,18 +6,24 @@
 mod act;
 mod apply;
 mod consignment;
+mod counts;
 mod decide;
 mod instruction;
 mod ledger;
 mod manifest;
+mod measured;
 mod migration;
 mod plan;
 
-pub use act::{Act, ActBody, Destroyed, History, Kind, LastFact, Part, ProbeResult, SeenCheckpoint, Step};
+pub use act::{
+    Act, ActBody, Destroyed, EVERYTHING, History, Kind, LastFact, Part, ProbeResult, SeenCheckpoint, Step, percent,
+};
 pub use consignment::{Attempt, Consignment, Ending, Offer, Outcome, Released, Stage as ConsignmentStage};
+pub use counts::{Nulls, Orphans};
 pub use decide::{Given, decide};
 pub use instruction::{Clause, Clauses, Contract, Dpia, Ending as InstructionEnding, Instruction, Party};
 pub use ledger::{Decided, Entry, FactBody, Ledger, Proof, Recorded, STALE, prepare, sign_fact};
 pub use manifest::{Differing, Manifest, ManifestParcel, ManifestTable, Reconciliation, TableOutcome};
+pub use measured::{ExtractMeasure, HalfSealed, LoadMeasure};
 pub use migration::{Approval, Deadline, Fact, Frozen, Migration, SignOff, Stage, Turn};
 pub use plan::{Allowed, Plan, PlanParty, Side, System, Target};

@@ -1,5 +1,9 @@
+use std::collections::BTreeMap;
+
 use lexicon::{Code, ConsignmentId, Digest, ParcelId, Refusal};
 use serde::{Deserialize, Serialize};
+
+use crate::{ExtractMeasure, Kind, LoadMeasure, Nulls, Orphans};
 
 /// One sealed object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +44,11 @@ pub struct ManifestTable {
     /// How many stayed.
     pub columns_left: u32,
     /// How often each declared transform changed a value, by `column: transform`.
-    pub transforms: std::collections::BTreeMap<String, u64>,
+    pub transforms: BTreeMap<String, u64>,
+    /// Nulls sealed, by column of the target; columns without any are left out. Absent in manifests of agents that did
+    /// not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nulls: Option<BTreeMap<String, u64>>,
 }
 
 /// What was sealed in one attempt; the content of `Close`.
@@ -65,12 +73,18 @@ pub struct Manifest {
     pub strongroom_share: Digest,
     /// Tables in the scope's order.
     pub tables: Vec<ManifestTable>,
+    /// The references between them, each with its orphans in scope.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orphans: Vec<Orphans>,
     /// Parcels in order.
     pub parcels: Vec<ManifestParcel>,
     /// The sealed bucket sums of S.
     pub sums: ManifestParcel,
     /// That the extracting machine forgot the strongroom share and the consignment key at closing; its own word.
     pub forgotten: bool,
+    /// What a rehearsal measured of each table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<ExtractMeasure>,
 }
 
 impl Manifest {
@@ -112,6 +126,18 @@ impl Manifest {
             None => Ok(()),
         }
     }
+
+    /// Whether it says what its kind says: of a rehearsal, out of how many rows in scope each table's sample was drawn; of
+    /// any other, nothing of a sample.
+    pub fn measures(&self, kind: Kind) -> bool {
+        if kind != Kind::Rehearsal {
+            return self.measured.is_empty();
+        }
+        let drawn = |(table, measure): (&ManifestTable, &ExtractMeasure)| {
+            table.name == measure.name && table.rows <= measure.rows_in_scope
+        };
+        self.measured.len() == self.tables.len() && self.tables.iter().zip(&self.measured).all(drawn)
+    }
 }
 
 /// One table's three points.
@@ -132,6 +158,9 @@ pub struct TableOutcome {
     pub target_root: Digest,
     /// Keys whose rows differ between F and T, when the table has keys to locate them by.
     pub differing: Option<Differing>,
+    /// Nulls, by column of the target; columns without any at any point are left out. Absent when the manifest has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nulls: Option<BTreeMap<String, Nulls>>,
 }
 
 /// How many keys differ.
@@ -155,11 +184,24 @@ impl Differing {
 }
 
 impl TableOutcome {
-    /// Which link broke, if one did.
+    fn answers(&self, sent: &ManifestTable) -> bool {
+        let nulls = match (&sent.nulls, &self.nulls) {
+            (Some(sent), Some(got)) => {
+                let sealed = got.iter().map(|(column, nulls)| (column, nulls.sealed)).filter(|(_, nulls)| *nulls > 0);
+                sealed.eq(sent.iter().map(|(column, nulls)| (column, *nulls)))
+            }
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        self.name == sent.name && self.target == sent.target && self.sealed == sent.root && nulls
+    }
+
+    /// Which link broke, if one did: the fingerprints at its ends differ, or the numbers of nulls.
     pub fn broken(&self) -> Option<&'static str> {
-        if self.sealed != self.fetched {
+        let nulls = || self.nulls.iter().flat_map(BTreeMap::values);
+        if self.sealed != self.fetched || nulls().any(|nulls| nulls.sealed != nulls.fetched) {
             Some("between sealing and fetching")
-        } else if self.fetched != self.target_root {
+        } else if self.fetched != self.target_root || nulls().any(|nulls| nulls.fetched != nulls.target) {
             Some("between fetching and the target")
         } else {
             None
@@ -177,13 +219,32 @@ pub struct Reconciliation {
     pub schema: Digest,
     /// Each table.
     pub tables: Vec<TableOutcome>,
+    /// The manifest's references, each with its orphans in the target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orphans: Vec<Orphans>,
     /// Before destruction: the recipient's real keys and the strongroom share opened a parcel.
     pub opened: bool,
+    /// What a rehearsal measured of each table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<LoadMeasure>,
 }
 
 impl Reconciliation {
-    /// Whether all three points agree everywhere.
+    /// Whether all three points agree everywhere, and as many rows lead nowhere in the target as in the old system.
     pub fn equal(&self) -> bool {
-        self.tables.iter().all(|table| table.broken().is_none())
+        self.tables.iter().all(|table| table.broken().is_none()) && !self.orphans.iter().any(Orphans::differ)
+    }
+
+    /// Whether it reports on everything that the manifest counts, and gives the manifest's own numbers for it.
+    pub fn answers(&self, manifest: &Manifest) -> bool {
+        let tables = self.tables.len() == manifest.tables.len()
+            && manifest.tables.iter().zip(&self.tables).all(|(sent, got)| got.answers(sent));
+        let counted = |(sent, got): (&Orphans, &Orphans)| {
+            let asked = Orphans { target: sent.target, ..got.clone() };
+            got.target.is_some() && asked == *sent
+        };
+        let orphans =
+            self.orphans.len() == manifest.orphans.len() && manifest.orphans.iter().zip(&self.orphans).all(counted);
+        tables && orphans
     }
 }

@@ -5,7 +5,7 @@ use arrow_select::filter::filter;
 use lexicon::Result;
 
 use crate::predicate::eval;
-use crate::{Lookups, Scope, TableScope, Tally, transform, trouble};
+use crate::{Lookups, Sampling, Scope, TableScope, Tally, transform, trouble};
 
 /// Rows of one table that are in scope, in the columns and types of its `target_schema`. Only [`Scope::admit`] makes
 /// one, and only such rows can be sealed.
@@ -27,6 +27,12 @@ impl ScopedBatch {
     pub fn rows(&self) -> usize {
         self.0.num_rows()
     }
+
+    /// The first of them, as many as there are or fewer; not copied.
+    #[must_use]
+    pub fn first(&self, rows: usize) -> Self {
+        Self(self.0.slice(0, rows.min(self.rows())))
+    }
 }
 
 /// Who applies the predicate.
@@ -36,6 +42,8 @@ pub enum Rows<'a> {
     AlreadyFiltered,
     /// The source cannot (a full dump): the predicate is evaluated here, with these keys of other tables.
     Filter(&'a Lookups),
+    /// Rows in scope that are also in a sample. The source applied the predicate, unless keys are handed in.
+    Sample(&'a Sampling, Option<&'a Lookups>),
 }
 
 impl Scope {
@@ -45,14 +53,16 @@ impl Scope {
     /// further. Columns without a transform are passed on without copying when every row is admitted.
     ///
     /// # Errors
-    /// A refusal when the table or a column is not in the scope, or when a value has no image under a transform (with
-    /// the column and the number of such values, never one of them); a fault when a column comes in another type.
+    /// A refusal when the table or a column is not in the scope, or when values have no image under a transform (with
+    /// the columns and the numbers of such values, which the tally adds up over batches, never one of them); a fault
+    /// when a column comes in another type.
     pub fn admit(&self, table: &str, batch: &RecordBatch, rows: Rows<'_>, tally: &mut Tally) -> Result<ScopedBatch> {
         let table = self.known(table)?;
         check_shape(table, batch)?;
         let passing = match rows {
             Rows::AlreadyFiltered => None,
             Rows::Filter(lookups) => eval::passing(table, batch, lookups)?,
+            Rows::Sample(sampling, lookups) => sampling.passing(table, batch, lookups)?,
         };
         let admitted = passing.as_ref().map_or(batch.num_rows(), BooleanArray::true_count);
         // Nothing is counted for a batch that is refused half-way.
@@ -61,18 +71,23 @@ impl Scope {
         here.rows_in = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
         here.rows_admitted = u64::try_from(admitted).unwrap_or(u64::MAX);
         let mut columns = Vec::with_capacity(table.take.len());
+        let mut refused = Vec::new();
         for take in &table.take {
             let array = batch
                 .column_by_name(&take.column)
                 .ok_or_else(|| trouble::columns(&table.name, &[], &[&take.column]))?;
             let kept = kept(array, passing.as_ref())?;
             if take.changes() {
-                let (changed, column) = transform::apply(&table.name, take, &kept)?;
+                let (changed, column, bad) = transform::apply(&table.name, take, &kept)?;
                 columns.push(changed);
                 here.columns.entry(take.column.clone()).or_default().add(&column);
+                refused.extend(bad.into_iter().map(|(count, why)| (take.column.clone(), why, count)));
             } else {
                 columns.push(kept);
             }
+        }
+        if !refused.is_empty() {
+            return Err(tally.refuse(&table.name, &refused));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(admitted));
         let scoped = RecordBatch::try_new_with_options(table.target_schema(), columns, &options)

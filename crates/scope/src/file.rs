@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Kind, Predicate, rules, trouble};
 
-/// What may leave a laboratory: tables in file order. Only [`Scope::parse`] makes one, so that every scope keeps the
-/// rules.
+/// What may leave a laboratory: tables in file order. Only [`Scope::parse`] makes one that leaves
+/// this room, so that every scope keeps the rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Scope {
     #[serde(rename = "table")]
@@ -123,6 +123,11 @@ impl Scope {
         Ok(Self { tables })
     }
 
+    /// Tables of a target, each whole: see [`TableScope::loaded`].
+    pub(crate) fn of_loaded(tables: Vec<TableScope>) -> Self {
+        Self { tables }
+    }
+
     /// The scope as a file, without comments and with every default written out.
     ///
     /// # Errors
@@ -206,6 +211,31 @@ impl TableScope {
     pub fn target_schema(&self) -> SchemaRef {
         let fields = self.take.iter().map(|take| Field::new(&take.target, take.kind.arrow(), true));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    /// The table as it stands in the target once it is loaded: every row, under the target's names and types.
+    pub(crate) fn loaded(&self) -> Self {
+        let take = self.take.iter().map(|take| Take {
+            column: take.target.clone(),
+            target: take.target.clone(),
+            kind: take.kind,
+            from: None,
+            zone: None,
+            null_if: Vec::new(),
+            map: BTreeMap::new(),
+            trim: None,
+            charset: None,
+            reason: None,
+        });
+        Self {
+            name: self.target.clone(),
+            target: self.target.clone(),
+            key: Vec::new(),
+            take: take.collect(),
+            leave: Vec::new(),
+            filter: None,
+            reason: None,
+        }
     }
 
     /// The taken column of that source name.

@@ -1,10 +1,13 @@
+use std::collections::BTreeSet;
+
 use arrow_array::{Array, RecordBatch};
 use lexicon::Result;
+use lexicon::limits::SINGLE_OUT_PATIENTS;
 use serde::{Deserialize, Serialize};
 
 use crate::nir::is_nir;
 use crate::value::Column;
-use crate::{Kind, TableScope, row};
+use crate::{Kind, TableScope, persons, row};
 
 /// Text longer than this is called long: names, codes and results with their units are shorter.
 const LONG_TEXT_CHARACTERS: usize = 80;
@@ -16,6 +19,8 @@ pub struct Inspector {
     schema: arrow_schema::SchemaRef,
     kinds: Vec<Kind>,
     findings: TableFindings,
+    /// Where each taken column stands that identifies a patient, and the first of its values.
+    patients: Vec<(usize, BTreeSet<String>)>,
 }
 
 /// What was found in one table.
@@ -23,6 +28,10 @@ pub struct Inspector {
 pub struct TableFindings {
     /// Rows looked at.
     pub rows: u64,
+    /// Different patients that the rows name, in the column that names the fewest, all rows that name none counted as
+    /// one more; 50 stands for 50 or more. None where no taken column identifies a patient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patients: Option<u64>,
     /// By column, in the order of the target.
     pub columns: Vec<ColumnFindings>,
 }
@@ -52,7 +61,11 @@ impl Inspector {
             table: table.target.clone(),
             schema: table.target_schema(),
             kinds: table.take.iter().map(|take| take.kind).collect(),
-            findings: TableFindings { rows: 0, columns: table.take.iter().map(column).collect() },
+            findings: TableFindings { columns: table.take.iter().map(column).collect(), ..TableFindings::default() },
+            patients: persons::places_of_patient(&table.take)
+                .into_iter()
+                .map(|place| (place, BTreeSet::new()))
+                .collect(),
         }
     }
 
@@ -64,6 +77,16 @@ impl Inspector {
         let columns = row::columns(&self.table, &self.schema, &self.kinds, batch)?;
         let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
         self.findings.rows = self.findings.rows.saturating_add(rows);
+        let few = usize::try_from(SINGLE_OUT_PATIENTS).unwrap_or(usize::MAX);
+        for (place, patients) in &mut self.patients {
+            let Some(column) = columns.get(*place) else { continue };
+            for row in 0..batch.num_rows() {
+                if patients.len() >= few {
+                    break;
+                }
+                patients.extend(column.text(row));
+            }
+        }
         for ((findings, column), array) in self.findings.columns.iter_mut().zip(&columns).zip(batch.columns()) {
             findings.nulls = findings.nulls.saturating_add(u64::try_from(array.null_count()).unwrap_or(u64::MAX));
             match column {
@@ -105,7 +128,18 @@ impl Inspector {
 
     /// What was found: counts only.
     pub fn finish(self) -> TableFindings {
-        self.findings
+        TableFindings { patients: self.patients(), ..self.findings }
+    }
+
+    fn patients(&self) -> Option<u64> {
+        // A column that is null throughout tells nobody apart: the others do.
+        let naming = self.patients.iter().filter(|(_, patients)| !patients.is_empty());
+        let fewest = naming.map(|(place, patients)| {
+            let unnamed = self.findings.columns.get(*place).is_some_and(|column| column.nulls > 0);
+            u64::try_from(patients.len()).unwrap_or(u64::MAX).saturating_add(u64::from(unnamed))
+        });
+        let fewest = fewest.min().unwrap_or(self.findings.rows.min(1));
+        (!self.patients.is_empty()).then_some(fewest.min(SINGLE_OUT_PATIENTS))
     }
 }
 

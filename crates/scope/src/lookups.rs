@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashSet};
 
-use arrow_array::RecordBatch;
+use arrow_array::{BooleanArray, RecordBatch};
 use lexicon::Result;
 
 use crate::predicate::Node;
@@ -49,17 +49,34 @@ impl Lookups {
     /// A refusal for a table outside the scope; a fault when the batch lacks a column or a table's turn has not come.
     pub fn collect(&mut self, scope: &Scope, table: &str, batch: &RecordBatch) -> Result<()> {
         let table = scope.known(table)?;
-        let wanted = wanted(scope, &table.name);
-        if wanted.is_empty() {
+        if wanted(scope, &table.name).is_empty() {
             return Ok(());
         }
         let passing = eval::passing(table, batch, self)?;
+        self.take(scope, table, batch, passing.as_ref())
+    }
+
+    /// Says that a table's keys are collected from here on: one without rows has none.
+    pub fn expect(&mut self, scope: &Scope, table: &str) {
+        let here = self.tables.entry(table.to_owned()).or_default();
+        here.extend(wanted(scope, table).into_iter().map(|names| (names, Keys::default())));
+    }
+
+    /// The keys of the rows that pass.
+    pub(crate) fn take(
+        &mut self,
+        scope: &Scope,
+        table: &TableScope,
+        batch: &RecordBatch,
+        passing: Option<&BooleanArray>,
+    ) -> Result<()> {
+        let wanted = wanted(scope, &table.name);
         let here = self.tables.entry(table.name.clone()).or_default();
         for names in wanted {
             let columns = names.iter().map(|name| column(table, batch, name)).collect::<Result<Vec<_>>>()?;
             let keys = here.entry(names).or_default();
             for row in 0..batch.num_rows() {
-                if passing.as_ref().is_none_or(|passing| passing.value(row)) {
+                if passing.is_none_or(|passing| passing.value(row)) {
                     keys.0.extend(key(&columns, row));
                 }
             }

@@ -4,7 +4,8 @@ use lexicon::limits::SINGLE_OUT_PATIENTS;
 use lexicon::{Digest, Result, Timestamp, digest_of};
 use serde::{Deserialize, Serialize};
 
-use crate::{Scope, TableFindings, TableScope, rules, trouble};
+use crate::persons::Persons;
+use crate::{Scope, TableFindings, TableScope, WHOLE_ROWS_MAX, rules, trouble};
 
 /// What a check of a scope against its source found: counts only. The approval binds its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,21 +67,25 @@ impl Report {
     /// Whether the scope may be approved as far as this report shows.
     ///
     /// # Errors
-    /// A refusal when it is a report about another scope, or when a predicate singles out fewer than 50 rows of a
-    /// larger table without a written reason.
+    /// A refusal when it is a report about another scope, or when a predicate singles out fewer than 50 patients without a
+    /// written reason: where each row is one, and else where it leaves rows out. Only a table that speaks of no patient
+    /// and is as short as a list of codes is nobody, and not even that where no table is known to speak of patients.
     pub fn check(&self, scope: &Scope) -> Result<()> {
         let reported: BTreeSet<&str> = self.tables.iter().map(|line| line.name.as_str()).collect();
         let scoped: BTreeSet<&str> = scope.tables().iter().map(|table| table.name.as_str()).collect();
         if self.scope != scope.digest()? || reported != scoped {
             return Err(trouble::not_ready("the report is about another scope"));
         }
+        let persons = Persons::of(scope, self);
         for line in &self.tables {
-            let table = scope.known(&line.name)?;
-            let singles_out = table.filter.is_some()
-                && line.rows_in_scope < SINGLE_OUT_PATIENTS
-                && line.rows_in_scope < line.rows_source;
-            if singles_out && !rules::given(table.reason.as_ref()) {
-                return Err(trouble::singled_out(&line.name, line.rows_in_scope));
+            let (table, name) = (scope.known(&line.name)?, line.name.as_str());
+            let short = line.rows_source <= WHOLE_ROWS_MAX;
+            let counts = !short || persons.speaking.is_empty() || persons.speaking.contains(name);
+            let narrows = persons.standing.contains(name) || line.rows_in_scope < line.rows_source;
+            let patients = line.findings.patients.unwrap_or(line.rows_in_scope);
+            let few = (1..SINGLE_OUT_PATIENTS).contains(&patients);
+            if table.filter.is_some() && counts && narrows && few && !rules::given(table.reason.as_ref()) {
+                return Err(trouble::singled_out(name, patients));
             }
         }
         Ok(())
@@ -122,6 +127,82 @@ mod tests {
         report(&scope, 50).check(&scope).unwrap();
         let scope = Scope::parse(&format!("{TOML}reason = \"the rehearsal's volunteers\"\n")).unwrap();
         report(&scope, 49).check(&scope).unwrap();
+    }
+
+    /// One table of a scope of several: its section, its rows in the source and in scope, its patients if it names them.
+    type Told<'a> = (&'a str, u64, u64, Option<u64>);
+
+    fn refused(tables: &[Told<'_>]) -> Option<String> {
+        let toml: Vec<String> = tables.iter().map(|(section, ..)| format!("[[table]]\n{section}\n")).collect();
+        let scope = Scope::parse(&toml.concat()).unwrap();
+        let lines = scope.tables().iter().zip(tables).map(|(table, (_, rows_source, rows_in_scope, patients))| {
+            let findings = TableFindings { patients: *patients, ..TableFindings::default() };
+            ReportTable::new(table, *rows_source, *rows_in_scope, findings)
+        });
+        let tables = lines.collect();
+        let report = Report { tables, ..report(&Scope::parse(TOML).unwrap(), 50) };
+        let report = Report { scope: scope.digest().unwrap(), ..report };
+        let trouble = report.check(&scope).err()?;
+        assert_eq!(trouble.code(), lexicon::Code(322));
+        Some(trouble.to_string())
+    }
+
+    const PATIENT: &str = "name = \"patient\"\ntake = [{ column = \"id\", type = \"int64\" }]\nleave = [\"seen\"]\n\
+                           where = \"seen >= date '2020-01-01'\"";
+    const RESULT: &str = "name = \"result\"\n\
+                          take = [{ column = \"patient_id\", type = \"int64\" }, { column = \"code\", type = \"text\" }]\n\
+                          where = \"exists in patient (patient_id = id)\"";
+    const UNIT: &str = "name = \"unit\"\ntake = [{ column = \"code\", type = \"text\" }]";
+
+    #[test]
+    fn few_patients_with_many_results_are_singled_out() {
+        let many = (RESULT, 90_000, 4_000, Some(50));
+        assert!(refused(&[(PATIENT, 3_000, 49, None), many]).unwrap().contains("patient singles out 49 patients"));
+        // Also where the old system has no more of them.
+        assert!(refused(&[(PATIENT, 12, 12, None), many]).is_some());
+        assert_eq!(refused(&[(PATIENT, 3_000, 50, None), many]), None);
+        assert_eq!(refused(&[(PATIENT, 3_000, 0, None), many]), None, "nobody is singled out");
+    }
+
+    #[test]
+    fn many_rows_of_few_patients_are_few() {
+        let chosen = RESULT.replace("exists in patient (patient_id = id)", "code = 'HIV'");
+        let refused = |patients| refused(&[(&chosen, 90_000, 400, Some(patients)), (UNIT, 20, 20, None)]);
+        assert!(refused(49).unwrap().contains("result singles out 49 patients"));
+        assert_eq!(refused(50), None);
+    }
+
+    #[test]
+    fn a_short_code_list_is_nobody() {
+        let used = format!("{UNIT}\nwhere = \"code in ('g/L', 'mmol/L')\"");
+        for unit in [(UNIT, 20, 20, None), (used.as_str(), 20, 2, None)] {
+            assert_eq!(refused(&[(PATIENT, 3_000, 2_000, None), unit]), None);
+        }
+        // Where nothing is known to be a patient, everything may be.
+        assert!(refused(&[(&used, 20, 2, None)]).is_some());
+    }
+
+    #[test]
+    fn one_table_with_a_patients_column_makes_no_other_nobody() {
+        let decoy =
+            ("name = \"ward\"\ntake = [{ column = \"code\", type = \"text\" }]\nleave = [\"ipp\"]", 20, 20, None);
+        let subject = "name = \"subject\"\ntake = [{ column = \"id\", type = \"int64\" }]\nwhere = \"id = 42\"";
+        let visit = "name = \"visit\"\ntake = [{ column = \"subject\", type = \"int64\" }]\n\
+                     where = \"exists in subject (subject = id)\"";
+        assert!(refused(&[(subject, 3_000, 1, None), decoy]).unwrap().contains("subject singles out 1 patients"));
+        assert!(refused(&[(subject, 3_000, 50, None), (visit, 9_000, 3, None), decoy]).unwrap().contains("visit"));
+        assert_eq!(refused(&[(subject, 3_000, 50, None), (visit, 9_000, 90, None), decoy]), None);
+        // A short one is nobody, unless what speaks of patients is reached through it.
+        let speaking = visit.replace("where", "leave = [\"ipp\"]\nwhere");
+        assert_eq!(refused(&[(subject, 900, 1, None), (visit, 9_000, 90, None), decoy]), None);
+        assert!(refused(&[(subject, 900, 1, None), (&speaking, 9_000, 90, None), decoy]).unwrap().contains("subject"));
+    }
+
+    #[test]
+    fn rows_that_follow_their_patients_single_out_nobody_unless_they_leave_some_out() {
+        let patients = (PATIENT, 3_000, 2_000, None);
+        assert_eq!(refused(&[patients, (RESULT, 30, 30, Some(30))]), None);
+        assert!(refused(&[patients, (RESULT, 90_000, 30, Some(30))]).is_some());
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub fn sensitive(name: &str) -> Option<Sensitive> {
 
 /// The words of a name in lower case without accents: split at anything but letters and digits, at digits, and where a
 /// small letter is followed by a capital.
-fn words(name: &str) -> Vec<String> {
+pub(crate) fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut before_small = false;
     for c in name.chars() {

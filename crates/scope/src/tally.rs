@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
+use lexicon::Trouble;
 use serde::{Deserialize, Serialize};
+
+use crate::trouble;
 
 /// What admission did, in counts: each transform that changed a value is here, and nothing else changed one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +21,9 @@ pub struct TableTally {
     pub rows_admitted: u64,
     /// By source column; only columns with a transform.
     pub columns: BTreeMap<String, ColumnTally>,
+    /// Values that have no image under a transform, by column and reason: over all batches that were refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
 /// How many values of one column each transform changed.
@@ -49,7 +55,38 @@ impl Tally {
             for (column, counts) in &theirs.columns {
                 ours.columns.entry(column.clone()).or_default().merge(counts);
             }
+            for (column, reasons) in &theirs.refused {
+                for (why, count) in reasons {
+                    ours.refuse(column, why, *count);
+                }
+            }
         }
+    }
+
+    /// Counts what has no image in a batch, and refuses the batch.
+    pub(crate) fn refuse(&mut self, table: &str, refused: &[(String, &'static str, u64)]) -> Trouble {
+        let here = self.tables.entry(table.to_owned()).or_default();
+        for (column, why, count) in refused {
+            here.refuse(column, why, *count);
+        }
+        trouble::values(table, refused)
+    }
+
+    /// The refusal of everything in a table that had no image, over all its batches.
+    pub fn refused(&self, table: &str) -> Option<Trouble> {
+        let refused = &self.tables.get(table)?.refused;
+        let all = refused
+            .iter()
+            .flat_map(|(column, reasons)| reasons.iter().map(|(why, count)| (column.clone(), why.as_str(), *count)));
+        let all: Vec<_> = all.collect();
+        if all.is_empty() { None } else { Some(trouble::values(table, &all)) }
+    }
+}
+
+impl TableTally {
+    fn refuse(&mut self, column: &str, why: &str, count: u64) {
+        let known = self.refused.entry(column.to_owned()).or_default().entry(why.to_owned()).or_default();
+        *known = known.saturating_add(count);
     }
 }
 

@@ -105,11 +105,14 @@ fn castable(from: Kind, to: Kind) -> bool {
     }
 }
 
-/// The column after its transforms, and what they changed.
+/// How many values of a column have no image, and why not.
+pub(crate) type Refused = Vec<(u64, &'static str)>;
+
+/// The column after its transforms, what they changed, and the values that have no image: NULL stands in their place.
 ///
 /// # Errors
-/// A refusal with the number of values that have no image; a fault when the array is not of the column's read type.
-pub(crate) fn apply(table: &str, take: &Take, array: &ArrayRef) -> Result<(ArrayRef, ColumnTally)> {
+/// A fault when the array is not of the column's read type.
+pub(crate) fn apply(table: &str, take: &Take, array: &ArrayRef) -> Result<(ArrayRef, ColumnTally, Refused)> {
     let column = Column::of(take.read_kind(), array)
         .ok_or_else(|| trouble::batch_shape(table, &take.column, format!("{} is expected", take.read_kind())))?;
     let zone = take.zone.as_ref().map(|name| zone(table, &take.column, name)).transpose()?;
@@ -133,8 +136,7 @@ pub(crate) fn apply(table: &str, take: &Take, array: &ArrayRef) -> Result<(Array
         }
         one(take, &column, row, &cast, &mut writer, &mut counts, &mut bad);
     }
-    bad.report(table, &take.column)?;
-    Ok((writer.finish(), counts))
+    Ok((writer.finish(), counts, bad.report()))
 }
 
 /// Values without an image, by the transform that has none for them.
@@ -153,17 +155,13 @@ impl Bad {
         }
     }
 
-    fn report(&self, table: &str, column: &str) -> Result<()> {
-        for (count, why) in [
+    fn report(&self) -> Refused {
+        let counted = [
             (self.decode, "hold a byte that the character set does not define"),
             (self.map, "are not in the code map"),
             (self.cast, "do not become the target's type without loss"),
-        ] {
-            if count > 0 {
-                return Err(trouble::values(table, column, count, why));
-            }
-        }
-        Ok(())
+        ];
+        counted.into_iter().filter(|(count, _)| *count > 0).collect()
     }
 }
 

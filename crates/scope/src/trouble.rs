@@ -110,10 +110,15 @@ pub(crate) fn batch_shape(table: &str, column: &str, why: impl Display) -> Troub
     Fault::new(Code(313), Retry::Never, format!("column {column} of table {table} came in another form: {why}")).into()
 }
 
-pub(crate) fn values(table: &str, column: &str, count: u64, why: impl Display) -> Trouble {
+/// Values that have no image under a transform: told batch by batch, and added up by the tally.
+pub const WITHOUT_IMAGE: Code = Code(314);
+
+pub(crate) fn values(table: &str, refused: &[(String, &str, u64)]) -> Trouble {
+    let lines =
+        refused.iter().map(|(column, why, count)| format!("{count} values in column {column} of table {table} {why}"));
     Refusal::new(
-        Code(314),
-        format!("{count} values in column {column} of table {table} {why}"),
+        WITHOUT_IMAGE,
+        lines.collect::<Vec<_>>().join("; "),
         "Correct them in the source, or change the column's transform and have the new scope approved.",
     )
     .into()
@@ -172,10 +177,10 @@ pub(crate) fn arrow(what: &str, error: &arrow_schema::ArrowError) -> Trouble {
     Fault::new(Code(321), Retry::Never, format!("{what} failed in Arrow ({kind})")).into()
 }
 
-pub(crate) fn singled_out(table: &str, rows: u64) -> Trouble {
+pub(crate) fn singled_out(table: &str, patients: u64) -> Trouble {
     Refusal::new(
         Code(322),
-        format!("the predicate of table {table} singles out {rows} rows and has no written reason"),
+        format!("the predicate of table {table} singles out {patients} patients at most and has no written reason"),
         "Widen the predicate, or write the table's reason.",
     )
     .into()
@@ -204,6 +209,15 @@ pub(crate) fn account_host() -> Trouble {
         Code(325),
         "that is no host of an account",
         "Give an address, a name, or a pattern like 10.0.0.%: letters, digits and . : - _ % / only.",
+    )
+    .into()
+}
+
+pub(crate) fn outside_sample(table: &str, found: u64, (least, most): (u64, u64)) -> Trouble {
+    Refusal::new(
+        Code(326),
+        format!("the sample of table {table} has {found} rows where {least} to {most} are to be expected"),
+        "Abandon the rehearsal and open another, which draws another seed.",
     )
     .into()
 }

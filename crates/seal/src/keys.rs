@@ -7,6 +7,7 @@ use lexicon::{Code, ConsignmentId, Digest, Fault, Result, Retry};
 use scope::FingerprintKeys;
 use zeroize::Zeroizing;
 
+use crate::form::Form;
 use crate::parcel::ParcelName;
 use crate::share::Share;
 
@@ -22,7 +23,11 @@ const FINGERPRINT_ROW: &[u8] = b"lazaret/1/fingerprint/row";
 const FINGERPRINT_BUCKET: &[u8] = b"lazaret/1/fingerprint/bucket";
 
 /// K: what both shares make for one consignment. It lives in an agent's memory only and is wiped when dropped.
-pub struct ConsignmentKey(Key);
+pub struct ConsignmentKey {
+    key: Key,
+    /// What is written under it.
+    pub(crate) form: Form,
+}
 
 impl ConsignmentKey {
     /// K = HKDF-SHA-256(L ‖ W, salt = `open_act`, info = `lazaret/1/consignment`). `open_act` is SHA-256 of the
@@ -32,7 +37,14 @@ impl ConsignmentKey {
     /// A fault that would be a defect of ours.
     pub fn derive(laboratory: &Share, strongroom: &Share, open_act: Digest) -> Result<Self> {
         let both = Zeroizing::new([laboratory.expose().as_slice(), strongroom.expose()].concat());
-        hkdf(&both, &open_act.0, CONSIGNMENT).map(Self)
+        let key = hkdf(&both, &open_act.0, CONSIGNMENT)?;
+        Ok(Self { key, form: Form::default() })
+    }
+
+    /// The same key, under which parcels are written in this form.
+    #[must_use]
+    pub fn writing(self, form: Form) -> Self {
+        Self { form, ..self }
     }
 
     /// The keys that two agents fingerprint the same rows with. No salt: both sides must come to the same keys.
@@ -57,11 +69,11 @@ impl ConsignmentKey {
 
     /// A second holder of the same key, for the time that one parcel is read.
     pub(crate) fn lend(&self) -> Self {
-        Self(self.0.clone())
+        Self { key: self.key.clone(), form: self.form }
     }
 
     fn child(&self, salt: &[u8], info: &[u8]) -> Result<Key> {
-        hkdf(self.0.as_ref(), salt, info)
+        hkdf(self.key.as_ref(), salt, info)
     }
 }
 

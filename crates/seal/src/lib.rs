@@ -18,6 +18,7 @@
 //! }
 //! ```
 
+mod form;
 mod keys;
 mod open;
 mod parcel;
@@ -27,8 +28,9 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use form::Form;
 pub use keys::ConsignmentKey;
 pub use open::{ParcelRows, open_header, open_parcel};
 pub use parcel::{ParcelName, Sealed};
 pub use share::Share;
-pub use write::{ParcelWriter, seal_fingerprints};
+pub use write::{PARCEL_BYTES_ENOUGH, ParcelWriter, seal_fingerprints};

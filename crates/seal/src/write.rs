@@ -10,6 +10,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use scope::{ScopedBatch, TableFingerprint};
 
+use crate::form::Form;
 use crate::keys::{ConsignmentKey, SALT_BYTES};
 use crate::parcel::{ParcelName, Sealed};
 
@@ -18,7 +19,7 @@ const ROW_GROUP_BYTES: usize = 16 * 1024 * 1024;
 
 /// 32 MiB: a parcel that has reached this is ended. It leaves as much again for the next batch (at most 8 MiB), for an
 /// estimate that is too low, and for the footer, below [`PARCEL_BYTES_MAX`].
-const PARCEL_BYTES_ENOUGH: usize = 32 * 1024 * 1024;
+pub const PARCEL_BYTES_ENOUGH: usize = 32 * 1024 * 1024;
 
 /// 8 MiB: footer, page heads, and what an estimate is too low by.
 const PARQUET_BYTES: usize = 8 * 1024 * 1024;
@@ -127,24 +128,28 @@ pub fn seal_fingerprints(
 
 /// AES-256 under one key for footer and all columns; the footer, and with it the columns' names, encrypted.
 fn properties(key: &ConsignmentKey, name: &ParcelName, salt: &[u8; SALT_BYTES]) -> Result<WriterProperties> {
-    let file_key = key.parcel_key(salt, name)?;
-    let encryption = FileEncryptionProperties::builder(file_key.to_vec())
-        .with_footer_key_metadata(name.key_metadata(salt))
-        .with_aad_prefix(name.aad())
-        .with_aad_prefix_storage(false)
-        .build()
-        .map_err(|error| failed(name, "take its key", &error))?;
-    let level = ZstdLevel::try_new(1).map_err(|error| failed(name, "choose a compression", &error))?;
-    Ok(WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
+    let shape = WriterProperties::builder()
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         // The writer leaves bloom filters in clear, in a file that is otherwise encrypted.
         .set_bloom_filter_enabled(false)
         // A parcel is read whole: minima, maxima and page places would serve nobody.
         .set_statistics_enabled(EnabledStatistics::None)
-        .set_offset_index_disabled(true)
-        .with_file_encryption_properties(encryption)
-        .build())
+        .set_offset_index_disabled(true);
+    match key.form {
+        Form::Sealed => {
+            let file_key = key.parcel_key(salt, name)?;
+            let encryption = FileEncryptionProperties::builder(file_key.to_vec())
+                .with_footer_key_metadata(name.key_metadata(salt))
+                .with_aad_prefix(name.aad())
+                .with_aad_prefix_storage(false)
+                .build()
+                .map_err(|error| failed(name, "take its key", &error))?;
+            let level = ZstdLevel::try_new(1).map_err(|error| failed(name, "choose a compression", &error))?;
+            Ok(shape.set_compression(Compression::ZSTD(level)).with_file_encryption_properties(encryption).build())
+        }
+        #[cfg(feature = "unsealed")]
+        Form::Unsealed => Ok(shape.set_compression(Compression::UNCOMPRESSED).build()),
+    }
 }
 
 /// Leaves out Parquet's words, which may quote a value.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lexicon::{Code, Digest, Fault, Hasher, Refusal, Result, Retry, Trouble};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, Statement, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use crate::dates::Calendar;
@@ -19,6 +19,9 @@ use crate::table::Table;
 
 /// How many patients pass between two calls of `progress`.
 const PROGRESS_EVERY: u64 = 1_000;
+
+/// What `PRAGMA application_id` says of a laboratory that was made here: "LZSY".
+const APPLICATION_ID: i32 = 0x4c5a_5359;
 
 /// What was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +71,7 @@ pub fn laboratory(path: &Path, seed: u64, patients: u64, progress: &mut dyn FnMu
     connection
         .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;")
         .map_err(sqlite)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(sqlite)?;
     let transaction = connection.transaction().map_err(sqlite)?;
     let ddl = [PRESCRIBER.ddl(), PATIENT.ddl(), REQUEST.ddl(), RESULT.ddl(), STAFF.ddl(), BILL.ddl()].concat();
     transaction.execute_batch(&ddl).map_err(sqlite)?;
@@ -184,6 +188,25 @@ impl<'a, R> Writer<'a, R> {
 
     fn finish(self) -> (String, Rows) {
         (self.table.name.to_owned(), self.rows)
+    }
+}
+
+/// Whether the file is a database that does not say of itself that it was made here. A word, not a proof: whoever can
+/// write a file can mark it. What is not there or is no database is not foreign: whoever opens it says what it is.
+///
+/// # Errors
+/// A fault when `SQLite` cannot read it for another reason.
+pub fn is_foreign(path: &Path) -> Result<bool> {
+    let read = || -> rusqlite::Result<i32> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))
+    };
+    match read() {
+        Ok(id) => Ok(id != APPLICATION_ID),
+        Err(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::CannotOpen | ErrorCode::NotADatabase) => Ok(false),
+            _ => Err(sqlite(error)),
+        },
     }
 }
 

@@ -18,7 +18,7 @@ pub mod search;
 mod sentinels;
 mod table;
 
-pub use laboratory::{Made, Rows, digest, laboratory};
+pub use laboratory::{Made, Rows, digest, is_foreign, laboratory};
 pub use loinc::is_valid as loinc_is_valid;
 pub use new_system::{new_system, scope_toml, target_ddl};
 pub use nir::is_valid as nir_is_valid;

@@ -17,39 +17,59 @@ pub enum ShelfErasure {
     Left(Trouble),
 }
 
+/// The strongroom share of a consignment as the server stored it, with what it is bound to: what a destroyed key must not
+/// open any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrapped {
+    /// Given when it was wrapped, and needed to unwrap it.
+    pub aad: Vec<u8>,
+    /// As [`KeyRing::encrypt`] made it.
+    pub sealed: Vec<u8>,
+}
+
 /// The server's part of one destruction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Erasure {
     /// What the key ring says.
     pub ring: RingEvidence,
+    /// Whether there was a stored share to show the ring, which then refused to open it.
+    pub share_shown: bool,
     /// What the shelf says.
     pub shelf: ShelfErasure,
 }
 
-/// Destroys the server's part of one consignment: first the ring key, then the parcels, so that a crash in between
-/// leaves only parcels that no longer open. A shelf that fails never holds back the evidence about the key.
+/// Destroys the server's part of one consignment: the ring key; then the probe, which asks the ring to seal
+/// and shows it the stored share, and must be refused both; then the parcels. A crash in between leaves only parcels that no longer open, and no parcel goes
+/// before the ring refused. A shelf that fails never holds back the evidence about the key.
 ///
-/// Idempotent: call it again after a fault or a crash.
+/// Idempotent: call it again after a fault or a crash, with the stored share as long as there is one.
 ///
 /// # Errors
-/// A fault or an alarm of the key ring. Trouble with the shelf is in [`Erasure::shelf`].
+/// A fault or an alarm of the key ring, and an alarm when it still opens the share: the parcels are then left alone.
+/// Trouble with the shelf is in [`Erasure::shelf`].
 pub async fn erase(
     ring: Arc<dyn KeyRing>,
     shelf: &dyn Shelf,
-    consignment: ConsignmentId,
+    (consignment, wrapped): (ConsignmentId, Option<Wrapped>),
     seen: &Receipt,
 ) -> Result<Erasure> {
-    let receipt = seen.clone();
-    let evidence = tokio::task::spawn_blocking(move || destroyed(ring.as_ref(), consignment, &receipt))
+    let (receipt, share_shown) = (seen.clone(), wrapped.is_some());
+    let destroy = move || destroyed(ring.as_ref(), consignment, wrapped.as_ref(), &receipt);
+    let evidence = tokio::task::spawn_blocking(destroy)
         .await
         .map_err(|_| Fault::new(Code(701), Retry::Now, "the destruction of a ring key was cut short"))??;
     let left = shelf.erase(consignment, seen).await;
-    Ok(Erasure { ring: evidence, shelf: left.map_or_else(ShelfErasure::Left, ShelfErasure::Empty) })
+    Ok(Erasure { ring: evidence, share_shown, shelf: left.map_or_else(ShelfErasure::Left, ShelfErasure::Empty) })
 }
 
 /// Destroys and then asks the ring again: its word at destruction is not enough.
-fn destroyed(ring: &dyn KeyRing, consignment: ConsignmentId, seen: &Receipt) -> Result<RingEvidence> {
+fn destroyed(
+    ring: &dyn KeyRing,
+    consignment: ConsignmentId,
+    wrapped: Option<&Wrapped>,
+    seen: &Receipt,
+) -> Result<RingEvidence> {
     let evidence = ring.destroy(consignment, seen)?;
     let state = ring.attest(consignment)?;
     if state != (KeyState::Destroyed { at: evidence.destroyed_at }) {
@@ -59,10 +79,18 @@ fn destroyed(ring: &dyn KeyRing, consignment: ConsignmentId, seen: &Receipt) -> 
         )
         .into());
     }
-    if ring.encrypt(consignment, b"probe", b"probe").is_ok() {
-        return Err(
-            Alarm::new(Code(716), format!("the destroyed ring key of consignment {consignment} still seals")).into()
-        );
+    let refused = |asked: Result<()>, still: &str| match asked {
+        Err(Trouble::Refusal(_)) => Ok(()),
+        // A ring that cannot be reached has refused nothing.
+        Err(trouble) => Err(trouble),
+        Ok(()) => {
+            let why = format!("the destroyed ring key of consignment {consignment} still {still}");
+            Err(Trouble::from(Alarm::new(Code(716), why)))
+        }
+    };
+    refused(ring.encrypt(consignment, b"probe", b"probe").map(drop), "seals")?;
+    if let Some(Wrapped { aad, sealed }) = wrapped {
+        refused(ring.decrypt(consignment, aad, sealed).map(drop), "opens its stored share")?;
     }
     Ok(evidence)
 }

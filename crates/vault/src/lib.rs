@@ -9,7 +9,7 @@ mod erase;
 mod keyring;
 mod shelf;
 
-pub use erase::{Erasure, ShelfErasure, erase};
+pub use erase::{Erasure, ShelfErasure, Wrapped, erase};
 pub use journal::Receipt;
 pub use keyring::{KeyRing, KeyState, LocalRing, RingEvidence, Secret};
 pub use shelf::{DiskShelf, Erased, ParcelAddress, Shelf};

@@ -17,8 +17,12 @@ pub struct ServerCard {
     pub origin: String,
     /// The key that signs facts and checkpoints.
     pub key: PublicKey,
-    /// Whether it was made for demonstrations: loopback and synthetic sources only, for ever.
+    /// Whether it was made for demonstrations, for ever: it listens on loopback only, and devices extract for it from
+    /// sources that bear the mark of a synthetic one only.
     pub demonstration: bool,
+    /// Of a renewed card: larger than that of every one before. None in the card that the server was made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<u64>,
 }
 
 impl ServerCard {

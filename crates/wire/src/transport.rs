@@ -153,7 +153,7 @@ impl Https {
             return Alarm::new(
                 Code(1202),
                 format!(
-                    "whoever answers at {} is not the server that was invited to: its certificate is another",
+                    "the certificate that is shown at {} is not the one that this device pinned: it was changed, or somebody else answers; nothing was sent; ask the server's operator by telephone, and if it was renewed take the new card in with `lazaret trust FILE --card`",
                     self.url
                 ),
             )
@@ -314,7 +314,7 @@ mod tests {
             Some(request)
         });
         let (origin, key) = ("lazaret.example/journal".to_owned(), PublicKey([0; 32]));
-        Stand { card: ServerCard { url, fingerprint, origin, key, demonstration: true }, served }
+        Stand { card: ServerCard { url, fingerprint, origin, key, demonstration: true, serial: None }, served }
     }
 
     const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
@@ -356,6 +356,18 @@ mod tests {
         assert_eq!(stand.served.join().unwrap(), None);
     }
 
+    #[test]
+    fn keys_are_agreed_on_with_ml_kem_first_and_the_tree_holds_one_provider() {
+        let offered: Vec<_> =
+            tls(Digest::of(b"c")).unwrap().crypto_provider().kx_groups.iter().map(|group| group.name()).collect();
+        assert_eq!(offered.first(), Some(&rustls::NamedGroup::X25519MLKEM768), "{offered:?}");
+        // A second provider in the tree, or none, makes this panic wherever a dependency asks for it.
+        let by_itself = ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty());
+        let by_itself = by_itself.with_no_client_auth();
+        let offered = by_itself.crypto_provider().kx_groups.first().map(|group| group.name());
+        assert_eq!(offered, Some(rustls::NamedGroup::X25519MLKEM768));
+    }
+
     #[tokio::test]
     async fn an_answer_that_is_too_long_is_cut_off() {
         let stand = stand(TLS13, OK);
@@ -390,7 +402,7 @@ mod tests {
         let url = format!("https://{}", listener.local_addr().unwrap());
         drop(listener);
         let (fingerprint, origin, key) = (Digest::of(b"c"), String::new(), PublicKey([0; 32]));
-        let card = ServerCard { url, fingerprint, origin, key, demonstration: true };
+        let card = ServerCard { url, fingerprint, origin, key, demonstration: true, serial: None };
         let trouble = Https::new(&card).unwrap().carry(hello(5)).await.unwrap_err();
         assert!(matches!(&trouble, Trouble::Fault(fault) if fault.code == Code(1201) && fault.retry == Retry::Later));
     }

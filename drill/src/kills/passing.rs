@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use desk::Desk;
-use lexicon::ConsignmentId;
+use lexicon::{ConsignmentId, digest_of};
 use procedure::{Act, Consignment, ConsignmentStage, Ledger, Part, Plan, Stage, Step};
 use tokio::time::interval;
 
@@ -148,7 +148,8 @@ impl<'a> Passing<'a> {
                 drawn = drawn.saturating_add(u32::from(point.is_some()));
                 point
             };
-            let (ended, killed) = self.parties.run(self.words(stride), &mut next, stride.left(took, cuts)).await;
+            let words = self.words(stride).await;
+            let (ended, killed) = self.parties.run(words, &mut next, stride.left(took, cuts)).await;
             self.judge(stride, &ended, &killed).await;
             for victim in &killed {
                 figures.count(stride, *victim);
@@ -188,20 +189,24 @@ impl<'a> Passing<'a> {
         }
     }
 
-    fn words(&self, stride: Stride) -> std::process::Command {
+    async fn words(&self, stride: Stride) -> std::process::Command {
         let (migration, consignment) = (self.plan.migration.to_string(), self.consignment.to_string());
         let plan = self.plan.digest().unwrap().to_string();
         let (of, round) = (["--migration", migration.as_str()], ["--consignment", consignment.as_str()]);
         let new = ["--target", self.target.address.as_str()];
+        let ledger = self.ledger().await;
+        let reports = ledger.migration().standing().filter_map(|round| round.outcome.as_ref());
+        let reports = digest_of(&reports.map(|outcome| outcome.digest).collect::<Vec<_>>()).unwrap().to_string();
         let (name, words) = match stride {
             Stride::Extract => {
                 (Name::Operator, [&["extract"], &of[..], &round, &["--source", &self.source, "--yes", &plan]].concat())
             }
             Stride::Load => (Name::Recipient, [&["load"], &of[..], &round, &new].concat()),
             Stride::Reconcile => (Name::Recipient, [&["reconcile"], &of[..], &round, &new].concat()),
-            Stride::SignOff => {
-                (Name::Controller, [&["migration", "sign-off"], &of[..], &["--history", "target"]].concat())
-            }
+            Stride::SignOff => (
+                Name::Controller,
+                [&["migration", "sign-off", "--yes", &reports], &of[..], &["--history", "target"]].concat(),
+            ),
             Stride::DestroyOpeningKey => (Name::Recipient, [&["migration", "destroy"], &of[..]].concat()),
             Stride::DestroyShare => (Name::Operator, [&["migration", "destroy"], &of[..]].concat()),
         };
@@ -233,7 +238,8 @@ impl<'a> Passing<'a> {
         if stride == Stride::Reconcile {
             return;
         }
-        let (ended, _) = self.parties.run(self.words(stride), &mut || None, Duration::ZERO).await;
+        let words = self.words(stride).await;
+        let (ended, _) = self.parties.run(words, &mut || None, Duration::ZERO).await;
         let done = matches!(stride, Stride::DestroyOpeningKey | Stride::DestroyShare);
         let fits = if done { ended.status == Some(0) } else { matches!(ended.status, Some(3 | 4)) };
         assert!(fits, "{stride:?}, given again, ended with {:?}: {}", ended.status, ended.text);

@@ -94,6 +94,14 @@ impl Sink for Two<'_> {
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
         self.under.read_back(scope, table)
     }
+
+    fn sizes<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<BTreeMap<String, u64>>> {
+        self.under.sizes(scope)
+    }
+
+    fn orphans<'a>(&'a self, scope: &'a Scope, followed: &'a [scope::Followed]) -> BoxFuture<'a, Result<Vec<u64>>> {
+        self.under.orphans(scope, followed)
+    }
 }
 
 /// A consignment that is released, and a new system whose tables do not point to each other.

@@ -24,7 +24,7 @@ fn program(arguments: &[&str]) -> Command {
 }
 
 /// Runs the program with `--json`: its status, what it said, and what it complained of.
-async fn run(arguments: &[&str]) -> (i32, Value, String) {
+pub(super) async fn run(arguments: &[&str]) -> (i32, Value, String) {
     let mut command = program(arguments);
     command.arg("--json");
     let Output { status, stdout, stderr } =
@@ -34,12 +34,12 @@ async fn run(arguments: &[&str]) -> (i32, Value, String) {
     (status.code().unwrap(), said, complained)
 }
 
-fn text(path: &Path) -> &str {
+pub(super) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
 /// Everybody's passphrase, in a file.
-fn passphrase_file(world: &World) -> PathBuf {
+pub(super) fn passphrase_file(world: &World) -> PathBuf {
     let path = world.path("passphrase");
     if !path.exists() {
         write_file(&path, b"a passphrase of the drill");

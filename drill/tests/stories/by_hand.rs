@@ -58,8 +58,12 @@ fn the_script_of_the_manual_runs_to_its_end() {
     assert!(output.status.success(), "{said}\n{complained}");
     println!("by hand: 300 patients in {:.1} s", started.elapsed().as_secs_f64());
     assert!(said.contains("Certificate of destruction: complete."), "{said}");
+    assert!(said.contains("The server's key is the one that you named."), "{said}");
+    let probes = ["a parcel opened", "nothing opened"].map(|verdict| said.find(verdict));
+    assert!(probes[0].is_some() && probes[0] < probes[1], "{said}");
+    assert!(said.contains("is found; in the old system all of them are."), "{said}");
     assert!(said.contains("Consistent, and every party's root is one that you trust."), "{said}");
-    let new = rusqlite::Connection::open(folder.path().join("new.sqlite")).unwrap();
+    let new = rusqlite::Connection::open(folder.path().join("made/new.sqlite")).unwrap();
     let count =
         |table: &str| new.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap();
     assert!(count("import_patient") > 0 && count("import_result") > count("import_patient"));

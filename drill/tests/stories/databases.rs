@@ -51,6 +51,7 @@ impl Databases {
     async fn close(self) {
         run_on_mariadb(&self.servers.0, &format!("DROP DATABASE {0}; DROP USER IF EXISTS {0}", self.name)).await;
         run_on_postgres(&self.servers.1, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
+        run_on_postgres(&self.servers.1, &format!("DROP ROLE IF EXISTS {}", self.name)).await;
     }
 
     /// The name of the throw-away account.
@@ -68,6 +69,18 @@ impl Databases {
         format!("{scheme}://{account}:{word}@{}", rest.rsplit_once('@').unwrap().1)
     }
 
+    /// Makes an account that may fill the new system's tables and do nothing else there; the new system's address for it.
+    pub(super) async fn writer(&self) -> String {
+        let (account, word) = (&self.name, MigrationId::draw(&SystemEntropy::new()).unwrap());
+        let sql = format!(
+            "CREATE ROLE {account} LOGIN PASSWORD '{word}'; \
+             GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {account}"
+        );
+        run_on_postgres(&self.postgres, &sql).await;
+        let (scheme, rest) = self.postgres.split_once("://").unwrap();
+        format!("{scheme}://{account}:{word}@{}", rest.rsplit_once('@').unwrap().1)
+    }
+
     /// Runs SQL on the old system, as its people would.
     pub(super) async fn on_mariadb(&self, sql: &str) {
         run_on_mariadb(&self.mariadb, sql).await;
@@ -81,8 +94,17 @@ impl Databases {
 
 /// A session that is none of the connector's, in UTC.
 pub(super) async fn mariadb(address: &str) -> MySqlConnection {
+    calling(address).connect().await.unwrap()
+}
+
+/// Whether the server lets in who comes with this name and password.
+pub(super) async fn mariadb_lets_in(address: &str) -> bool {
+    calling(address).connect().await.is_ok()
+}
+
+fn calling(address: &str) -> MySqlConnectOptions {
     let options: MySqlConnectOptions = address.parse().unwrap();
-    options.ssl_mode(MySqlSslMode::Disabled).timezone(Some("+00:00".to_owned())).connect().await.unwrap()
+    options.ssl_mode(MySqlSslMode::Disabled).timezone(Some("+00:00".to_owned()))
 }
 
 /// A session that is none of the connector's.

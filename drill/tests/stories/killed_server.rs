@@ -38,6 +38,7 @@ async fn closed_too_late(world: &World) -> Round {
         plan: plan.digest().unwrap(),
         kind: Kind::Full,
         seed: 1,
+        basis_points: procedure::EVERYTHING,
         target: plan.target(Kind::Full).unwrap().identity.clone(),
         deadline: world.clock.now().checked_add(Duration::from_secs(1)).unwrap(),
     };
@@ -52,6 +53,11 @@ fn weigh_down(shelf: &Path) {
     }
 }
 
+/// How many files lie in a folder; none when it is gone.
+fn entries(folder: &Path) -> usize {
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_while_it_destroys_goes_on_destroying_when_it_is_started() {
     let name = "a_server_killed_while_it_destroys_goes_on_destroying_when_it_is_started";
@@ -64,13 +70,17 @@ async fn a_server_killed_while_it_destroys_goes_on_destroying_when_it_is_started
     world.stop().await;
     let shelf = world.server_folder().join("shelf").join(round.consignment.to_string());
     weigh_down(&shelf.join("1"));
+    let weight = entries(&shelf.join("1"));
     world.write_program_files("sweep_seconds = 1\n");
     write_file(&world.path("passphrase"), b"a passphrase of the drill\n");
     let tomb = world.ring_folder().join(format!("tombs/{}.tomb", round.consignment));
 
     let first = Program::serve(&program, &world);
-    until("the destruction of the key", async || tomb.exists()).await;
+    until("the first parcel's end", async || entries(&shelf.join("1")) < weight).await;
     first.kill();
+    // The control: it was cut in the middle, after the key and before the last parcel.
+    let left = entries(&shelf.join("1"));
+    assert!(tomb.exists() && 0 < left && left < weight, "the server was killed with {left} of {weight} parcels left");
     let second = Program::serve(&program, &world);
     world.clock.set(SystemClock.now());
     until("the end of the destruction", async || {

@@ -11,7 +11,7 @@ use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::{Result, Trouble};
-use scope::{Dialect, Scope, ScopedBatch, SourceTable, Tally};
+use scope::{Dialect, Sampling, Scope, ScopedBatch, SourceTable, Tally};
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlConnection;
 use tokio::sync::watch;
@@ -159,6 +159,23 @@ impl Snapshot for Moment {
 
     fn count<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxFuture<'a, Result<(u64, u64)>> {
         self.under.count(scope, table)
+    }
+
+    fn sampling<'a>(&'a self, scope: &'a Scope, sampling: Sampling) -> BoxFuture<'a, Result<Sampling>> {
+        self.under.sampling(scope, sampling)
+    }
+
+    fn sample<'a>(
+        &'a self,
+        scope: &'a Scope,
+        table: &'a str,
+        sampling: &'a Sampling,
+    ) -> BoxStream<'a, Result<ScopedBatch>> {
+        self.under.sample(scope, table, sampling)
+    }
+
+    fn orphans<'a>(&'a self, scope: &'a Scope, followed: &'a scope::Followed) -> BoxFuture<'a, Result<u64>> {
+        self.under.orphans(scope, followed)
     }
 
     fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>> {

@@ -1,12 +1,14 @@
 mod admitted;
 mod altered_journal;
 mod at_once;
+mod bad_environment;
 mod blis;
 mod by_command;
 mod by_hand;
 mod compare;
 mod constraints;
 mod corrupted_links;
+mod counts;
 mod damaged_facts;
 mod databases;
 mod first_passage;
@@ -20,8 +22,12 @@ mod no_deletion;
 mod no_procedure;
 mod over_extraction;
 mod plain_disk;
+mod rehearsal;
 mod resumed;
+mod sentinels;
+mod server_logs;
 mod shared_accounts;
+mod signed_as_shown;
 mod stalled_office;
 
 use drill::program;

@@ -14,6 +14,7 @@ async fn try_to_consign(world: &World, plan: &Plan) -> Result<ConsignmentId> {
         plan: plan.digest().unwrap(),
         kind: Kind::Full,
         seed: 1,
+        basis_points: procedure::EVERYTHING,
         target: plan.target(Kind::Full).unwrap().identity.clone(),
         deadline: hours_after(world.clock.now(), 72),
     };

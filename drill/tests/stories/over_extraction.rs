@@ -4,14 +4,16 @@
 use std::path::Path;
 
 use arrow_array::{Array, RecordBatch, StringArray};
-use drill::{Name, Round, Systems, World};
+use drill::{Name, Round, Systems, World, files_below};
 use lexicon::{Code, Digest, Trouble};
 use procedure::Plan;
 use rusqlite::types::ValueRef;
 use scope::Scope;
 use seal::ConsignmentKey;
+use synth::Place;
 use synth::search::{self, Needles};
-use synth::{Place, Sentinel};
+
+use super::sentinels::needles;
 
 /// Every table of the old system, whole, as one file each: what the old software gives.
 fn dump_everything(systems: &Systems, folder: &Path) {
@@ -40,12 +42,6 @@ fn cell(value: ValueRef<'_>) -> String {
             format!("\"{}\"", String::from_utf8_lossy(text).replace('"', "\"\""))
         }
     }
-}
-
-fn needles<'a>(sentinels: impl IntoIterator<Item = &'a Sentinel>) -> Needles {
-    let labelled =
-        sentinels.into_iter().map(|sentinel| (format!("{}:{:?}", sentinel.label(), sentinel.place), &sentinel.value));
-    Needles::new(labelled).unwrap()
 }
 
 /// Every batch of every parcel, opened with the laboratory's share and the strongroom's.
@@ -167,5 +163,7 @@ async fn more_or_fewer_rows_than_the_approved_report_counted_stop_the_extraction
         assert_eq!(changed, 60);
         assert_eq!(refused.code(), Code(324), "{day}: {refused}");
         assert!(refused.to_string().contains("patient"), "{refused}");
+        let shelf = world.server_folder().join("shelf");
+        assert!(!files_below(&[&shelf]).iter().any(|file| file.is_file()), "rows were sealed before they were counted");
     }
 }

@@ -1,24 +1,28 @@
 //! Finding 2 of the decision: personal data lay unencrypted on the server. Here the whole server, taken live, opens
 //! nothing, and no party's folder holds a value of a patient in any form.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::{Array, StringArray};
-use drill::{Name, Round, Systems, World, files_below, write_file};
-use futures::TryStreamExt;
-use lexicon::Digest;
+use drill::{Name, Round, Systems, World, entropy, files_below, passphrase, write_file};
+use lexicon::{Code, Digest};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use scope::{Scope, ScopedBatch};
-use seal::Share;
-use synth::search::{self, Needles};
+use passage::{Errand, Quiet};
+use seal::{Form, Share};
+use synth::search::{self, Hit, Report};
 use synth::{Place, Sentinel};
 
+use super::sentinels::{label, missed_nothing, needles, spelled};
+
 /// Seeds that no other story uses, so that what is found is of these laboratories.
-const SEEDS: [u64; 2] = [2_021, 2_022];
+const SEEDS: [u64; 3] = [2_021, 2_022, 2_023];
 
 /// Everything that all rooms log at their most talkative, from now on, in one file.
 fn logged() -> PathBuf {
@@ -33,15 +37,6 @@ fn logged() -> PathBuf {
     log.clone()
 }
 
-fn needles<'a>(sentinels: impl IntoIterator<Item = &'a Sentinel>) -> Needles {
-    let labelled = sentinels.into_iter().map(|sentinel| (label(sentinel), &sentinel.value));
-    Needles::new(labelled).unwrap()
-}
-
-fn label(sentinel: &Sentinel) -> String {
-    format!("{}:{:?}", sentinel.label(), sentinel.place)
-}
-
 /// Everything in the world's folder besides the two laboratory systems: server, ring, five homes, two roots, the pack.
 fn besides_the_systems(world: &World) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(world.path("")).unwrap().map(|entry| entry.unwrap().path());
@@ -52,7 +47,31 @@ fn besides_the_systems(world: &World) -> Vec<PathBuf> {
     entries.filter(|path| !is_system(path)).collect()
 }
 
-/// What lies beside the world in the folder of temporary files and was not there before.
+/// What is found beside the world in the folder of temporary files, in what was not there before.
+fn left_beside(world: &World, systems: &Systems, before: &[PathBuf]) -> Vec<Hit> {
+    // Other stories come and go there: what vanished meanwhile is theirs, and so is an NIR, which several may issue.
+    let ours = || systems.made.sentinels.iter().filter(|sentinel| sentinel.column != "nir");
+    let mut control = tempfile::NamedTempFile::new().unwrap();
+    control.write_all(ours().next().unwrap().value.as_bytes()).unwrap();
+    let needles = needles(ours());
+    let (mut hits, mut controls) = (Vec::new(), Vec::new());
+    for path in temporary_files(world, before) {
+        match search::files(&needles, &[&path]) {
+            Ok(seen) => {
+                let unread: Vec<_> = seen.missed.iter().filter(|missed| missed.file.is_file()).collect();
+                assert!(unread.is_empty(), "{unread:?}");
+                let found = |hit: &Hit| hit.file == control.path();
+                let (of_control, others): (Vec<Hit>, Vec<Hit>) = seen.hits.into_iter().partition(found);
+                controls.extend(of_control);
+                hits.extend(others);
+            }
+            Err(trouble) => assert!(!path.exists(), "{trouble}"),
+        }
+    }
+    assert_eq!(controls.len(), 1, "the control: a value in a temporary file is found");
+    hits
+}
+
 fn temporary_files(world: &World, before: &[PathBuf]) -> Vec<PathBuf> {
     let own = world.path("").components().as_path().to_owned();
     all_temporary().into_iter().filter(|path| !before.contains(path) && *path != own).collect()
@@ -62,14 +81,62 @@ fn all_temporary() -> Vec<PathBuf> {
     std::fs::read_dir(std::env::temp_dir()).unwrap().filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 
+/// What was planted where it moves.
+fn moving(systems: &Systems) -> impl Iterator<Item = &Sentinel> {
+    systems.made.sentinels.iter().filter(|sentinel| sentinel.place == Place::Moves)
+}
+
+/// What the search saw after a passage.
+struct Searched {
+    /// Everything in the world's folder besides the two systems.
+    parties: Report,
+    /// What every room logged.
+    logs: Report,
+    /// The folder of temporary files.
+    temporary: Vec<Hit>,
+    /// The new system.
+    new: Report,
+}
+
+impl Searched {
+    fn after(world: &World, systems: &Systems, log: &Path, before: &[PathBuf]) -> Self {
+        let planted = &systems.made.sentinels;
+        for place in [Place::LeftColumn, Place::LeftRow, Place::Moves] {
+            assert!(planted.iter().any(|sentinel| sentinel.place == place), "nothing is planted in {place:?}");
+        }
+        let all = needles(planted);
+        let parties = search::files(&all, &besides_the_systems(world)).unwrap();
+        let logs = search::files(&all, &[log]).unwrap();
+        assert!(parties.missed.is_empty(), "{:?}", parties.missed);
+        assert!(parties.files > 40 && parties.bytes > 100_000, "{parties:?}");
+        let temporary = left_beside(world, systems, before);
+        let new = search::files(&all, &[&systems.new]).unwrap();
+        // The control: the same search finds everything where it is.
+        missed_nothing(&search::files(&all, &[&systems.old]).unwrap(), planted.iter());
+        Self { parties, logs, temporary, new }
+    }
+
+    fn nothing_but_in_the_parties_folders(&self, systems: &Systems) {
+        assert!(self.logs.is_clean() && self.logs.bytes > 1_000, "{:?}", self.logs);
+        assert!(self.temporary.is_empty(), "{:?}", self.temporary);
+        let moves: BTreeSet<String> = moving(systems).map(label).collect();
+        let stays: Vec<&Hit> = self.new.hits.iter().filter(|hit| !moves.contains(&hit.label)).collect();
+        assert!(stays.is_empty() && self.new.missed.is_empty(), "{stays:?} {:?}", self.new.missed);
+    }
+}
+
 async fn whole_passage(world: &World, systems: &Systems) -> Round {
     let round = world.closed(systems).await;
     world.release(&round.plan, round.consignment).await.unwrap();
     assert!(world.load(&round.plan, round.consignment, systems.sink.as_ref()).await.unwrap().reconciliation.equal());
+    export(world, &round).await;
+    round
+}
+
+async fn export(world: &World, round: &Round) {
     let desk = world.desk(Name::Controller);
     let pack = desk.client().evidence(desk.keeper(), round.plan.migration).await.unwrap();
     write_file(&world.path("evidence.zip"), &pack);
-    round
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,95 +144,76 @@ async fn no_partys_folder_holds_a_value_of_a_patient_in_any_form() {
     let (log, before) = (logged(), all_temporary());
     let world = World::start().await;
     let systems = world.systems_of(SEEDS[0], 300);
-    let planted = &systems.made.sentinels;
-    for place in [Place::LeftColumn, Place::LeftRow, Place::Moves] {
-        assert!(planted.iter().any(|sentinel| sentinel.place == place), "nothing is planted in {place:?}");
-    }
 
     whole_passage(&world, &systems).await;
-    let all = needles(planted);
-    let parties = search::files(&all, &besides_the_systems(&world)).unwrap();
-    let logs = search::files(&all, &[log]).unwrap();
-    let temporary: Vec<_> = temporary_files(&world, &before);
-    // Other stories come and go there: what vanished meanwhile is theirs, and so is an NIR, which several may issue.
-    let ours = needles(planted.iter().filter(|sentinel| sentinel.column != "nir"));
-    let temporary: Vec<_> =
-        temporary.iter().filter_map(|path| search::files(&ours, &[path]).ok()).flat_map(|seen| seen.hits).collect();
-    let stays = needles(planted.iter().filter(|sentinel| sentinel.place != Place::Moves));
-    let new = search::files(&stays, &[&systems.new]).unwrap();
+    let searched = Searched::after(&world, &systems, &log, &before);
 
-    assert!(parties.is_clean(), "{:?} {:?}", parties.hits, parties.missed);
-    assert!(parties.files > 40 && parties.bytes > 100_000, "{parties:?}");
-    assert!(logs.is_clean() && logs.bytes > 1_000, "{logs:?}");
-    assert!(temporary.is_empty(), "{temporary:?}");
-    assert!(new.is_clean(), "{:?}", new.hits);
-    // The controls: the same search finds everything where it is, and the same rows without the sealing.
-    let old = search::files(&all, &[&systems.old]).unwrap();
-    missed_nothing(&old, planted.iter());
-    practised(&world, &systems).await;
+    assert!(searched.parties.is_clean(), "{:?}", searched.parties.hits);
+    searched.nothing_but_in_the_parties_folders(&systems);
+    // The control: what moves is found in the new system, by the search that finds nothing there of what stays.
+    missed_nothing(&searched.new, moving(&systems));
 }
 
-/// The batches that the passage seals, written without sealing: every value of theirs must be seen in each form.
-async fn practised(world: &World, systems: &Systems) {
+#[tokio::test(flavor = "multi_thread")]
+async fn without_sealing_and_compression_the_same_search_finds_every_value_that_moves_and_none_that_stays() {
+    let (log, before) = (logged(), all_temporary());
+    let world = World::start().await;
+    let systems = world.systems_of(SEEDS[2], 300);
+
+    let round = passage_in_clear(&world, &systems).await;
+    let searched = Searched::after(&world, &systems, &log, &before);
+
+    missed_nothing(&searched.parties, moving(&systems));
+    let labels: BTreeSet<String> = moving(&systems).map(label).collect();
+    let stays: Vec<&Hit> = searched.parties.hits.iter().filter(|hit| !labels.contains(&hit.label)).collect();
+    assert!(stays.is_empty(), "the scope let pass what stays: {stays:?}");
+    searched.nothing_but_in_the_parties_folders(&systems);
+    // Where they are: in parcels, on the shelf and where the recipient keeps one for its probe.
+    let places = [world.server_folder().join("shelf"), world.home(Name::Recipient)];
+    let elsewhere: Vec<&Hit> =
+        searched.parties.hits.iter().filter(|hit| !places.iter().any(|place| hit.file.starts_with(place))).collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+    practised(&world, &round, &systems);
+}
+
+/// As [`whole_passage`], by the same rooms, with nothing encrypted and nothing compressed; nobody loads that.
+async fn passage_in_clear(world: &World, systems: &Systems) -> Round {
+    let plan = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
+    let (migration, consignment, secret) = (plan.migration, world.consign(&plan).await, passphrase());
+    let desk = world.desk(Name::Operator);
+    let errand = Errand { desk: &desk, passphrase: &secret, migration, consignment, progress: &Quiet };
+    let manifest = passage::extract_as(&errand, systems.source.as_ref(), entropy(), Form::Unsealed).await.unwrap();
+    let round = Round { plan, consignment, manifest };
+    world.release(&round.plan, consignment).await.unwrap();
+    let refused = world.load(&round.plan, consignment, systems.sink.as_ref()).await.unwrap_err();
+    assert_eq!(refused.code(), Code(504), "{refused}");
+    export(world, &round).await;
+    round
+}
+
+/// The texts of those parcels in every other spelling, and their rows compressed: seen in each.
+fn practised(world: &World, round: &Round, systems: &Systems) {
     let folder = world.path("practice");
     std::fs::create_dir(&folder).unwrap();
-    let scope = Scope::parse(&synth::scope_toml()).unwrap();
-    let snapshot = systems.source.begin(false).await.unwrap();
     let mut words = String::new();
-    for table in scope.tables() {
-        let batches: Vec<ScopedBatch> = snapshot.read(&scope, &table.name).try_collect().await.unwrap();
-        for (form, compression) in
-            [("plain", Compression::UNCOMPRESSED), ("zstd", Compression::ZSTD(ZstdLevel::default()))]
-        {
-            let properties = WriterProperties::builder().set_compression(compression).build();
-            let mut writer = ArrowWriter::try_new(Vec::new(), table.target_schema(), Some(properties)).unwrap();
-            for batch in &batches {
-                writer.write(batch.batch()).unwrap();
-            }
-            write_file(&folder.join(format!("{form} {}", table.name)), &writer.into_inner().unwrap());
+    for (name, bytes, line) in round.parcels(&world.server_folder()) {
+        let rows = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+        let compression = Compression::ZSTD(ZstdLevel::default());
+        let properties = WriterProperties::builder().set_compression(compression).build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema().clone(), Some(properties)).unwrap();
+        for batch in rows.build().unwrap() {
+            let batch = batch.unwrap();
+            writer.write(&batch).unwrap();
+            let texts = batch.columns().iter().filter_map(|column| column.as_any().downcast_ref::<StringArray>());
+            texts.flat_map(|column| column.iter().flatten()).for_each(|word| words.extend([word, "; "]));
         }
-        let columns = batches.iter().flat_map(|batch| batch.batch().columns());
-        let texts = columns.filter_map(|column| column.as_any().downcast_ref::<StringArray>());
-        texts.flat_map(|column| column.iter().flatten()).for_each(|word| {
-            words.push_str(word);
-            words.push_str("; ");
-        });
+        write_file(&folder.join(format!("zstd {} {}", name.table, line.parcel)), &writer.into_inner().unwrap());
     }
-    let moves = || systems.made.sentinels.iter().filter(|sentinel| sentinel.place == Place::Moves);
-    let needles = needles(moves());
-    for form in ["plain", "zstd"] {
-        let files: Vec<PathBuf> =
-            scope.tables().iter().map(|table| folder.join(format!("{form} {}", table.name))).collect();
-        missed_nothing(&search::files(&needles, &files).unwrap(), moves());
-    }
+    let needles = needles(moving(systems));
+    missed_nothing(&search::files(&needles, &[&folder]).unwrap(), moving(systems));
     for (form, bytes) in spelled(&words) {
         write_file(&folder.join(form), &bytes);
-        missed_nothing(&search::files(&needles, &[folder.join(form)]).unwrap(), moves());
-    }
-}
-
-/// A text in the other spellings that a leak can have.
-fn spelled(text: &str) -> [(&'static str, Vec<u8>); 4] {
-    use base64::Engine;
-    let latin1 = text.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap_or(b'?')).collect();
-    let wide = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let digits = text.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
-    let hex: String = digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect();
-    let base64 = base64::engine::general_purpose::STANDARD.encode(text);
-    [("latin-1", latin1), ("utf-16le", wide), ("hex", hex.into_bytes()), ("base64", base64.into_bytes())]
-}
-
-/// As many values of each kind as were planted were seen.
-fn missed_nothing<'a>(report: &search::Report, planted: impl Iterator<Item = &'a Sentinel>) {
-    let mut owed = std::collections::BTreeMap::<String, u64>::new();
-    for sentinel in planted {
-        let count = owed.entry(label(sentinel)).or_default();
-        *count = count.saturating_add(1);
-    }
-    assert!(!owed.is_empty());
-    for (label, count) in owed {
-        let seen: u64 = report.hits.iter().filter(|hit| hit.label == label).map(|hit| hit.count).sum();
-        assert!(seen >= count, "the control: {seen} of {count} values of {label} were seen");
+        missed_nothing(&search::files(&needles, &[folder.join(form)]).unwrap(), moving(systems));
     }
 }
 

@@ -64,6 +64,7 @@ async fn a_key_store_that_stalls_keeps_no_door_shut() {
         plan: plan.digest().unwrap(),
         kind: Kind::Full,
         seed: 1,
+        basis_points: procedure::EVERYTHING,
         target: plan.target(Kind::Full).unwrap().identity.clone(),
         deadline: hours_after(world.clock.now(), 72),
     };

@@ -114,7 +114,8 @@ impl<'a> Carriage<'a> {
 
     fn release(&self) -> Result<()> {
         let approved = self.approved();
-        self.cast.said(CONTROLLER, &["consignment", "release", "--migration", &approved.migration])?;
+        let yes = self.cast.to_release(&approved.migration)?;
+        self.cast.said(CONTROLLER, &["consignment", "release", "--migration", &approved.migration, "--yes", &yes])?;
         self.cast.said(CARRIER, &["consignment", "hand-over", "--migration", &approved.migration])?;
         self.pair.empty()
     }
@@ -138,7 +139,8 @@ impl<'a> Carriage<'a> {
         let words = ["migrate", "--source", &source, "--target", &target, "--yes", &approved.plan];
         let words = [&words[..], &of].concat();
         watch.ours(MIGRATE, &mut self.cast.person(CARRIER, &words), &[ANOTHER_PERSON])?;
-        let release = [&["consignment", "release"][..], &of].concat();
+        let yes = self.cast.to_release(&approved.migration)?;
+        let release = [&["consignment", "release", "--yes", &yes][..], &of].concat();
         watch.ours(MIGRATE, &mut self.cast.person(CONTROLLER, &release), &[0])?;
         watch.ours(MIGRATE, &mut self.cast.person(CARRIER, &words), &[0]).map(drop)
     }

@@ -154,6 +154,13 @@ impl Cast {
         command(&self.program, &self.folder, &words)
     }
 
+    /// What the controller confirms a release with, from what stands.
+    pub(super) fn to_release(&self, migration: &str) -> Result<String> {
+        let shown = self.said(CONTROLLER, &["migration", "show", "--migration", migration])?;
+        let digest = shown.pointer("/confirm/release").and_then(Value::as_str);
+        Ok(digest.context("nothing can be released")?.to_owned())
+    }
+
     /// What a command of a person says.
     pub(super) fn said(&self, person: &str, words: &[&str]) -> Result<Value> {
         document(&mut self.person(person, words))

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod codes;
+mod hook;
 mod manual;
 mod said;
 mod source;
@@ -53,7 +54,9 @@ pub(crate) fn command(root: &Path) -> Result<ExitCode> {
 
 /// Everything that breaks a rule, in the order of the files.
 fn findings(root: &Path) -> Result<Vec<Finding>> {
-    let mut found = arrows::findings(&metadata(root)?, root)?;
+    let metadata = metadata(root)?;
+    let mut found = arrows::findings(&metadata, root)?;
+    found.extend(hook::findings(&metadata, root)?);
     let (in_sources, codes) = source::pages(root, FOLDERS)?;
     found.extend(in_sources);
     found.extend(manual::findings(root, &codes)?);

@@ -15,18 +15,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{Schema, SchemaRef};
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::{Digest, Hasher, Result};
-use scope::{Kind, Lookups, Rows, Scope, ScopedBatch, SourceColumn, SourceTable, TableScope, Tally};
+use scope::{
+    Followed, Kind, Lookups, Rows, Sampling, Scope, ScopedBatch, SourceColumn, SourceTable, TableScope, Tally,
+};
 use tokio::sync::{Mutex, mpsc};
 
 use self::records::Records;
 use crate::at_fault::AtFault;
 use crate::columns::Batcher;
-use crate::gate::{Gate, table_scope};
+use crate::gate::{Gate, drawn, table_scope, wanted};
 use crate::{Snapshot, Source, trouble};
 
 const BATCHES_WAITING: usize = 2;
@@ -190,6 +191,7 @@ impl Moment {
         }
         let mut lookups = Lookups::default();
         for table in Lookups::order(scope) {
+            lookups.expect(scope, table);
             let mut batches = self.raw(table_scope(scope, table)?, self.gate.at_fault()).await?;
             while let Some(batch) = batches.try_next().await? {
                 lookups.collect(scope, table, &batch)?;
@@ -210,17 +212,6 @@ impl Moment {
         let raw = self.raw(table_scope(scope, table)?, gate.at_fault()).await?;
         Ok(raw.map(move |batch| gate.admit(scope, table, &batch?, Rows::Filter(&lookups))).boxed())
     }
-}
-
-/// The columns taken, then those that only the predicate looks at.
-fn wanted(taken: &TableScope) -> SchemaRef {
-    let mut fields: Vec<_> = taken.source_schema().fields().iter().cloned().collect();
-    for field in taken.filter_schema().fields() {
-        if !fields.iter().any(|known| known.name() == field.name()) {
-            fields.push(Arc::clone(field));
-        }
-    }
-    Arc::new(Schema::new(fields))
 }
 
 fn send_rows(
@@ -265,8 +256,44 @@ impl Snapshot for Moment {
         .boxed()
     }
 
+    fn orphans<'a>(&'a self, scope: &'a Scope, followed: &'a Followed) -> BoxFuture<'a, Result<u64>> {
+        async move {
+            let lookups = self.lookups(scope).await?;
+            let mut batches = self.raw(table_scope(scope, followed.table())?, self.gate.at_fault()).await?;
+            let mut orphans = 0_u64;
+            while let Some(batch) = batches.try_next().await? {
+                orphans = orphans.saturating_add(followed.orphans_in(&batch, &lookups)?);
+            }
+            Ok(orphans)
+        }
+        .boxed()
+    }
+
     fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>> {
         self.admitted(scope, table, &self.gate).try_flatten_stream().boxed()
+    }
+
+    fn sampling<'a>(&'a self, scope: &'a Scope, sampling: Sampling) -> BoxFuture<'a, Result<Sampling>> {
+        async move {
+            let all = self.lookups(scope).await?;
+            let raw = |table| async move { self.raw(table_scope(scope, table)?, self.gate.at_fault()).await };
+            drawn(scope, sampling, Some(&all), raw).await
+        }
+        .boxed()
+    }
+
+    fn sample<'a>(
+        &'a self,
+        scope: &'a Scope,
+        table: &'a str,
+        sampling: &'a Sampling,
+    ) -> BoxStream<'a, Result<ScopedBatch>> {
+        let rows = async move {
+            let all = self.lookups(scope).await?;
+            let raw = self.raw(table_scope(scope, table)?, self.gate.at_fault()).await?;
+            Ok::<_, lexicon::Trouble>(self.gate.sample(scope, table, (sampling, Some(all)), raw))
+        };
+        rows.try_flatten_stream().boxed()
     }
 
     fn at_fault(&self, scope: &Scope, table: &str) -> Vec<RecordBatch> {

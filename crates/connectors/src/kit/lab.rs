@@ -19,6 +19,8 @@ use crate::{Mark, Sink, Source, connect_sink, connect_source};
 /// A family of systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum System {
+    /// A folder of files, which is a source only: what it gives is loaded into a file of SQLite.
+    Csv,
     MariaDb,
     Postgres,
     Sqlite,
@@ -29,14 +31,14 @@ impl System {
         match self {
             Self::MariaDb => "LAZARET_TEST_MARIADB",
             Self::Postgres => "LAZARET_TEST_POSTGRES",
-            Self::Sqlite => "nothing",
+            Self::Csv | Self::Sqlite => "nothing",
         }
     }
 
-    /// Where the tests' server is; `SQLite` needs none.
+    /// Where the tests' server is; `SQLite` and files need none.
     pub(crate) fn address(self) -> Option<String> {
         match self {
-            Self::Sqlite => Some(String::new()),
+            Self::Csv | Self::Sqlite => Some(String::new()),
             Self::MariaDb | Self::Postgres => std::env::var(self.variable()).ok(),
         }
     }
@@ -45,7 +47,7 @@ impl System {
         match self {
             Self::MariaDb => Dialect::MariaDb,
             Self::Postgres => Dialect::Postgres,
-            Self::Sqlite => Dialect::Sqlite,
+            Self::Csv | Self::Sqlite => Dialect::Sqlite,
         }
     }
 }
@@ -72,11 +74,16 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+fn unhex(text: &str) -> Vec<u8> {
+    let pairs = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
+
 impl Lab {
     pub(crate) async fn open(system: System, server: &str) -> Self {
         let lab = Self { system, server: server.to_owned(), name: random_name(), folder: tempfile::tempdir().unwrap() };
         match system {
-            System::Sqlite => lab.run("PRAGMA journal_mode = wal; PRAGMA foreign_keys = off").await,
+            System::Csv | System::Sqlite => lab.run("PRAGMA journal_mode = wal; PRAGMA foreign_keys = off").await,
             System::Postgres => lab.administer(&format!("CREATE DATABASE {}", lab.name)).await,
             System::MariaDb => {
                 lab.administer(&format!("CREATE DATABASE {} CHARACTER SET utf8mb4", lab.name)).await;
@@ -87,7 +94,7 @@ impl Lab {
 
     pub(crate) async fn close(self) {
         match self.system {
-            System::Sqlite => {}
+            System::Csv | System::Sqlite => {}
             System::Postgres => self.administer(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await,
             System::MariaDb => self.administer(&format!("DROP DATABASE {}", self.name)).await,
         }
@@ -96,7 +103,7 @@ impl Lab {
     /// The address of this database.
     pub(crate) fn address(&self) -> String {
         match self.system {
-            System::Sqlite => format!("sqlite:{}", self.folder.path().join("lis.db").display()),
+            System::Csv | System::Sqlite => format!("sqlite:{}", self.folder.path().join("lis.db").display()),
             System::MariaDb | System::Postgres => {
                 format!("{}/{}", self.server.rsplit_once('/').unwrap().0, self.name)
             }
@@ -111,7 +118,11 @@ impl Lab {
     }
 
     pub(crate) fn source(&self) -> Box<dyn Source> {
-        connect_source(&self.address(), None).unwrap()
+        let address = match self.system {
+            System::Csv => format!("csv:{}", self.folder.path().display()),
+            System::MariaDb | System::Postgres | System::Sqlite => self.address(),
+        };
+        connect_source(&address, None).unwrap()
     }
 
     pub(crate) fn sink(&self) -> Box<dyn Sink> {
@@ -121,7 +132,7 @@ impl Lab {
     /// Runs SQL as somebody else would, over a connection that is none of the connector's.
     pub(crate) async fn run(&self, sql: &str) {
         match self.system {
-            System::Sqlite => {
+            System::Csv | System::Sqlite => {
                 let file = rusqlite::Connection::open(self.folder.path().join("lis.db")).unwrap();
                 file.execute_batch(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
             }
@@ -153,6 +164,9 @@ impl Lab {
 
     /// Makes a table of columns `(name, kind)` and puts rows of constants into it. None is NULL.
     pub(crate) async fn fill(&self, table: &str, columns: &[(&str, &str)], rows: &[&[Option<&str>]]) {
+        if self.system == System::Csv {
+            return self.dump(table, columns, rows);
+        }
         let declared: Vec<_> =
             columns.iter().map(|(name, kind)| format!("{} {}", self.quote(name), self.ddl(kind))).collect();
         let mut sql = format!("CREATE TABLE {} ({});", self.quote(table), declared.join(", "));
@@ -162,6 +176,40 @@ impl Lab {
                 .unwrap();
         }
         self.run(&sql).await;
+    }
+
+    /// The same as a file: NULL is an empty field, everything else stands in quotes, bytes as they are.
+    fn dump(&self, table: &str, columns: &[(&str, &str)], rows: &[&[Option<&str>]]) {
+        let mut file = Vec::new();
+        let mut line = |cells: &mut dyn Iterator<Item = Option<Vec<u8>>>| {
+            for (place, cell) in cells.enumerate() {
+                if place > 0 {
+                    file.push(b',');
+                }
+                if let Some(cell) = cell {
+                    file.push(b'"');
+                    for (part, piece) in cell.split(|byte| *byte == b'"').enumerate() {
+                        file.extend_from_slice(if part > 0 { b"\"\"" } else { b"" });
+                        file.extend_from_slice(piece);
+                    }
+                    file.push(b'"');
+                }
+            }
+            file.push(b'\n');
+        };
+        line(&mut columns.iter().map(|(name, _)| Some(name.as_bytes().to_vec())));
+        for row in rows {
+            line(&mut row.iter().zip(columns).map(|(cell, (_, kind))| match *kind {
+                "bytes" => cell.map(unhex),
+                _ => cell.map(|text| text.as_bytes().to_vec()),
+            }));
+        }
+        self.write_file(&format!("{table}.csv"), &file);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the old system's dump is written here")]
+    fn write_file(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.folder.path().join(name), bytes).unwrap();
     }
 
     fn constant(&self, kind: &str, cell: Option<&str>) -> String {
@@ -194,15 +242,12 @@ impl Lab {
             "time" => ("time(6)", "time", "time"),
             "timestamp" => ("datetime(6)", "timestamp", "datetime"),
             "timestamp with time zone" => ("timestamp(6) NULL", "timestamptz", "timestamp"),
-            decimal => {
-                let sqlite = if self.system == System::Sqlite { "text" } else { decimal };
-                (decimal, decimal, sqlite)
-            }
+            decimal => (decimal, decimal, "text"),
         };
         match self.system {
             System::MariaDb => mariadb,
             System::Postgres => postgres,
-            System::Sqlite => sqlite,
+            System::Csv | System::Sqlite => sqlite,
         }
         .to_owned()
     }
@@ -233,7 +278,15 @@ impl Lab {
     /// One number, asked for over the connector's own description of nothing: through another connection.
     pub(crate) async fn count(&self, table: &str) -> u64 {
         let source = scope_of(&Words { name: table, target: table, ..Words::default() });
-        self.source().begin(false).await.unwrap().count(&source, table).await.unwrap().0
+        connect_source(&self.address(), None)
+            .unwrap()
+            .begin(false)
+            .await
+            .unwrap()
+            .count(&source, table)
+            .await
+            .unwrap()
+            .0
     }
 }
 

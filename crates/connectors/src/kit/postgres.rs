@@ -158,7 +158,7 @@ fn a_wrong_password_is_refused_without_being_shown() {
         Box::pin(async move {
             let source = connect_source(&lab.address_for("lazaret", "opensesame"), None).unwrap();
             let failed = source.begin(true).await.map(drop).unwrap_err();
-            assert_eq!(failed.code(), Code(402));
+            assert_eq!(failed.code(), Code(423));
             assert!(!format!("{failed} {failed:?} {}", source.identity()).contains("opensesame"));
         })
     });

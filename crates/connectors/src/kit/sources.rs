@@ -2,6 +2,7 @@
 
 use futures::StreamExt;
 use lexicon::Code;
+use scope::Dialect;
 
 use super::lab::{Lab, System, Words, admitted, mark, scope_of, scope_of_all, spelled};
 
@@ -22,7 +23,7 @@ const EVERY_KIND: &[(&str, &str)] = &[
 
 pub(super) async fn every_kind_arrives_as_it_left(lab: &Lab) {
     // SQLite has no unsigned 64 bits.
-    let big = if lab.system == System::Sqlite { "9223372036854775807" } else { "18446744073709551615" };
+    let big = if lab.system.dialect() == Dialect::Sqlite { "9223372036854775807" } else { "18446744073709551615" };
     let highest = [
         "9223372036854775807",
         "true",
@@ -127,7 +128,9 @@ pub(super) async fn a_hostile_name_stays_a_name(lab: &Lab) {
     lab.sink().prepare(&scope).await.unwrap();
     lab.carry(&scope, table, mark(1)).await.unwrap();
     assert_eq!(spelled(&lab.read_back(&scope, table).await.unwrap()), [["7", "seven"]]);
-    assert_eq!(lab.count("victim").await, 1);
+    if lab.system != System::Csv {
+        assert_eq!(lab.count("victim").await, 1);
+    }
 }
 
 pub(super) async fn an_unknown_column_stops_the_read_by_its_name(lab: &Lab) {
@@ -230,15 +233,25 @@ pub(super) async fn a_snapshot_shows_one_moment_while_rows_are_written(lab: &Lab
 }
 
 async fn many(lab: &Lab, rows: u32) -> scope::Scope {
+    let columns = [("id", "int64"), ("name", "text")];
+    if lab.system == System::Csv {
+        let ids: Vec<_> = (1..=rows).map(|id| id.to_string()).collect();
+        let rows: Vec<_> = ids.iter().map(|id| [Some(id.as_str()), Some("row")]).collect();
+        lab.fill("many", &columns, &rows.iter().map(<[_; 2]>::as_slice).collect::<Vec<_>>()).await;
+    } else {
+        fill_by_recursion(lab, rows, &columns).await;
+    }
+    scope_of(&Words { name: "many", target: "arrived", key: &["id"], take: &columns, ..Words::default() })
+}
+
+async fn fill_by_recursion(lab: &Lab, rows: u32, columns: &[(&str, &str)]) {
+    lab.fill("many", columns, &[]).await;
     let numbers = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) SELECT i, 'row' FROM n"
     );
-    lab.fill("many", &[("id", "int64"), ("name", "text")], &[]).await;
     // MariaDB stops a recursion at 1,000 steps unless told otherwise.
     let limit = if lab.system == System::MariaDb { "SET SESSION max_recursive_iterations = 1000000;" } else { "" };
     lab.run(&format!("{limit} INSERT INTO many {numbers}")).await;
-    let take = &[("id", "int64"), ("name", "text")];
-    scope_of(&Words { name: "many", target: "arrived", key: &["id"], take, ..Words::default() })
 }
 
 pub(super) async fn a_stream_is_cut_into_bounded_batches(lab: &Lab) {
@@ -298,4 +311,72 @@ pub(super) async fn the_description_holds_keys_and_references(lab: &Lab) {
     assert_eq!(crate::schema_digest(&lab.source().describe().await.unwrap()).unwrap(), digest);
     lab.run("ALTER TABLE patient ADD COLUMN town text").await;
     assert_ne!(crate::schema_digest(&lab.source().describe().await.unwrap()).unwrap(), digest);
+}
+
+/// A patient whom nobody has, one who is out of scope, one who is beside, and none.
+pub(super) async fn a_row_that_leads_nowhere_is_counted_on_both_sides(lab: &Lab) {
+    let patient = [("id", "int64"), ("code", "text"), ("ward", "text")];
+    let rows: [&[Option<&str>]; 3] = [
+        &[Some("1"), Some("a"), Some("north")],
+        &[Some("2"), Some("A"), Some("south")],
+        &[Some("3"), Some("é"), Some("north")],
+    ];
+    lab.fill("patient", &patient, &rows).await;
+    let result = [("rank", "int64"), ("of", "int64"), ("coded", "text"), ("after", "int64")];
+    let rows: [&[Option<&str>]; 6] = [
+        &[Some("10"), Some("1"), Some("a"), None],
+        &[Some("11"), Some("2"), Some("A"), Some("10")],
+        &[Some("12"), Some("9"), Some("é"), Some("99")],
+        &[Some("13"), None, None, Some("14")],
+        &[Some("14"), Some("3"), Some("e"), None],
+        &[Some("15"), Some("9"), Some("a"), Some("10")],
+    ];
+    lab.fill("result", &result, &rows).await;
+    let words = |filter| {
+        let patient = Words {
+            name: "patient",
+            target: "p",
+            key: &["id"],
+            take: &patient,
+            filter: "ward = 'north'",
+            ..Words::default()
+        };
+        let result = Words { name: "result", target: "r", key: &["rank"], take: &result, filter, ..Words::default() };
+        scope_of_all(&[patient, result])
+    };
+    let nearly_all = "rank < 15 and (rank > 0 or exists in patient (of = id) or exists in patient (coded = code))";
+    let scope = words(nearly_all);
+    let mut references = scope.references(&[]);
+    assert_eq!(references.len(), 2);
+    // What a foreign key says, rows that lead to rows beside them among it; a file has none.
+    if lab.system != System::Csv {
+        let after = scope::Reference {
+            columns: vec!["after".into()],
+            table: "result".into(),
+            other_columns: vec!["rank".into()],
+        };
+        let mut found = lab.source().describe().await.unwrap();
+        found.iter_mut().find(|table| table.name == "result").unwrap().references.push(after);
+        references = scope.references(&found);
+        assert_eq!(references.len(), 3);
+        references.rotate_left(1);
+    }
+    let snapshot = lab.source().begin(true).await.unwrap();
+    let mut counted = Vec::new();
+    for reference in &references {
+        counted.push(snapshot.orphans(&scope, &reference.in_source(&scope).unwrap()).await.unwrap());
+    }
+    snapshot.finish().await.unwrap();
+    // By number: the patient out of scope and the one whom nobody has. By code: `A` is not `a`, nor `e` `é`.
+    assert_eq!(counted[..2], [2, 2]);
+    assert_eq!(counted.get(2), (lab.system != System::Csv).then_some(&1));
+
+    lab.make_targets(&scope).await;
+    for table in ["patient", "result"] {
+        lab.carry(&scope, table, mark(1)).await.unwrap();
+    }
+    let followed: Vec<_> = references.iter().map(|reference| reference.in_target(&scope).unwrap()).collect();
+    assert_eq!(lab.sink().orphans(&scope, &followed).await.unwrap(), counted);
+    lab.run("DELETE FROM p WHERE code = 'a'").await;
+    assert_eq!(lab.sink().orphans(&scope, &followed).await.unwrap()[..2], [3, 3]);
 }

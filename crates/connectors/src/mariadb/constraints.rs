@@ -12,11 +12,19 @@ use super::sink::{STAGING, STAGING_AGAIN, Wanted};
 use super::texts;
 use crate::columns::Otherwise;
 
-/// One constraint, and a query that counts the rows of the staging table that would break it.
+/// One constraint, a query that counts the rows of the staging table that would break it, and where these are: what
+/// follows the columns that are asked for.
 #[derive(Debug)]
 pub(super) struct Test {
     pub(super) name: String,
     pub(super) sql: String,
+    pub(super) rows: String,
+}
+
+impl Test {
+    fn of(name: String, rows: String) -> Self {
+        Self { name, sql: format!("SELECT COUNT(*) {rows}"), rows }
+    }
 }
 
 fn quote(name: &str) -> Result<String> {
@@ -29,17 +37,12 @@ pub(super) fn of_values(table: &Wanted<'_>) -> Result<Vec<Test>> {
     for (column, landing) in table.columns.iter().zip(&table.landings) {
         let quoted = quote(&column.name)?;
         if !column.nullable {
-            tests.push(Test {
-                name: format!("not null `{}`", column.name),
-                sql: format!("SELECT COUNT(*) FROM {STAGING} WHERE {quoted} IS NULL"),
-            });
+            let rows = format!("FROM {STAGING} WHERE {quoted} IS NULL");
+            tests.push(Test::of(format!("not null `{}`", column.name), rows));
         }
         for (condition, name) in &landing.too_much {
             let condition = condition.replace("{}", &quoted);
-            tests.push(Test {
-                name: format!("`{}`: {name}", column.name),
-                sql: format!("SELECT COUNT(*) FROM {STAGING} WHERE {condition}"),
-            });
+            tests.push(Test::of(format!("`{}`: {name}", column.name), format!("FROM {STAGING} WHERE {condition}")));
         }
     }
     Ok(tests)
@@ -116,6 +119,10 @@ async fn unique(session: &mut MySqlConnection, table: &Wanted<'_>, found: &Table
                  WHERE {given} \
                  GROUP BY {group} HAVING COUNT(*) > 1) AS lazaret_same"
             ),
+            rows: format!(
+                "FROM (SELECT lazaret_row.*, COUNT(*) OVER (PARTITION BY {group}) AS lazaret_same \
+                 FROM {STAGING} AS lazaret_row WHERE {given}) AS lazaret_named WHERE lazaret_same > 1"
+            ),
         })
     };
     Ok(keys.into_iter().filter_map(test).collect())
@@ -153,12 +160,8 @@ async fn checks(session: &mut MySqlConnection, table: &Wanted<'_>, found: &Table
     for row in texts(session, doing, sql, &[&table.target]).await? {
         let mut row = row.into_iter().map(Option::unwrap_or_default);
         let (check, clause) = (row.next().unwrap_or_default(), row.next().unwrap_or_default());
-        tests.push(Test {
-            name: format!("check {check}"),
-            sql: format!(
-                "SELECT COUNT(*) FROM (SELECT {rows} FROM {STAGING} AS lazaret_row) AS {name} WHERE NOT ({clause})"
-            ),
-        });
+        let broken = format!("FROM (SELECT {rows} FROM {STAGING} AS lazaret_row) AS {name} WHERE NOT ({clause})");
+        tests.push(Test::of(format!("check {check}"), broken));
     }
     Ok(tests)
 }
@@ -181,10 +184,8 @@ fn foreign_key(table: &Wanted<'_>, key: &catalog::ForeignKey) -> Result<Option<T
         let staged = equal_staged.join(" AND ");
         orphan = format!("{orphan} AND NOT EXISTS (SELECT 1 FROM {STAGING_AGAIN} AS lazaret_staged WHERE {staged})");
     }
-    Ok(Some(Test {
-        name: format!("foreign key {}", key.name),
-        sql: format!("SELECT COUNT(*) FROM {STAGING} AS lazaret_row WHERE {} AND {orphan}", given.join(" AND ")),
-    }))
+    let rows = format!("FROM {STAGING} AS lazaret_row WHERE {} AND {orphan}", given.join(" AND "));
+    Ok(Some(Test::of(format!("foreign key {}", key.name), rows)))
 }
 
 /// Whether a table points to itself, so that its rows are needed a second time.

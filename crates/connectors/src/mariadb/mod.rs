@@ -61,9 +61,14 @@ impl Database {
                 authority.iter().fold(options, MySqlConnectOptions::ssl_ca)
             }
         };
+        let system = self.server.identity();
         let mut session = options.connect().await.map_err(|error| match number(&error) {
-            Some(number) => trouble::unreachable(&self.server.identity(), &format!("database code {number}")),
-            None => trouble::unreachable(&self.server.identity(), "no connection"),
+            // Access denied, to an account or because its way of signing in is another.
+            Some(1045 | 1698) => trouble::not_signed_in(&system),
+            Some(1044) => trouble::not_granted(SYSTEM, "opening the database"),
+            Some(1049) => trouble::no_database(&system),
+            Some(number) => trouble::unreachable(&system, &format!("database code {number}")),
+            None => trouble::unreachable(&system, "no connection"),
         })?;
         let mode = match purpose {
             Purpose::Reading => "SET SESSION sql_mode = '', net_write_timeout = 3600, wait_timeout = 86400",

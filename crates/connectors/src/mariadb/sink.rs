@@ -1,12 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{Field, SchemaRef};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::Result;
-use scope::{Dialect, Scope, SourceTable, TableScope};
+use scope::{Dialect, Followed, Scope, SourceTable, TableScope};
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlConnection;
 use tokio::sync::Mutex;
@@ -17,10 +17,11 @@ use super::encode::Value;
 use super::source::{Rows, found};
 use super::types::{self, Landing};
 use super::{Database, Purpose, SYSTEM, count, failed, number, run, texts};
-use crate::at_fault::AtFault;
+use crate::at_fault::{AtFault, ROWS_KEPT_MAX, key_of};
 use crate::columns::{Odd, Otherwise, kind_name};
-use crate::gate::{same_shape, table_scope};
+use crate::gate::{orphans_of, same_shape, table_scope};
 use crate::order::{Node, waves};
+use crate::trouble::Refused;
 use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
 
 /// The session's own table, gone with it.
@@ -76,6 +77,27 @@ impl Sink for Database {
         self.at_fault.rows(table)
     }
 
+    fn sizes<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<BTreeMap<String, u64>>> {
+        async move {
+            let (mut session, doing) = (self.connect(Purpose::Reading).await?, "asking for sizes");
+            let mut sizes = BTreeMap::new();
+            for taken in scope.tables() {
+                // InnoDB tells what it last counted; this makes it count its pages, and changes no table.
+                let analyse = format!("ANALYZE LOCAL TABLE {}", Dialect::MariaDb.quote(&taken.target)?);
+                texts(&mut session, doing, &analyse, &[]).await?;
+                let told = texts(&mut session, doing, SIZE, &[&taken.target]).await?;
+                let told = told.into_iter().flatten().flatten().next().and_then(|text| text.parse().ok());
+                sizes.extend(told.map(|bytes| (taken.name.clone(), bytes)));
+            }
+            Ok(sizes)
+        }
+        .boxed()
+    }
+
+    fn orphans<'a>(&'a self, scope: &'a Scope, followed: &'a [Followed]) -> BoxFuture<'a, Result<Vec<u64>>> {
+        orphans_of(self, scope, followed).boxed()
+    }
+
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
         async move {
             let taken = table_scope(scope, table)?;
@@ -116,20 +138,14 @@ impl<'a> Wanted<'a> {
             return Err(trouble::untestable(target, &format!("the engine {}, without transactions", found.engine)));
         }
         let schema = taken.target_schema();
-        let (mut columns, mut landings) = (Vec::new(), Vec::new());
+        let (mut columns, mut landings, mut refused) = (Vec::new(), Vec::new(), Refused::default());
         for field in schema.fields() {
-            let column = found
-                .columns
-                .iter()
-                .find(|column| column.name == *field.name())
-                .ok_or_else(|| trouble::no_column(target, field.name()))?;
-            let lossy = |declared: &str| trouble::lossy(target, &column.name, declared, &kind_name(field.data_type()));
-            if column.otherwise == Otherwise::Computed {
-                return Err(lossy("a computed column"));
+            if let Some((column, landing)) = refused.keep(landing(target, field, found))? {
+                columns.push(column);
+                landings.push(landing);
             }
-            landings.push(types::land(column, field.data_type()).ok_or_else(|| lossy(&column.declared))?);
-            columns.push(column);
         }
+        refused.verdict()?;
         let filled: BTreeSet<_> = columns.iter().map(|column| &column.name).collect();
         let mut left = found.columns.iter().filter(|column| !filled.contains(&column.name));
         let must_be_filled = |column: &&Column| !column.nullable && column.otherwise == Otherwise::Null;
@@ -144,6 +160,18 @@ impl<'a> Wanted<'a> {
     }
 }
 
+/// Where one wanted column lands.
+fn landing<'a>(target: &str, field: &Field, found: &'a Table) -> Result<(&'a Column, Landing)> {
+    let column = found.columns.iter().find(|column| column.name == *field.name());
+    let column = column.ok_or_else(|| trouble::no_column(target, field.name()))?;
+    let lossy = |declared: &str| trouble::lossy(target, &column.name, declared, &kind_name(field.data_type()));
+    if column.otherwise == Otherwise::Computed {
+        return Err(lossy("a computed column"));
+    }
+    let landing = types::land(column, field.data_type()).ok_or_else(|| lossy(&column.declared))?;
+    Ok((column, landing))
+}
+
 async fn prepare(session: &mut MySqlConnection, scope: &Scope) -> Result<Prepared> {
     let marker = catalog::table(session, MARKER_TABLE).await?;
     let versioned = marker.as_ref().is_some_and(Table::keeps_versions);
@@ -154,11 +182,10 @@ async fn prepare(session: &mut MySqlConnection, scope: &Scope) -> Result<Prepare
     }
     let by_target: BTreeMap<_, _> = scope.tables().iter().map(|table| (&table.target, &table.name)).collect();
     let (mut nodes, mut counts, mut described, mut remarks) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
+    let mut refused = Refused::default();
     for taken in scope.tables() {
         let target = &taken.target;
-        let found = found(session, "the target", target).await?;
-        let wanted = Wanted::new(taken, &found)?;
-        constraints::of_rows(session, &wanted, &found).await?;
+        let Some(found) = refused.keep(fitting(session, taken).await)? else { continue };
         counts.insert(taken.name.clone(), rows_in(session, target).await?);
         let triggers = texts(session, "listing triggers", TRIGGERS, &[target]).await?.len();
         if triggers > 0 {
@@ -169,9 +196,21 @@ async fn prepare(session: &mut MySqlConnection, scope: &Scope) -> Result<Prepare
         nodes.push(Node { name: taken.name.clone(), after: after.map(|name| (*name).clone()).collect() });
         described.push(table);
     }
+    refused.verdict()?;
     let (waves, schema) = (waves(nodes)?, schema_digest(&described)?);
-    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, schema, counts, notes: remarks })
+    let straight = BTreeSet::new();
+    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, straight, schema, counts, notes: remarks })
 }
+
+/// A target table that every wanted column fits and whose constraints can be tested.
+async fn fitting(session: &mut MySqlConnection, taken: &TableScope) -> Result<Table> {
+    let found = found(session, "the target", &taken.target).await?;
+    constraints::of_rows(session, &Wanted::new(taken, &found)?, &found).await?;
+    Ok(found)
+}
+
+const SIZE: &str = "SELECT CAST(DATA_LENGTH + INDEX_LENGTH AS CHAR) FROM information_schema.TABLES \
+     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?";
 
 const TRIGGERS: &str = "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = DATABASE() \
      AND EVENT_OBJECT_TABLE = ? AND EVENT_MANIPULATION = 'INSERT'";
@@ -203,7 +242,7 @@ async fn load(
         return Err(trouble::not_empty(target, there));
     }
     let rows = stage(session, &wanted, batches, (taken.name.clone(), at_fault.clone())).await?;
-    test(session, target, constraints::of_values(&wanted)?).await?;
+    test(session, taken, constraints::of_values(&wanted)?, at_fault).await?;
     if constraints::points_to_itself(session, target).await? {
         // InnoDB looks at each row alone, so that a row would have to come after the one it points to. Every key of
         // this table is counted below, over all rows.
@@ -212,7 +251,7 @@ async fn load(
         run(session, "staging rows", &sql).await?;
     }
     let tests = constraints::of_rows(session, &wanted, &found).await?;
-    test(session, target, tests).await?;
+    test(session, taken, tests, at_fault).await?;
     run(session, "beginning", "START TRANSACTION").await?;
     let (quoted, names) = (Dialect::MariaDb.quote(target)?, wanted.quoted_names()?.join(", "));
     run(session, "loading", &format!("INSERT INTO {quoted} ({names}) SELECT {names} FROM {STAGING}")).await?;
@@ -373,13 +412,27 @@ impl Staging {
 }
 
 /// Counts; refuses with every broken constraint at once.
-async fn test(session: &mut MySqlConnection, target: &str, tests: Vec<Test>) -> Result<()> {
-    let mut broken = Vec::new();
+async fn test(session: &mut MySqlConnection, taken: &TableScope, tests: Vec<Test>, at_fault: &AtFault) -> Result<()> {
+    let (mut broken, mut first) = (Vec::new(), None);
     for test in tests {
         match count(session, "testing constraints", &test.sql).await? {
             0 => {}
-            rows => broken.push((test.name, rows)),
+            rows => {
+                broken.push((test.name, rows));
+                first.get_or_insert(test.rows);
+            }
         }
     }
-    if broken.is_empty() { Ok(()) } else { Err(trouble::broken_constraints(target, &broken)) }
+    let Some(rows) = first else { return Ok(()) };
+    // A row that cannot be named is counted all the same: servers before MariaDB 10.2 and MySQL 8 have no windows.
+    at_fault.keep_keys(taken, keys_of(session, taken, &rows).await.unwrap_or_default());
+    Err(trouble::broken_constraints(&taken.target, &broken))
+}
+
+/// The keys of the first of these rows.
+async fn keys_of(session: &mut MySqlConnection, taken: &TableScope, rows: &str) -> Result<Vec<Vec<Option<String>>>> {
+    let Some(key) = key_of(taken) else { return Ok(Vec::new()) };
+    let texts = key.iter().map(|name| Ok(format!("CAST({} AS CHAR)", Dialect::MariaDb.quote(name)?)));
+    let columns = texts.collect::<Result<Vec<_>>>()?.join(", ");
+    super::texts(session, "naming rows", &format!("SELECT {columns} {rows} LIMIT {ROWS_KEPT_MAX}"), &[]).await
 }

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::Result;
-use scope::{Dialect, Scope, ScopedBatch, SourceTable, TableScope, Tally};
+use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SourceTable, TableScope, Tally};
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlConnection;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
@@ -18,7 +18,7 @@ use super::{Database, Purpose, count, decode, failed, raw, run, texts, types};
 use crate::address::Line;
 use crate::at_fault::AtFault;
 use crate::columns::{Batcher, kind_name};
-use crate::gate::{Gate, table_scope};
+use crate::gate::{Gate, drawn, hanging, table_scope};
 use crate::{Snapshot, Source, trouble};
 
 const BATCHES_WAITING: usize = 2;
@@ -71,7 +71,12 @@ struct Moment {
 }
 
 impl Moment {
-    async fn raw(&self, scope: &Scope, table: &str) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    async fn raw(
+        &self,
+        scope: &Scope,
+        table: &str,
+        schema: fn(&TableScope) -> SchemaRef,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let taken = table_scope(scope, table)?;
         let mut session = Arc::clone(&self.session).lock_owned().await;
         let found = found(&mut session, "the source", table).await?;
@@ -84,7 +89,7 @@ impl Moment {
         }
         taken.check_columns(&visible(&mut session, taken, &found).await?)?;
         let select = taken.select_sql(scope, Dialect::MariaDb)?;
-        let (schema, at_fault) = (taken.source_schema(), self.gate.at_fault());
+        let (schema, at_fault) = (schema(taken), self.gate.at_fault());
         let rows = Rows { table, schema, from: &select.from, condition: select.condition, at_fault };
         rows.stream(session, &found.columns)
     }
@@ -113,8 +118,32 @@ impl Snapshot for Moment {
         .boxed()
     }
 
+    fn orphans<'a>(&'a self, _scope: &'a Scope, followed: &'a Followed) -> BoxFuture<'a, Result<u64>> {
+        async move {
+            let [pointing, arriving] = followed.counts_sql(Dialect::MariaDb)?;
+            let (mut session, doing) = (self.session.lock().await, "counting orphans");
+            let pointing = count(&mut session, doing, &pointing).await?;
+            Ok(pointing.saturating_sub(count(&mut session, doing, &arriving).await?))
+        }
+        .boxed()
+    }
+
     fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>> {
-        self.gate.stream(scope, table, self.raw(scope, table).try_flatten_stream())
+        self.gate.stream(scope, table, self.raw(scope, table, TableScope::source_schema).try_flatten_stream())
+    }
+
+    fn sampling<'a>(&'a self, scope: &'a Scope, sampling: Sampling) -> BoxFuture<'a, Result<Sampling>> {
+        drawn(scope, sampling, None, move |table| self.raw(scope, table, hanging)).boxed()
+    }
+
+    fn sample<'a>(
+        &'a self,
+        scope: &'a Scope,
+        table: &'a str,
+        sampling: &'a Sampling,
+    ) -> BoxStream<'a, Result<ScopedBatch>> {
+        let raw = self.raw(scope, table, hanging).try_flatten_stream();
+        self.gate.sample(scope, table, (sampling, None), raw)
     }
 
     fn at_fault(&self, scope: &Scope, table: &str) -> Vec<RecordBatch> {

@@ -11,11 +11,19 @@ use super::sink::{STAGING, Wanted};
 use crate::columns::Otherwise;
 use crate::trouble;
 
-/// One constraint, and a query that counts the rows of the staging table that would break it.
+/// One constraint, a query that counts the rows of the staging table that would break it, and where these are: what
+/// follows the columns that are asked for.
 #[derive(Debug)]
 pub(super) struct Test {
     pub(super) name: String,
     pub(super) sql: String,
+    pub(super) rows: String,
+}
+
+impl Test {
+    fn of(name: String, rows: String) -> Self {
+        Self { name, sql: format!("SELECT count(*) {rows}"), rows }
+    }
 }
 
 fn quote(name: &str) -> Result<String> {
@@ -28,17 +36,12 @@ pub(super) fn of_values(table: &Wanted<'_>) -> Result<Vec<Test>> {
     for (column, landing) in table.columns.iter().zip(&table.landings) {
         let quoted = quote(&column.name)?;
         if column.not_null {
-            tests.push(Test {
-                name: format!("not null `{}`", column.name),
-                sql: format!("SELECT count(*) FROM {STAGING} WHERE {quoted} IS NULL"),
-            });
+            let rows = format!("FROM {STAGING} WHERE {quoted} IS NULL");
+            tests.push(Test::of(format!("not null `{}`", column.name), rows));
         }
         if let Some((condition, name)) = &landing.too_much {
             let condition = condition.replace("{}", &quoted);
-            tests.push(Test {
-                name: format!("`{}`: {name}", column.name),
-                sql: format!("SELECT count(*) FROM {STAGING} WHERE {condition}"),
-            });
+            tests.push(Test::of(format!("`{}`: {name}", column.name), format!("FROM {STAGING} WHERE {condition}")));
         }
     }
     Ok(tests)
@@ -115,10 +118,10 @@ pub(super) async fn of_rows(client: &Client, table: &Wanted<'_>, found: &Table) 
     for row in &rows {
         let constraint = read(row).map_err(|error| failed(doing, &error))?;
         match (constraint.form.as_str(), &constraint.expression) {
-            ("c", Some(expression)) => tests.push(Test {
-                name: format!("check {}", constraint.name),
-                sql: format!("SELECT count(*) FROM {typed} WHERE NOT ({expression})"),
-            }),
+            ("c", Some(expression)) => {
+                let rows = format!("FROM {typed} WHERE NOT ({expression})");
+                tests.push(Test::of(format!("check {}", constraint.name), rows));
+            }
             ("f", _) => tests.push(foreign_key(&constraint, &typed)?),
             // Keys are tested by their indexes; triggers are named in the notes.
             ("n" | "p" | "t" | "u", _) => {}
@@ -148,10 +151,8 @@ fn foreign_key(constraint: &Constraint, typed: &str) -> Result<Test> {
         condition =
             format!("({condition}) OR num_nulls({}) BETWEEN 1 AND {}", ours.join(", "), ours.len().saturating_sub(1));
     }
-    Ok(Test {
-        name: format!("foreign key {}", constraint.name),
-        sql: format!("SELECT count(*) FROM (SELECT * FROM {typed}) AS lazaret_row WHERE {condition}"),
-    })
+    let rows = format!("FROM (SELECT * FROM {typed}) AS lazaret_row WHERE {condition}");
+    Ok(Test::of(format!("foreign key {}", constraint.name), rows))
 }
 
 // NULLS NOT DISTINCT came with PostgreSQL 15; asked for by name, older catalogs say NULL.
@@ -176,13 +177,16 @@ async fn unique(client: &Client, found: &Table, typed: &str) -> Result<Vec<Test>
             conditions.extend(parts.iter().map(|part| format!("({part}) IS NOT NULL")));
         }
         let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
-        let group: Vec<_> = parts.iter().map(|part| format!("({part})")).collect();
+        let group = parts.iter().map(|part| format!("({part})")).collect::<Vec<_>>().join(", ");
         tests.push(Test {
             name: format!("unique {name}"),
             sql: format!(
                 "SELECT coalesce(sum(same - 1), 0)::int8 FROM (SELECT count(*) AS same FROM {typed} \
-                 WHERE {condition} GROUP BY {} HAVING count(*) > 1) AS lazaret_same",
-                group.join(", ")
+                 WHERE {condition} GROUP BY {group} HAVING count(*) > 1) AS lazaret_same"
+            ),
+            rows: format!(
+                "FROM (SELECT *, count(*) OVER (PARTITION BY {group}) AS lazaret_same FROM {typed} \
+                 WHERE {condition}) AS lazaret_row WHERE lazaret_same > 1"
             ),
         });
     }

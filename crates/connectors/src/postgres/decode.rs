@@ -38,6 +38,12 @@ impl Decoder {
 
     /// Takes the next piece; full batches come out.
     pub(super) fn feed(&mut self, piece: &[u8], out: &mut Vec<RecordBatch>) -> Result<()> {
+        // PostgreSQL sends row by row: a whole row is read where it lies.
+        if self.header && self.waiting.is_empty() {
+            let taken = self.rows(piece, out)?;
+            self.waiting.extend_from_slice(piece.get(taken..).unwrap_or_default());
+            return Ok(());
+        }
         self.waiting.extend_from_slice(piece);
         if !self.header {
             if self.waiting.len() < HEADER_BYTES {
@@ -50,17 +56,28 @@ impl Decoder {
             }
             self.header = true;
         }
+        let waiting = std::mem::take(&mut self.waiting);
+        let taken = self.rows(&waiting, out)?;
+        self.waiting = waiting;
+        self.waiting.advance(taken);
+        Ok(())
+    }
+
+    /// Reads the whole rows that `bytes` begins with; how many bytes they have.
+    fn rows(&mut self, bytes: &[u8], out: &mut Vec<RecordBatch>) -> Result<usize> {
+        let mut rest = bytes;
         while !self.ended {
-            let Some(length) = row_length(&self.waiting)? else { break };
-            let row = self.waiting.split_to(length);
-            self.row(&row)?;
+            let Some(length) = row_length(rest)? else { break };
+            let (row, after) = rest.split_at_checked(length).ok_or_else(malformed)?;
+            self.row(row)?;
+            rest = after;
             if !self.ended
                 && let Some(batch) = self.batcher.end_row()?
             {
                 out.push(batch);
             }
         }
-        Ok(())
+        Ok(bytes.len().saturating_sub(rest.len()))
     }
 
     /// The end of the stream; the last rows come out.
@@ -186,7 +203,7 @@ fn float(field: &[u8]) -> Result<f64, Odd> {
 }
 
 /// A numeric as an unscaled number at `scale`: groups of four digits, the first worth 10,000^weight.
-fn numeric(mut field: &[u8], precision: u8, scale: i8) -> Result<i128, Odd> {
+pub(super) fn numeric(mut field: &[u8], precision: u8, scale: i8) -> Result<i128, Odd> {
     let mut next = || field.try_get_u16().map_err(|_| ODD_KIND);
     let (groups, weight, sign, _) = (next()?, next()?.cast_signed(), next()?, next()?);
     let negative = match sign {

@@ -6,6 +6,7 @@ mod decode;
 mod encode;
 mod sink;
 mod source;
+mod straight;
 mod types;
 
 use std::path::Path;
@@ -59,9 +60,17 @@ impl Database {
         if let Some(credential) = &self.server.credential {
             config.password(credential.expose());
         }
+        let system = self.server.identity();
         let unreachable = |error: &tokio_postgres::Error| match error.code() {
-            Some(state) => trouble::unreachable(&self.server.identity(), &format!("database code {}", state.code())),
-            None => trouble::unreachable(&self.server.identity(), "no connection"),
+            Some(state)
+                if [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION].contains(state) =>
+            {
+                trouble::not_signed_in(&system)
+            }
+            Some(state) if *state == SqlState::INVALID_CATALOG_NAME => trouble::no_database(&system),
+            Some(state) => trouble::unreachable(&system, &format!("database code {}", state.code())),
+            None if asks_for_password(error) => trouble::not_signed_in(&system),
+            None => trouble::unreachable(&system, "no connection"),
         };
         match &self.server.line {
             Line::Clear => {
@@ -79,6 +88,11 @@ impl Database {
             }
         }
     }
+}
+
+/// The server asks for a password and none was given: the driver says so itself, in words and by no code.
+fn asks_for_password(error: &tokio_postgres::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.to_string() == "password missing")
 }
 
 /// TLS whose certificate is verified, against one authority's file or against the machine's own roots.

@@ -1,25 +1,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{Field, SchemaRef};
 use bytes::BytesMut;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, SinkExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::Result;
-use scope::{Dialect, Scope, SourceTable, TableScope};
+use scope::{Dialect, Followed, Scope, SourceTable, TableScope};
 use tokio_postgres::Client;
 
 use super::catalog::{self, Column, Table};
 use super::constraints::{self, Test};
-use super::encode::Encoder;
+use super::encode::{Encoder, Form};
 use super::source::{Rows, found};
 use super::types::{self, Landing};
-use super::{Database, count, failed, run};
-use crate::at_fault::AtFault;
+use super::{Database, count, failed, run, straight};
+use crate::at_fault::{AtFault, ROWS_KEPT_MAX, key_of};
 use crate::columns::{Otherwise, kind_name};
-use crate::gate::{same_shape, table_scope};
+use crate::gate::{orphans_of, same_shape, table_scope};
 use crate::order::{Node, waves};
+use crate::trouble::Refused;
 use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
 
 /// The session's own table, gone with its transaction.
@@ -58,8 +59,36 @@ impl Sink for Database {
         .boxed()
     }
 
+    fn load_straight<'a>(
+        &'a self,
+        scope: &'a Scope,
+        table: &'a str,
+        mark: Mark,
+        batches: BoxStream<'a, Result<RecordBatch>>,
+    ) -> BoxFuture<'a, Result<Option<Loaded>>> {
+        async move { straight::load(&self.connect().await?, table_scope(scope, table)?, mark, batches).await }.boxed()
+    }
+
     fn at_fault(&self, table: &str) -> Vec<RecordBatch> {
         self.at_fault.rows(table)
+    }
+
+    fn sizes<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<BTreeMap<String, u64>>> {
+        async move {
+            let client = self.connect().await?;
+            let mut sizes = BTreeMap::new();
+            for taken in scope.tables() {
+                let found = found(&client, "the target", &taken.target).await?;
+                let sql = format!("SELECT pg_catalog.pg_total_relation_size({}::oid)", found.oid);
+                sizes.insert(taken.name.clone(), count(&client, "asking for sizes", &sql).await?);
+            }
+            Ok(sizes)
+        }
+        .boxed()
+    }
+
+    fn orphans<'a>(&'a self, scope: &'a Scope, followed: &'a [Followed]) -> BoxFuture<'a, Result<Vec<u64>>> {
+        orphans_of(self, scope, followed).boxed()
     }
 
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
@@ -92,29 +121,20 @@ pub(super) struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     /// Every wanted column is there and keeps its kind; every other one can stay empty.
-    fn new(taken: &TableScope, found: &'a Table) -> Result<Self> {
+    pub(super) fn new(taken: &TableScope, found: &'a Table) -> Result<Self> {
         let target = &taken.target;
         if found.form != "r" || found.is_partition {
             return Err(trouble::untestable(target, "another form than an ordinary table (a view or a partition)"));
         }
         let schema = taken.target_schema();
-        let (mut columns, mut landings) = (Vec::new(), Vec::new());
+        let (mut columns, mut landings, mut refused) = (Vec::new(), Vec::new(), Refused::default());
         for field in schema.fields() {
-            let column = found
-                .columns
-                .iter()
-                .find(|column| column.name == *field.name())
-                .ok_or_else(|| trouble::no_column(target, field.name()))?;
-            if column.is_tested_domain {
-                return Err(trouble::untestable(target, &format!("a domain with constraints in `{}`", column.name)));
+            if let Some((column, landing)) = refused.keep(landing(target, field, found))? {
+                columns.push(column);
+                landings.push(landing);
             }
-            let lossy = |declared: &str| trouble::lossy(target, &column.name, declared, &kind_name(field.data_type()));
-            if column.otherwise == Otherwise::Computed {
-                return Err(lossy("a computed column"));
-            }
-            landings.push(types::land(column, field.data_type()).ok_or_else(|| lossy(&column.declared))?);
-            columns.push(column);
         }
+        refused.verdict()?;
         let filled: BTreeSet<_> = columns.iter().map(|column| &column.name).collect();
         let mut left = found.columns.iter().filter(|column| !filled.contains(&column.name));
         if let Some(column) = left.find(|column| !constraints::can_stay_empty(column)) {
@@ -122,6 +142,21 @@ impl<'a> Wanted<'a> {
         }
         Ok(Self { target: target.clone(), schema, columns, landings })
     }
+}
+
+/// Where one wanted column lands.
+fn landing<'a>(target: &str, field: &Field, found: &'a Table) -> Result<(&'a Column, Landing)> {
+    let column = found.columns.iter().find(|column| column.name == *field.name());
+    let column = column.ok_or_else(|| trouble::no_column(target, field.name()))?;
+    if column.is_tested_domain {
+        return Err(trouble::untestable(target, &format!("a domain with constraints in `{}`", column.name)));
+    }
+    let lossy = |declared: &str| trouble::lossy(target, &column.name, declared, &kind_name(field.data_type()));
+    if column.otherwise == Otherwise::Computed {
+        return Err(lossy("a computed column"));
+    }
+    let landing = types::land(column, field.data_type()).ok_or_else(|| lossy(&column.declared))?;
+    Ok((column, landing))
 }
 
 async fn prepare(client: &Client, scope: &Scope) -> Result<Prepared> {
@@ -132,10 +167,16 @@ async fn prepare(client: &Client, scope: &Scope) -> Result<Prepared> {
     }
     let by_target: BTreeMap<_, _> = scope.tables().iter().map(|table| (&table.target, &table.name)).collect();
     let (mut nodes, mut counts, mut described, mut remarks) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
+    let (may_silence, mut straight) = (straight::may(client).await?, BTreeSet::new());
+    let mut refused = Refused::default();
     for taken in scope.tables() {
-        let found = found(client, "the target", &taken.target).await?;
-        let wanted = Wanted::new(taken, &found)?;
-        constraints::of_rows(client, &wanted, &found).await?;
+        let Some(found) = refused.keep(fitting(client, taken).await)? else { continue };
+        if may_silence
+            && straight::is_plain(client, &found).await?
+            && straight::forms(&Wanted::new(taken, &found)?).is_some()
+        {
+            straight.insert(taken.name.clone());
+        }
         counts.insert(taken.name.clone(), rows_in(client, &taken.target).await?);
         remarks.extend(notes_on(client, taken, &found).await?);
         let table = catalog::describe(client, &taken.target, &found).await?;
@@ -143,8 +184,16 @@ async fn prepare(client: &Client, scope: &Scope) -> Result<Prepared> {
         nodes.push(Node { name: taken.name.clone(), after: after.map(|name| (*name).clone()).collect() });
         described.push(table);
     }
+    refused.verdict()?;
     let (waves, schema) = (waves(nodes)?, schema_digest(&described)?);
-    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, schema, counts, notes: remarks })
+    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, straight, schema, counts, notes: remarks })
+}
+
+/// A target table that every wanted column fits and whose constraints can be tested.
+async fn fitting(client: &Client, taken: &TableScope) -> Result<Table> {
+    let found = found(client, "the target", &taken.target).await?;
+    constraints::of_rows(client, &Wanted::new(taken, &found)?, &found).await?;
+    Ok(found)
 }
 
 async fn notes_on(client: &Client, taken: &TableScope, found: &Table) -> Result<Vec<String>> {
@@ -183,22 +232,12 @@ async fn load(
     let wanted = Wanted::new(taken, &found)?;
     let target = &wanted.target;
     let quoted = Dialect::Postgres.quote(target)?;
-    run(client, "beginning", "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    lock(client, &found, &quoted).await?;
-    let there = rows_in(client, target).await?;
-    if let Some(marked) = marked(client, target, mark).await? {
-        return if marked == there {
-            Ok(Loaded { rows: there, already: true })
-        } else {
-            Err(trouble::marker_differs(target, there, marked))
-        };
-    }
-    if there > 0 {
-        return Err(trouble::not_empty(target, there));
+    if let Ready::Already(loaded) = ready(client, &found, &wanted, mark).await? {
+        return Ok(loaded);
     }
     let rows = stage(client, &wanted, batches, (taken.name.clone(), at_fault.clone())).await?;
-    test(client, target, constraints::of_values(&wanted)?).await?;
-    test(client, target, constraints::of_rows(client, &wanted, &found).await?).await?;
+    test(client, taken, constraints::of_values(&wanted)?, at_fault).await?;
+    test(client, taken, constraints::of_rows(client, &wanted, &found).await?, at_fault).await?;
     let names = quoted_names(&wanted)?;
     let typed: Vec<_> =
         names.iter().zip(&wanted.columns).map(|(name, column)| format!("{name}::{}", column.declared)).collect();
@@ -216,6 +255,32 @@ async fn load(
     write_marker(client, target, mark, rows).await?;
     run(client, "committing", "COMMIT").await?;
     Ok(Loaded { rows, already: false })
+}
+
+/// What a table is before its load.
+pub(super) enum Ready {
+    /// This consignment's rows are in it.
+    Already(Loaded),
+    /// It has none.
+    Empty,
+}
+
+/// Begins the transaction that loads a table, and looks at what is there.
+pub(super) async fn ready(client: &Client, found: &Table, wanted: &Wanted<'_>, mark: Mark) -> Result<Ready> {
+    let target = &wanted.target;
+    // On either way: counting cannot foresee everything that a database refuses, a trigger for instance.
+    if straight::may(client).await? {
+        run(client, "keeping errors out of the log", straight::SILENCE).await?;
+    }
+    run(client, "beginning", "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    lock(client, found, &Dialect::Postgres.quote(target)?).await?;
+    let there = rows_in(client, target).await?;
+    match marked(client, target, mark).await? {
+        Some(marked) if marked == there => Ok(Ready::Already(Loaded { rows: there, already: true })),
+        Some(marked) => Err(trouble::marker_differs(target, there, marked)),
+        None if there > 0 => Err(trouble::not_empty(target, there)),
+        None => Ok(Ready::Empty),
+    }
 }
 
 /// Keeps other writers out between the counts and the commit, where the account may ask for that.
@@ -237,7 +302,7 @@ async fn marked(client: &Client, target: &str, mark: Mark) -> Result<Option<u64>
     Ok(rows.and_then(|rows| u64::try_from(rows).ok()))
 }
 
-async fn write_marker(client: &Client, target: &str, mark: Mark, rows: u64) -> Result<()> {
+pub(super) async fn write_marker(client: &Client, target: &str, mark: Mark, rows: u64) -> Result<()> {
     let sql = format!(
         "INSERT INTO {MARKER_TABLE} (consignment, target_table, attempt, row_count) VALUES ($1, $2, $3::int8, $4::int8)"
     );
@@ -249,7 +314,7 @@ async fn write_marker(client: &Client, target: &str, mark: Mark, rows: u64) -> R
     Ok(())
 }
 
-fn quoted_names(wanted: &Wanted<'_>) -> Result<Vec<String>> {
+pub(super) fn quoted_names(wanted: &Wanted<'_>) -> Result<Vec<String>> {
     wanted.columns.iter().map(|column| Dialect::Postgres.quote(&column.name)).collect()
 }
 
@@ -257,7 +322,7 @@ fn quoted_names(wanted: &Wanted<'_>) -> Result<Vec<String>> {
 async fn stage(
     client: &Client,
     wanted: &Wanted<'_>,
-    mut batches: BoxStream<'_, Result<RecordBatch>>,
+    batches: BoxStream<'_, Result<RecordBatch>>,
     at_fault: (String, AtFault),
 ) -> Result<u64> {
     let doing = "staging rows";
@@ -268,13 +333,26 @@ async fn stage(
         .collect();
     let sql = format!("CREATE TEMPORARY TABLE lazaret_staging ({}) ON COMMIT DROP", columns.join(", "));
     run(client, doing, &sql).await?;
-    let copy = client
-        .copy_in::<_, bytes::Bytes>(&format!("COPY {STAGING} FROM STDIN (FORMAT binary)"))
-        .await
-        .map_err(|error| failed(doing, &error))?;
+    let forms = wanted.landings.iter().map(|landing| if landing.json { Form::Json } else { Form::Plain }).collect();
+    let mut encoder = Encoder::new(&wanted.target, forms, at_fault);
+    let into = format!("COPY {STAGING} FROM STDIN (FORMAT binary)");
+    let answer = send(client, (doing, &into), wanted, &mut encoder, batches).await?;
+    encoder.verdict()?;
+    answer.transpose().map_err(|error| failed(doing, &error))?;
+    Ok(encoder.rows())
+}
+
+/// Sends every batch by COPY, and says how many rows the database took. Nothing if a value cannot be sent: the encoder has
+/// counted it.
+pub(super) async fn send(
+    client: &Client,
+    (doing, into): (&str, &str),
+    wanted: &Wanted<'_>,
+    encoder: &mut Encoder,
+    mut batches: BoxStream<'_, Result<RecordBatch>>,
+) -> Result<Option<Result<u64, tokio_postgres::Error>>> {
+    let copy = client.copy_in::<_, bytes::Bytes>(into).await.map_err(|error| failed(doing, &error))?;
     let mut copy = std::pin::pin!(copy);
-    let json = wanted.landings.iter().map(|landing| landing.json).collect();
-    let mut encoder = Encoder::new(&wanted.target, json, at_fault);
     let mut out = BytesMut::new();
     Encoder::begin(&mut out);
     while let Some(batch) = batches.try_next().await? {
@@ -285,21 +363,40 @@ async fn stage(
             copy.feed(piece).await.map_err(|error| failed(doing, &error))?;
         }
     }
-    encoder.verdict()?;
+    if encoder.verdict().is_err() {
+        return Ok(None);
+    }
     Encoder::end(&mut out);
     copy.feed(out.freeze()).await.map_err(|error| failed(doing, &error))?;
-    copy.finish().await.map_err(|error| failed(doing, &error))?;
-    Ok(encoder.rows())
+    Ok(Some(copy.finish().await))
 }
 
 /// Counts; refuses with every broken constraint at once.
-async fn test(client: &Client, target: &str, tests: Vec<Test>) -> Result<()> {
-    let mut broken = Vec::new();
+async fn test(client: &Client, taken: &TableScope, tests: Vec<Test>, at_fault: &AtFault) -> Result<()> {
+    let (mut broken, mut first) = (Vec::new(), None);
     for test in tests {
         match count(client, "testing constraints", &test.sql).await? {
             0 => {}
-            rows => broken.push((test.name, rows)),
+            rows => {
+                broken.push((test.name, rows));
+                first.get_or_insert(test.rows);
+            }
         }
     }
-    if broken.is_empty() { Ok(()) } else { Err(trouble::broken_constraints(target, &broken)) }
+    let Some(rows) = first else { return Ok(()) };
+    // A row that cannot be named is counted all the same.
+    at_fault.keep_keys(taken, keys_of(client, taken, &rows).await.unwrap_or_default());
+    Err(trouble::broken_constraints(&taken.target, &broken))
+}
+
+/// The keys of the first of these rows.
+async fn keys_of(client: &Client, taken: &TableScope, rows: &str) -> Result<Vec<Vec<Option<String>>>> {
+    let Some(key) = key_of(taken) else { return Ok(Vec::new()) };
+    let texts = key.iter().map(|name| Ok(format!("{}::text", Dialect::Postgres.quote(name)?)));
+    let columns = texts.collect::<Result<Vec<_>>>()?.join(", ");
+    let sql = format!("SELECT {columns} {rows} LIMIT {ROWS_KEPT_MAX}");
+    let failed = |error| failed("naming rows", &error);
+    let found = client.query(&sql, &[]).await.map_err(failed)?;
+    let texts = |row: &tokio_postgres::Row| (0..key.len()).map(|at| row.try_get(at)).collect::<Result<_, _>>();
+    found.iter().map(|row| texts(row).map_err(failed)).collect()
 }

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, Stream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::Result;
-use scope::{Dialect, Scope, ScopedBatch, SourceTable, Tally};
+use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SourceTable, TableScope, Tally};
 use tokio_postgres::{Client, CopyOutStream};
 
 use super::catalog::{self, Column, Table};
@@ -16,7 +16,7 @@ use super::{Database, SYSTEM, count, failed, run, types};
 use crate::address::Line;
 use crate::at_fault::AtFault;
 use crate::columns::kind_name;
-use crate::gate::{Gate, table_scope};
+use crate::gate::{Gate, drawn, hanging, table_scope};
 use crate::{Snapshot, Source, trouble};
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -81,13 +81,18 @@ impl Moment {
         Ok(client)
     }
 
-    async fn raw(&self, scope: &Scope, table: &str) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    async fn raw(
+        &self,
+        scope: &Scope,
+        table: &str,
+        schema: fn(&TableScope) -> SchemaRef,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let taken = table_scope(scope, table)?;
         let client = self.join().await?;
         let found = found(&client, "the source", table).await?;
         taken.check_columns(&found.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>())?;
         let select = taken.select_sql(scope, Dialect::Postgres)?;
-        let (schema, at_fault) = (taken.source_schema(), self.gate.at_fault());
+        let (schema, at_fault) = (schema(taken), self.gate.at_fault());
         let source = Rows { table, schema, from: &select.from, condition: select.condition, at_fault };
         source.stream(client, &found.columns).await
     }
@@ -115,8 +120,33 @@ impl Snapshot for Moment {
         .boxed()
     }
 
+    fn orphans<'a>(&'a self, _scope: &'a Scope, followed: &'a Followed) -> BoxFuture<'a, Result<u64>> {
+        async move {
+            let [pointing, arriving] = followed.counts_sql(Dialect::Postgres)?;
+            let doing = "counting orphans";
+            Ok(count(&self.keeper, doing, &pointing)
+                .await?
+                .saturating_sub(count(&self.keeper, doing, &arriving).await?))
+        }
+        .boxed()
+    }
+
     fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>> {
-        self.gate.stream(scope, table, self.raw(scope, table).try_flatten_stream())
+        self.gate.stream(scope, table, self.raw(scope, table, TableScope::source_schema).try_flatten_stream())
+    }
+
+    fn sampling<'a>(&'a self, scope: &'a Scope, sampling: Sampling) -> BoxFuture<'a, Result<Sampling>> {
+        drawn(scope, sampling, None, move |table| self.raw(scope, table, hanging)).boxed()
+    }
+
+    fn sample<'a>(
+        &'a self,
+        scope: &'a Scope,
+        table: &'a str,
+        sampling: &'a Sampling,
+    ) -> BoxStream<'a, Result<ScopedBatch>> {
+        let raw = self.raw(scope, table, hanging).try_flatten_stream();
+        self.gate.sample(scope, table, (sampling, None), raw)
     }
 
     fn at_fault(&self, scope: &Scope, table: &str) -> Vec<RecordBatch> {

@@ -41,7 +41,7 @@ impl Database {
     fn open(&self, write: bool) -> Result<Connection> {
         let mode = if write { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
         let connection = Connection::open_with_flags(&self.path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .map_err(|error| trouble::unreachable(&self.identity_text(), &code(&error)))?;
+            .map_err(|error| trouble::unreachable(&self.identity_text(), &unopened(&error)))?;
         connection.busy_timeout(Duration::from_secs(BUSY_SECONDS)).map_err(|error| failed("opening", &error))?;
         Ok(connection)
     }
@@ -56,6 +56,13 @@ impl Database {
         tokio::task::spawn_blocking(move || work(&mut database.open(write)?))
             .await
             .map_err(|_| trouble::gone("a thread that works on SQLite"))?
+    }
+}
+
+fn unopened(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) => "the file cannot be opened, or is not there".to_owned(),
+        _ => format!("database code {}", code(error)),
     }
 }
 

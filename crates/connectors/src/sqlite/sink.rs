@@ -2,26 +2,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{Field, SchemaRef};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::Result;
 use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params_from_iter};
-use scope::{Dialect, Scope, SourceTable, TableScope};
+use scope::{Dialect, Followed, Scope, SourceTable, TableScope};
 use tokio::sync::mpsc;
 
 use super::{
     Column, Database, affinity, cells, code, columns, count_rows, describe_all, describe_table, failed, natural,
 };
 use super::{references, source};
-use crate::at_fault::AtFault;
+use crate::at_fault::{AtFault, ROWS_KEPT_MAX, key_of};
 use crate::columns::{Batcher, Odd, Otherwise, kind_name};
-use crate::gate::{same_shape, table_scope};
+use crate::gate::{orphans_of, same_shape, table_scope};
 use crate::order::{Node, waves};
+use crate::trouble::Refused;
 use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
 
 const BATCHES_WAITING: usize = 2;
+/// Whole pages, of the table and of its indexes.
+const SIZE: &str = "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name IN \
+     (SELECT name FROM sqlite_schema WHERE tbl_name = ?1 COLLATE NOCASE AND type IN ('table', 'index'))";
 /// `SQLite` has one writer at a time.
 const TABLES_AT_ONCE: usize = 1;
 
@@ -77,6 +81,24 @@ impl Sink for Database {
         self.at_fault.rows(table)
     }
 
+    fn sizes<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<BTreeMap<String, u64>>> {
+        let wanted: Vec<_> = scope.tables().iter().map(Wanted::of).collect();
+        let sizes = |connection: &mut Connection| {
+            let mut statement = connection.prepare(SIZE)?;
+            let sizes = wanted.into_iter().map(|table| {
+                let bytes = statement.query_row([&table.target], |row| natural(row, 0))?;
+                Ok((table.name, bytes))
+            });
+            sizes.collect::<rusqlite::Result<BTreeMap<_, _>>>()
+        };
+        self.on_thread(false, |connection| sizes(connection).map_err(|error| failed("asking for sizes", &error)))
+            .boxed()
+    }
+
+    fn orphans<'a>(&'a self, scope: &'a Scope, followed: &'a [Followed]) -> BoxFuture<'a, Result<Vec<u64>>> {
+        orphans_of(self, scope, followed).boxed()
+    }
+
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
         async move {
             let wanted = Wanted::of(table_scope(scope, table)?);
@@ -114,11 +136,13 @@ struct Wanted {
     name: String,
     target: String,
     schema: SchemaRef,
+    scope: TableScope,
 }
 
 impl Wanted {
     fn of(table: &TableScope) -> Self {
-        Self { name: table.name.clone(), target: table.target.clone(), schema: table.target_schema() }
+        let (name, target, schema) = (table.name.clone(), table.target.clone(), table.target_schema());
+        Self { name, target, schema, scope: table.clone() }
     }
 
     fn quoted_columns(&self) -> Result<String> {
@@ -134,12 +158,11 @@ fn prepare(connection: &Connection, wanted: &[Wanted]) -> Result<Prepared> {
     }
     let by_target: BTreeMap<_, _> = wanted.iter().map(|table| (table.target.to_lowercase(), &table.name)).collect();
     let (mut nodes, mut counts, mut described, mut remarks) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
+    let mut refused = Refused::default();
     for table in wanted {
-        let found = columns(connection, &table.target)?;
-        if found.is_empty() {
-            return Err(trouble::no_table("the target", &table.target));
+        if refused.keep(check(connection, table))?.is_none() {
+            continue;
         }
-        check(connection, table, &found)?;
         counts.insert(table.name.clone(), count_rows(connection, &table.target)?);
         described.push(describe_table(connection, &table.target, false)?);
         let after = references(connection, &table.target)?
@@ -159,12 +182,18 @@ fn prepare(connection: &Connection, wanted: &[Wanted]) -> Result<Prepared> {
                 .push(format!("target table `{}` has {triggers} triggers, which run while it is loaded", table.target));
         }
     }
+    refused.verdict()?;
     let (waves, schema) = (waves(nodes)?, schema_digest(&described)?);
-    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, schema, counts, notes: remarks })
+    let straight = BTreeSet::new();
+    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, straight, schema, counts, notes: remarks })
 }
 
-/// Every wanted column is there and keeps its kind; every other one can stay empty.
-fn check(connection: &Connection, table: &Wanted, found: &[Column]) -> Result<()> {
+/// The table is there, with every wanted column, which keeps its kind; every other one can stay empty.
+fn check(connection: &Connection, table: &Wanted) -> Result<()> {
+    let found = columns(connection, &table.target)?;
+    if found.is_empty() {
+        return Err(trouble::no_table("the target", &table.target));
+    }
     let strict: bool = connection
         .query_row(
             "SELECT strict FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
@@ -172,18 +201,11 @@ fn check(connection: &Connection, table: &Wanted, found: &[Column]) -> Result<()
             |row| row.get(0),
         )
         .map_err(|error| failed("listing tables", &error))?;
+    let mut refused = Refused::default();
     for field in table.schema.fields() {
-        let column = found
-            .iter()
-            .find(|column| column.name.eq_ignore_ascii_case(field.name()))
-            .ok_or_else(|| trouble::no_column(&table.target, field.name()))?;
-        let kept = cells::keeps(affinity(&column.declared), strict, &column.declared, field.data_type());
-        let computed = column.otherwise == Otherwise::Computed;
-        if !kept || computed {
-            let declared = if computed { "a computed column" } else { &column.declared };
-            return Err(trouble::lossy(&table.target, field.name(), declared, &kind_name(field.data_type())));
-        }
+        refused.keep(keeps(table, field, &found, strict))?;
     }
+    refused.verdict()?;
     let filled = |name: &str| table.schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
     let stays_empty =
         |column: &&Column| !column.not_null || column.otherwise != Otherwise::Null || filled(&column.name);
@@ -191,6 +213,21 @@ fn check(connection: &Connection, table: &Wanted, found: &[Column]) -> Result<()
         Some(column) => Err(trouble::unfilled(&table.target, &column.name)),
         None => Ok(()),
     }
+}
+
+/// One wanted column is there and keeps its kind.
+fn keeps(table: &Wanted, field: &Field, found: &[Column], strict: bool) -> Result<()> {
+    let column = found
+        .iter()
+        .find(|column| column.name.eq_ignore_ascii_case(field.name()))
+        .ok_or_else(|| trouble::no_column(&table.target, field.name()))?;
+    let kept = cells::keeps(affinity(&column.declared), strict, &column.declared, field.data_type());
+    let computed = column.otherwise == Otherwise::Computed;
+    if kept && !computed {
+        return Ok(());
+    }
+    let declared = if computed { "a computed column" } else { &column.declared };
+    Err(trouble::lossy(&table.target, field.name(), declared, &kind_name(field.data_type())))
 }
 
 fn load(
@@ -291,8 +328,27 @@ fn insert(statement: &mut Statement<'_>, batch: &RecordBatch, row: usize, broken
     }
     match statement.execute(params_from_iter(values)) {
         Ok(_) => Ok(()),
-        Err(error) => broken.constraint(&error),
+        Err(error) => {
+            broken.constraint(&error)?;
+            broken.at_fault.keep(&broken.name, batch.slice(row, 1));
+            Ok(())
+        }
     }
+}
+
+/// The keys of the first rows that point nowhere.
+fn orphans_keys(connection: &Connection, table: &Wanted) -> Result<Vec<Vec<Option<String>>>> {
+    let Some(key) = key_of(&table.scope) else { return Ok(Vec::new()) };
+    let texts = key.iter().map(|name| Ok(format!("CAST({} AS TEXT)", quote(name)?)));
+    let sql = format!(
+        "SELECT {} FROM {} WHERE rowid IN (SELECT \"rowid\" FROM pragma_foreign_key_check(?1)) LIMIT {ROWS_KEPT_MAX}",
+        texts.collect::<Result<Vec<_>>>()?.join(", "),
+        quote(&table.target)?
+    );
+    let failed = |error| failed("naming rows", &error);
+    let mut statement = connection.prepare(&sql).map_err(failed)?;
+    let texts = |row: &rusqlite::Row<'_>| (0..key.len()).map(|at| row.get(at)).collect();
+    statement.query_map([&table.target], texts).and_then(Iterator::collect).map_err(failed)
 }
 
 /// What rows would break, by name and count.
@@ -350,6 +406,8 @@ impl Broken {
             statement.query_map([&table.target], |row| Ok((row.get(0)?, natural(row, 1)?))).and_then(Iterator::collect);
         for (parent, rows) in found.map_err(|error| failed(doing, &error))? {
             self.constraints.insert(format!("foreign key to `{parent}`"), rows);
+            // A row that cannot be named is counted all the same: tables WITHOUT ROWID do not say which it is.
+            self.at_fault.keep_keys(&table.scope, orphans_keys(connection, table).unwrap_or_default());
         }
         Ok(())
     }

@@ -1,17 +1,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, Stream};
 use futures::{FutureExt, StreamExt, TryFutureExt};
 use lexicon::Result;
 use rusqlite::Connection;
-use scope::{Dialect, Scope, ScopedBatch, SelectSql, SourceTable, Tally};
+use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SelectSql, SourceTable, TableScope, Tally};
 use tokio::sync::mpsc;
 
 use super::{Database, cells, columns, count, describe_all, failed};
 use crate::columns::Batcher;
-use crate::gate::{Gate, table_scope};
+use crate::gate::{Gate, drawn, hanging, table_scope};
 use crate::{Snapshot, Source, trouble};
 
 /// Two batches wait between the thread that reads and the one that seals: enough to keep both busy.
@@ -84,7 +85,12 @@ impl Moment {
         }
     }
 
-    async fn raw(&self, scope: &Scope, table: &str) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    async fn raw(
+        &self,
+        scope: &Scope,
+        table: &str,
+        schema: fn(&TableScope) -> SchemaRef,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let taken = table_scope(scope, table)?;
         let name = table.to_owned();
         let found = self.on_connection(move |connection| columns(connection, &name)).await?;
@@ -95,8 +101,11 @@ impl Moment {
         let select = taken.select_sql(scope, Dialect::Sqlite)?;
         self.refuse_misfits(table, &select).await?;
         let condition = select.condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
-        let sql = format!("SELECT {} FROM {}{condition}", select.columns.join(", "), select.from);
-        let batcher = Batcher::new(table, taken.source_schema(), self.gate.at_fault())?;
+        let schema = schema(taken);
+        let columns = schema.fields().iter().map(|field| Ok(format!("t0.{}", Dialect::Sqlite.quote(field.name())?)));
+        let columns = columns.collect::<Result<Vec<_>>>()?.join(", ");
+        let sql = format!("SELECT {columns} FROM {}{condition}", select.from);
+        let batcher = Batcher::new(table, schema, self.gate.at_fault())?;
         Ok(rows(Arc::clone(&self.connection), sql, batcher).boxed())
     }
 }
@@ -124,8 +133,33 @@ impl Snapshot for Moment {
         .boxed()
     }
 
+    fn orphans<'a>(&'a self, _scope: &'a Scope, followed: &'a Followed) -> BoxFuture<'a, Result<u64>> {
+        async move {
+            let [pointing, arriving] = followed.counts_sql(Dialect::Sqlite)?;
+            self.on_connection(move |connection| {
+                Ok(count(connection, &pointing)?.saturating_sub(count(connection, &arriving)?))
+            })
+            .await
+        }
+        .boxed()
+    }
+
     fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>> {
-        self.gate.stream(scope, table, self.raw(scope, table).try_flatten_stream())
+        self.gate.stream(scope, table, self.raw(scope, table, TableScope::source_schema).try_flatten_stream())
+    }
+
+    fn sampling<'a>(&'a self, scope: &'a Scope, sampling: Sampling) -> BoxFuture<'a, Result<Sampling>> {
+        drawn(scope, sampling, None, move |table| self.raw(scope, table, hanging)).boxed()
+    }
+
+    fn sample<'a>(
+        &'a self,
+        scope: &'a Scope,
+        table: &'a str,
+        sampling: &'a Sampling,
+    ) -> BoxStream<'a, Result<ScopedBatch>> {
+        let raw = self.raw(scope, table, hanging).try_flatten_stream();
+        self.gate.sample(scope, table, (sampling, None), raw)
     }
 
     fn at_fault(&self, scope: &Scope, table: &str) -> Vec<RecordBatch> {

@@ -53,13 +53,54 @@ fn a_folder_that_others_may_enter_is_refused() {
 }
 
 #[test]
+fn a_new_card_is_taken_from_the_servers_key_only_and_never_an_older_one() {
+    let (_folder, home) = home();
+    let (key, other) =
+        (SigningKey::draw(&SystemEntropy::new()).unwrap(), SigningKey::draw(&SystemEntropy::new()).unwrap());
+    let origin = ServerCard::origin_of("lazaret.example", false, &key.public());
+    let (url, fingerprint) = ("https://lazaret.example".to_owned(), Digest::of(b"certificate"));
+    let card = ServerCard { url, fingerprint, origin, key: key.public(), demonstration: false, serial: None };
+    home.keep_card(&card).unwrap();
+    let with = |certificate: &[u8], serial| {
+        let fingerprint = Digest::of(certificate);
+        ServerCard { fingerprint, serial: Some(serial), ..card.clone() }
+    };
+    let paper = |card: &ServerCard, key| crate::renewed(card, key).unwrap();
+
+    let first = paper(&with(b"first", 1), &key);
+    for _ in 0..2 {
+        assert_eq!(home.renew_card(&first).unwrap(), home.card().unwrap());
+        assert_eq!(home.card().unwrap(), with(b"first", 1));
+    }
+    home.renew_card(&paper(&with(b"second", 2), &key)).unwrap();
+    for older in [with(b"first", 1), with(b"another", 2), card.clone()] {
+        assert_eq!(outcome(home.renew_card(&paper(&older, &key))), (1255, false));
+    }
+    let (elsewhere, taken) = (
+        ServerCard { origin: "elsewhere.example/journal/0".to_owned(), ..with(b"third", 3) },
+        ServerCard { key: other.public(), ..with(b"third", 3) },
+    );
+    for card in [elsewhere, taken] {
+        assert_eq!(outcome(home.renew_card(&paper(&card, &key))), (1254, false));
+    }
+    assert!(home.renew_card(&paper(&with(b"third", 3), &other)).is_err());
+    assert_eq!(home.card().unwrap(), with(b"second", 2), "what was refused is kept");
+
+    // A device that was invited with a renewed card takes none from before it, either.
+    let (_folder, invited) = self::home();
+    invited.keep_card(&with(b"second", 2)).unwrap();
+    assert_eq!(outcome(invited.renew_card(&first)), (1255, false));
+    invited.renew_card(&paper(&with(b"third", 3), &key)).unwrap();
+}
+
+#[test]
 fn a_card_whose_mark_was_dropped_is_an_alarm() {
     let (_folder, home) = home();
     let key = SigningKey::draw(&SystemEntropy::new()).unwrap().public();
     for demonstration in [false, true] {
         let origin = ServerCard::origin_of("lazaret.example", demonstration, &key);
         let (url, fingerprint) = ("https://lazaret.example".to_owned(), Digest::of(b"certificate"));
-        let card = ServerCard { url, fingerprint, origin, key, demonstration };
+        let card = ServerCard { url, fingerprint, origin, key, demonstration, serial: None };
         home.keep_card(&card).unwrap();
         assert_eq!(home.card().unwrap(), card);
         home.keep_card(&ServerCard { demonstration: !demonstration, ..card }).unwrap();

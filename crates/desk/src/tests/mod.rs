@@ -262,6 +262,7 @@ impl World {
             origin: ORIGIN.into(),
             key: key.public(),
             demonstration: false,
+            serial: None,
         };
         let clock = Arc::new(FixedClock::new(start()));
         let people = People { roots: Vec::new(), certificates: Vec::new(), revocations: Vec::new() };

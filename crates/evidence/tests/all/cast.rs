@@ -104,6 +104,7 @@ impl Cast {
             origin: origin(demonstration).into(),
             key: self.server.public(),
             demonstration,
+            serial: None,
         }
     }
 

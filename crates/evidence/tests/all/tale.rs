@@ -8,8 +8,9 @@ use lexicon::{ConsignmentId, Digest, MigrationId, ParcelId, Timestamp, canonical
 use people::{Envelope, PayloadType, Recipient, Roster};
 use procedure::{
     Act, ActBody, Allowed, Clause, Clauses, Contract, Destroyed, Differing, Dpia, Entry, History, Instruction,
-    InstructionEnding, Kind, Ledger, Manifest, ManifestParcel, ManifestTable, Part, Party, Plan, PlanParty,
-    ProbeResult, Proof, Reconciliation, SeenCheckpoint, Side, Step, System, TableOutcome, Target, prepare, sign_fact,
+    InstructionEnding, Kind, Ledger, Manifest, ManifestParcel, ManifestTable, Nulls, Orphans, Part, Party, Plan,
+    PlanParty, ProbeResult, Proof, Reconciliation, SeenCheckpoint, Side, Step, System, TableOutcome, Target, prepare,
+    sign_fact,
 };
 use wire::{Leaf, People, Placed};
 
@@ -29,6 +30,8 @@ pub(crate) struct Setting {
     pub(crate) vendor_extracts: bool,
     pub(crate) not_forgotten: bool,
     pub(crate) unequal: bool,
+    /// There was no wrapped share any more to show the ring.
+    pub(crate) share_lost: bool,
     /// The recipient's keys open no parcel.
     pub(crate) opens_nothing: bool,
     /// The vendor's engineer extracts and loads.
@@ -155,7 +158,15 @@ impl Tale {
         let target = NEW.to_owned();
         self.does(
             self.operator(),
-            Act::OpenConsignment { consignment: ROUND, plan, kind: Kind::Full, seed: 0, target, deadline },
+            Act::OpenConsignment {
+                consignment: ROUND,
+                plan,
+                kind: Kind::Full,
+                seed: 0,
+                basis_points: procedure::EVERYTHING,
+                target,
+                deadline,
+            },
         );
         self
     }
@@ -219,6 +230,7 @@ impl Tale {
             key: "local file, overwritten and removed".to_owned(),
             key_at: self.at,
             ring_refuses: true,
+            share_shown: Some(!self.setting.share_lost),
             parcels: 3,
             bytes: 81_000_000,
             listed_after: 0,
@@ -355,6 +367,7 @@ fn manifest(forgotten: bool) -> Manifest {
         columns_taken: taken,
         columns_left: left,
         transforms: BTreeMap::from([("birth_date: null_if".to_owned(), 12)]),
+        nulls: Some(BTreeMap::from([("birth_date".to_owned(), 12)])),
     };
     Manifest {
         consignment: ROUND,
@@ -366,9 +379,23 @@ fn manifest(forgotten: bool) -> Manifest {
         laboratory_share: Digest::of(b"laboratory share"),
         strongroom_share: Digest::of(b"strongroom share"),
         tables: vec![table("patient", 500_000, 491_840, 26, 34), table("result", 3_000_000, 2_812_345, 11, 4)],
+        orphans: vec![orphans(None)],
         parcels: vec![parcel(1, "patient", 491_840), parcel(2, "result", 2_812_345)],
         sums: parcel(3, "", 8192),
         forgotten,
+        measured: Vec::new(),
+    }
+}
+
+/// Results of patients whom the scope leaves, or whom nobody has.
+fn orphans(target: Option<u64>) -> Orphans {
+    Orphans {
+        table: "result".to_owned(),
+        columns: vec!["patient_id".to_owned()],
+        other: "patient".to_owned(),
+        other_columns: vec!["patient_id".to_owned()],
+        source: Some(7),
+        target,
     }
 }
 
@@ -381,6 +408,10 @@ fn outcome(equal: bool, opened: bool) -> Reconciliation {
         fetched: Digest::of(name.as_bytes()),
         target_root: if equal { Digest::of(name.as_bytes()) } else { Digest::of(b"other") },
         differing: (!equal).then_some(Differing::AtLeast(2)),
+        nulls: Some(BTreeMap::from([(
+            "birth_date".to_owned(),
+            Nulls { sealed: 12, fetched: 12, target: if equal { 12 } else { 14 } },
+        )])),
     };
     Reconciliation {
         target: NEW.into(),
@@ -389,6 +420,8 @@ fn outcome(equal: bool, opened: bool) -> Reconciliation {
             table("patient", 491_840, true),
             table("result", if equal { 2_812_345 } else { 2_812_343 }, equal),
         ],
+        orphans: vec![orphans(Some(if equal { 7 } else { 9 }))],
         opened,
+        measured: Vec::new(),
     }
 }

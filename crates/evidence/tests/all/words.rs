@@ -28,6 +28,25 @@ fn the_certificate_is_worded_as_people_have_read_it_before() {
 }
 
 #[test]
+fn nulls_and_orphans_that_differ_are_told_with_their_numbers() {
+    let verdict = verify(&Tale::whole(Setting { unequal: true, ..Setting::default() }).pack(), &CAST.roots()).unwrap();
+    let told = |part: &str| verdict.statements.iter().any(|statement| statement.text.contains(part));
+    assert!(told("differ in 'birth_date' of 'import_result' (12, 12, 14)."));
+    assert!(told("DIFFERENT, 7 in the old system's scope, 9 in the target"));
+}
+
+#[test]
+fn the_ring_is_said_to_have_refused_what_it_was_shown_and_no_more() {
+    let refused = |share_lost| {
+        let setting = Setting { share_lost, ..Setting::default() };
+        let verdict = verify(&Tale::whole(setting).pack(), &CAST.roots()).unwrap();
+        let said = |words: &str| verdict.statements.iter().any(|statement| statement.text.contains(words));
+        (said("the ring refused the wrapped share"), said("there was no wrapped share left to show it"))
+    };
+    assert_eq!((refused(false), refused(true)), ((true, false), (false, true)));
+}
+
+#[test]
 fn who_held_both_ends_is_said_whatever_the_answer() {
     let ends = |setting: Setting| {
         let verdict = verify(&Tale::whole(setting).pack(), &CAST.roots()).unwrap();

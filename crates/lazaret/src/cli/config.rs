@@ -43,8 +43,7 @@ struct Line {
 
 impl Show {
     fn run(&self, context: &Context) -> Result<Done> {
-        let place = &self.place;
-        let settings = ServerSettings::load(&place.data, place.ring.as_ref(), place.listen.as_deref())?;
+        let settings = ServerSettings::load(&self.place)?;
         let lines = lines(context, &settings);
         let width = lines.iter().map(|line| line.value.chars().count()).max().unwrap_or(0);
         let mut text = String::new();
@@ -76,6 +75,12 @@ fn lines(context: &Context, settings: &ServerSettings) -> Vec<Line> {
             origin: of("deadline_days_max"),
         },
     ];
+    let tls = settings.tls.as_ref();
+    let shown =
+        |file: Option<&std::path::PathBuf>| file.map_or_else(|| "the server's own".to_owned(), |file| path(file));
+    for (key, file) in [("tls_certificate", tls.map(|tls| &tls.certificate)), ("tls_key", tls.map(|tls| &tls.key))] {
+        lines.push(Line { key, value: shown(file), origin: of(key) });
+    }
     let given = |path: Option<&std::path::PathBuf>, variable| {
         let value = path.map(|path| path.display().to_string());
         let origin = if value.is_some() { config::given(path, variable) } else { "default".to_owned() };

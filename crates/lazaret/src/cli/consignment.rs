@@ -2,15 +2,16 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use desk::Desk;
-use lexicon::{Code, ConsignmentId, Digest, MigrationId, Refusal, Result, Timestamp, hours_after, limits};
+use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result, Timestamp, digest_of, hours_after, limits};
 use passage::{Errand, Progress};
 use people::Passphrase;
-use procedure::{Act, Consignment as Round, Kind, Migration as State};
+use procedure::{Act, Consignment as Round, EVERYTHING, Kind, Migration as State};
 use serde_json::json;
 
-use super::Context;
 use super::context::acted;
-use super::migration::{Which, within};
+use super::migration::{Which, state_text, within};
+use super::shown::{self, Question};
+use super::{Context, forecast};
 use crate::output::{Done, add};
 
 /// Rounds of a migration.
@@ -28,6 +29,8 @@ pub(crate) enum Consignment {
     AcceptDifference(Reasoned),
     /// End the round; it is destroyed
     Abandon(Reasoned),
+    /// What the full round will take, from a rehearsal: rows, bytes, minutes, disk
+    Forecast(WhichRound),
 }
 
 /// Which round.
@@ -92,6 +95,7 @@ impl Consignment {
             }
             Self::AcceptDifference(command) => command.accept(context).await,
             Self::Abandon(command) => command.abandon(context).await,
+            Self::Forecast(which) => forecast::run(context, &which).await,
         }
     }
 }
@@ -125,9 +129,12 @@ pub(crate) struct Open {
     /// What for
     #[arg(long, value_enum, default_value = "full")]
     pub kind: KindName,
-    /// Which sample, for a rehearsal
-    #[arg(long, default_value_t = 1)]
-    pub seed: u32,
+    /// How much a rehearsal takes of the rows in scope: 1, 0.5, 12.25
+    #[arg(long, value_parser = forecast::basis_points)]
+    pub percent: Option<u32>,
+    /// Which sample; drawn when it is not given. With what the server draws then it chooses the rows
+    #[arg(long)]
+    pub seed: Option<u32>,
     /// Hours that it lives at most
     #[arg(long, default_value_t = 72)]
     pub hours: i64,
@@ -138,17 +145,26 @@ impl Open {
         let (desk, _) = context.binding_desk()?;
         let id = context.migration(&desk, self.which.migration).await?;
         let (consignment, done) = open(context, &desk, id, &self).await?;
-        Ok(Done { json: json!({ "migration": id, "consignment": consignment }), ..done })
+        Ok(done.with(json!({ "consignment": consignment })))
     }
 }
 
-/// Samples and what changed since are kinds that the procedure knows and this version cannot cut out of a source.
-fn full_only(kind: Kind) -> Result<()> {
-    if kind == Kind::Full {
-        return Ok(());
+/// How much a round takes, in hundredths of a percent. What changed since is a kind that the procedure knows and this
+/// version cannot cut out of a source.
+fn basis_points(command: &Open) -> Result<u32> {
+    match (command.kind, command.percent) {
+        (KindName::Delta, _) => {
+            let why = "this version carries rehearsals and full consignments, no delta";
+            Err(Refusal::new(Code(1077), why, "Open a full consignment.").into())
+        }
+        (KindName::Rehearsal, None) => {
+            let why = "a rehearsal takes a percentage of the rows in scope";
+            Err(Refusal::new(Code(1078), why, "Say how much with `--percent`, for example `--percent 1`.").into())
+        }
+        (KindName::Full, None) => Ok(EVERYTHING),
+        // Whether a part may be taken is decided where everything is.
+        (KindName::Rehearsal | KindName::Full, Some(part)) => Ok(part),
     }
-    let why = "this version carries full consignments only, no rehearsal and no delta";
-    Err(Refusal::new(Code(1077), why, "Open a full consignment.").into())
 }
 
 /// Opens a round and names it.
@@ -159,8 +175,11 @@ pub(crate) async fn open(
     command: &Open,
 ) -> Result<(ConsignmentId, Done)> {
     let consignment = ConsignmentId::draw(context.entropy.as_ref())?;
-    let kind = Kind::from(command.kind);
-    full_only(kind)?;
+    let (kind, basis_points) = (Kind::from(command.kind), basis_points(command)?);
+    let seed = match command.seed {
+        Some(seed) => seed,
+        None => u32::from_le_bytes(context.entropy.as_ref().bytes()?),
+    };
     let now = desk.now()?;
     let mut build = |migration: &State| {
         let (digest, plan, _) = migration.plan.as_ref().ok_or_else(|| {
@@ -175,7 +194,8 @@ pub(crate) async fn open(
             consignment,
             plan: *digest,
             kind,
-            seed: command.seed,
+            seed,
+            basis_points,
             target: target.identity.clone(),
             deadline: within(migration, now, allowed),
         })
@@ -192,37 +212,27 @@ pub(crate) struct Release {
     /// Hours in which loading must begin
     #[arg(long, default_value_t = limits::RELEASE_HOURS)]
     pub hours: i64,
+    /// The digest of manifest and offers, when they were looked at before
+    #[arg(long)]
+    yes: Option<String>,
 }
 
 impl Release {
     async fn run(self, context: &Context) -> Result<Done> {
         let (desk, _) = context.binding_desk()?;
-        let round = self.round.find(context, &desk).await?;
-        let ledger = desk.follow(round.0).await?;
-        if let Some(consignment) = ledger.migration().consignment(round.1).filter(|_| !context.global.json) {
-            crate::output::out(&manifest_text(consignment));
-        }
-        release(&desk, round, self.hours).await
+        let (id, consignment) = self.round.find(context, &desk).await?;
+        let ledger = desk.follow(id).await?;
+        let round = shown::known(ledger.migration(), consignment)?;
+        let released = shown::to_release(round)?;
+        passage::check_manifest(&desk, id, &ledger, consignment).await?;
+        let question = Question { asked: "Release to these keys?", expected: digest_of(&released)?.to_string() };
+        shown::show_and_ask(context, &manifest_text(round), &question, self.yes.as_deref())?;
+        let now = desk.now()?;
+        let by = |round: &Round| load_by(now, self.hours, round.deadline);
+        let mut build = |migration: &State| shown::release(migration, (consignment, &released), by);
+        let (_, ledger) = desk.act(id, &mut build, &[]).await?;
+        Ok(acted(&ledger, "Released to the keys that were shown."))
     }
-}
-
-/// Releases to every key that is offered.
-pub(crate) async fn release(desk: &Desk, (id, consignment): (MigrationId, ConsignmentId), hours: i64) -> Result<Done> {
-    let now = desk.now()?;
-    let mut build = |migration: &State| {
-        let round = known(migration, consignment)?;
-        let (close, _) = round.manifest.as_ref().ok_or_else(|| {
-            Refusal::new(Code(1074), "the consignment is not closed", "Wait for the extraction; see `lazaret next`.")
-        })?;
-        Ok(Act::Release {
-            consignment,
-            close: *close,
-            offers: round.offers.iter().map(|offer| offer.digest).collect::<Vec<Digest>>(),
-            load_by: load_by(now, hours, round.deadline),
-        })
-    };
-    let (_, ledger) = desk.act(id, &mut build, &[]).await?;
-    Ok(acted(&ledger, "Released to the keys that are offered."))
 }
 
 /// One minute inside the cap: the server's clock may be behind this one.
@@ -252,17 +262,6 @@ fn manifest_text(consignment: &Round) -> String {
     text
 }
 
-fn known(migration: &State, id: ConsignmentId) -> Result<&Round> {
-    migration.consignment(id).ok_or_else(|| {
-        Refusal::new(
-            Code(1075),
-            "there is no such consignment in this migration",
-            "List them with `lazaret migration show`.",
-        )
-        .into()
-    })
-}
-
 /// An act with a reason.
 #[derive(Args)]
 pub(crate) struct Reasoned {
@@ -271,17 +270,22 @@ pub(crate) struct Reasoned {
     /// Why
     #[arg(long)]
     reason: String,
+    /// The report's digest, or the consignment's id to abandon it, when it was looked at before
+    #[arg(long)]
+    yes: Option<String>,
 }
 
 impl Reasoned {
     async fn accept(self, context: &Context) -> Result<Done> {
         let (desk, _) = context.binding_desk()?;
         let (id, consignment) = self.round.find(context, &desk).await?;
+        let ledger = desk.follow(id).await?;
+        let report = shown::to_accept(shown::known(ledger.migration(), consignment)?)?;
+        let question = Question { asked: "Take the target as it is?", expected: report.to_string() };
+        shown::show_and_ask(context, &state_text(ledger.migration()), &question, self.yes.as_deref())?;
         let mut build = |migration: &State| {
-            let outcome = known(migration, consignment)?.outcome.as_ref().ok_or_else(|| {
-                Refusal::new(Code(1076), "there is no report yet", "Load the consignment first; see `lazaret next`.")
-            })?;
-            Ok(Act::AcceptDifference { consignment, report: outcome.digest, reason: self.reason.clone() })
+            let report = shown::unchanged(&report, shown::to_accept(shown::known(migration, consignment)?)?)?;
+            Ok(Act::AcceptDifference { consignment, report, reason: self.reason.clone() })
         };
         let (_, ledger) = desk.act(id, &mut build, &[]).await?;
         Ok(acted(&ledger, "The difference is accepted by name."))
@@ -290,6 +294,10 @@ impl Reasoned {
     async fn abandon(self, context: &Context) -> Result<Done> {
         let (desk, _) = context.binding_desk()?;
         let (id, consignment) = self.round.find(context, &desk).await?;
+        let ledger = desk.follow(id).await?;
+        shown::known(ledger.migration(), consignment)?;
+        let question = Question { asked: "Abandon this round?", expected: consignment.to_string() };
+        shown::show_and_ask(context, &state_text(ledger.migration()), &question, self.yes.as_deref())?;
         let mut build = |_: &State| Ok(Act::Abandon { consignment, reason: self.reason.clone() });
         desk.act(id, &mut build, &[]).await?;
         let ledger = desk.follow(id).await?;

@@ -60,7 +60,7 @@ impl Export {
         text.push_str(
             "Next: anybody: `lazaret evidence verify FILE --trust ROOT`; the roots travel another way than the pack.",
         );
-        let json = json!({ "migration": id, "pack": self.out, "digest": Digest::of(&zip), "verdict": verdict });
+        let json = json!({ "migration": id, "pack": self.out, "digest": Digest::of(&zip), "verdict": verdict, "turn": ledger.migration().turn() });
         Ok(Done::new(text, json))
     }
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use lexicon::{Code, Digest, MigrationId, Refusal, Result, Timestamp, hours_after};
 use people::Root;
-use procedure::{Act, History, Migration as State, Plan, PlanParty, Side};
+use procedure::{Act, Kind, Migration as State, Plan, PlanParty, Side};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::Context;
 use super::context::{acted, confirm, turn, value};
-use super::plan_file;
+use super::shown::{self, Question, shown_first};
+use super::sign_off::SignOff;
+use super::{Context, counted, plan_file};
 use crate::files;
 use crate::output::{Done, add};
 
@@ -33,7 +34,7 @@ pub(crate) enum Migration {
     /// One of the two voices that end a freeze
     Thaw(Reasoned),
     /// End it without carrying it out; everything is destroyed
-    Cancel(Reasoned),
+    Cancel(Cancel),
     /// Say that the laboratory has what it wanted in the new system; everything is destroyed
     SignOff(SignOff),
     /// Destroy what this device holds of rounds that have ended, and state so
@@ -78,15 +79,7 @@ impl Migration {
             Self::Thaw(Reasoned { which, reason }) => {
                 simple(context, &which, Act::Thaw { reason }, "Your voice to thaw is recorded.").await
             }
-            Self::Cancel(Reasoned { which, reason }) => {
-                simple(
-                    context,
-                    &which,
-                    Act::Cancel { reason },
-                    "The migration is cancelled; the server destroys its part.",
-                )
-                .await
-            }
+            Self::Cancel(command) => command.run(context).await,
             Self::SignOff(command) => command.run(context).await,
             Self::Destroy(command) => command.run(context).await,
         }
@@ -195,15 +188,6 @@ impl Approve {
     }
 }
 
-/// With `--json` nothing is shown to a person, so nothing can be confirmed by one.
-pub(crate) fn shown_first(context: &Context, given: Option<&str>) -> Result<()> {
-    if context.global.json && given.is_none() {
-        let why = "with --json nothing is shown that a person could confirm";
-        return Err(Refusal::new(Code(1062), why, "Look at it without --json, then give its digest with --yes.").into());
-    }
-    Ok(())
-}
-
 /// The plan in words, from the bytes that are approved.
 fn plan_text(plan: &Plan, digest: Digest, scope: &str) -> String {
     let mut text = format!("Plan {} of migration {}, digest {digest}\n", plan.serial, plan.migration);
@@ -286,10 +270,19 @@ pub(crate) fn state_text(migration: &State) -> String {
             "{:?} consignment {}: {:?}{ending}, {rows} rows, until {}",
             consignment.kind, consignment.id, consignment.stage, consignment.deadline
         ));
+        if consignment.kind == Kind::Rehearsal {
+            let part = procedure::percent(consignment.basis_points);
+            line(format!("  a sample of {part} of the rows in scope, seed {}", consignment.seed));
+        }
         for table in consignment.outcome.iter().flat_map(|outcome| &outcome.reconciliation.tables) {
             let verdict =
                 table.broken().map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}"));
             line(format!("  {} → {}: {} rows, {verdict}", table.name, table.target, table.rows_target));
+            counted::nulls(table).lines().for_each(|counted| line(counted.to_owned()));
+        }
+        if let Some(outcome) = &consignment.outcome {
+            line(format!("  report {}", outcome.digest));
+            counted::orphans(&outcome.reconciliation.orphans).lines().for_each(|counted| line(counted.to_owned()));
         }
     }
     if let Some(certificate) = migration.certificate {
@@ -305,8 +298,31 @@ async fn show(context: &Context, which: &Which) -> Result<Done> {
     let migration = ledger.migration();
     Ok(Done::new(
         format!("{}{}", state_text(migration), turn(migration)),
-        json!({ "migration": value(migration), "turn": migration.turn() }),
+        json!({ "migration": value(migration), "turn": migration.turn(), "confirm": shown::to_confirm(migration)? }),
     ))
+}
+
+/// Cancel it.
+#[derive(Args)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    reasoned: Reasoned,
+    /// The migration's id, when where it stands was looked at before
+    #[arg(long)]
+    yes: Option<String>,
+}
+
+impl Cancel {
+    async fn run(self, context: &Context) -> Result<Done> {
+        let (desk, _) = context.binding_desk()?;
+        let Reasoned { which, reason } = self.reasoned;
+        let id = context.migration(&desk, which.migration).await?;
+        let ledger = desk.follow(id).await?;
+        let question = Question { asked: "Cancel this migration?", expected: id.to_string() };
+        shown::show_and_ask(context, &state_text(ledger.migration()), &question, self.yes.as_deref())?;
+        let (_, ledger) = desk.act(id, &mut |_: &State| Ok(Act::Cancel { reason: reason.clone() }), &[]).await?;
+        Ok(acted(&ledger, "The migration is cancelled; the server destroys its part."))
+    }
 }
 
 /// Extend the deadline.
@@ -326,47 +342,6 @@ impl Extend {
     async fn run(self, context: &Context) -> Result<Done> {
         let act = Act::Extend { until: self.until, reason: self.reason };
         simple(context, &self.which, act, &format!("Everything lives until {} at the latest.", self.until)).await
-    }
-}
-
-/// Sign off.
-#[derive(Args)]
-pub(crate) struct SignOff {
-    #[command(flatten)]
-    which: Which,
-    /// Who holds the history that the law requires: `target`, or `archive:NAME`
-    #[arg(long, value_parser = history)]
-    history: History,
-}
-
-fn history(text: &str) -> std::result::Result<History, String> {
-    match text.split_once(':') {
-        None if text == "target" => Ok(History::Target),
-        Some(("archive", name)) if !name.trim().is_empty() => Ok(History::Archive(name.to_owned())),
-        _ => Err("say 'target' or 'archive:NAME'".to_owned()),
-    }
-}
-
-impl SignOff {
-    async fn run(self, context: &Context) -> Result<Done> {
-        let (desk, _) = context.binding_desk()?;
-        let id = context.migration(&desk, self.which.migration).await?;
-        let ledger = desk.follow(id).await?;
-        if !context.global.json {
-            crate::output::out(&state_text(ledger.migration()));
-        }
-        let mut build = |migration: &State| {
-            let standing = migration.standing().filter_map(|consignment| consignment.outcome.as_ref());
-            let reports = standing.map(|outcome| outcome.digest).collect();
-            Ok(Act::SignOff { reports, history: self.history.clone() })
-        };
-        desk.act(id, &mut build, &[]).await?;
-        // The server destroys its part at once: show what came of it.
-        let ledger = desk.follow(id).await?;
-        Ok(acted(
-            &ledger,
-            "Signed off. The server destroys its part; laboratory and recipient destroy theirs with `lazaret migration destroy`.",
-        ))
     }
 }
 
@@ -435,7 +410,8 @@ impl Destroy {
             (false, true) => crate::exit::RETRY,
             (false, false) => crate::exit::OK,
         };
-        Ok(Done { status, ..Done::new(text, json!({ "migration": id, "destroyed": reports })) })
+        let json = json!({ "migration": id, "destroyed": reports, "turn": ledger.migration().turn() });
+        Ok(Done { status, ..Done::new(text, json) })
     }
 }
 
@@ -466,7 +442,8 @@ async fn only_probe(
         );
     }
     let json: Vec<_> = probes.iter().map(|(round, probe)| json!({ "consignment": round, "probe": probe })).collect();
-    Ok(Done::new(text, json!({ "migration": id, "probes": json })))
+    text.push_str(&turn(ledger.migration()));
+    Ok(Done::new(text, json!({ "migration": id, "probes": json, "turn": ledger.migration().turn() })))
 }
 
 /// A deadline some hours from now, not after the migration's.

@@ -1,10 +1,13 @@
 //! The command line: `lazaret <noun> <verb>`. One file a noun.
 
+mod card;
 mod config;
 mod consignment;
 mod context;
+mod counted;
 mod demo;
 mod evidence;
+mod forecast;
 mod journal;
 mod migration;
 mod next;
@@ -15,6 +18,8 @@ mod person;
 mod plan_file;
 mod scope;
 mod serving;
+mod shown;
+mod sign_off;
 mod synth;
 mod unlock;
 
@@ -25,6 +30,7 @@ use lexicon::{Code, Refusal, Result};
 use tokio::sync::oneshot;
 
 pub(crate) use context::Context;
+pub(crate) use serving::Place;
 
 use crate::output::Done;
 
@@ -66,6 +72,9 @@ enum Command {
     Init(serving::Init),
     /// Serve
     Serve(serving::Serve),
+    /// How a server is known
+    #[command(subcommand)]
+    Card(card::Card),
     /// Organisations and their root keys
     #[command(subcommand)]
     Organisation(organisation::Organisation),
@@ -139,6 +148,7 @@ impl Command {
             Self::Next(command) => command.run(context).await,
             Self::Init(command) => command.run(context),
             Self::Serve(command) => command.run(context).await,
+            Self::Card(command) => command.run(context),
             Self::Organisation(command) => command.run(context).await,
             Self::Person(command) => command.run(context).await,
             Self::Trust(command) => command.run(context),

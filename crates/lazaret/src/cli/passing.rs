@@ -1,6 +1,6 @@
 //! `lazaret extract`, `load`, `reconcile`, `migrate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -8,13 +8,14 @@ use connectors::{connect_sink, connect_source};
 use desk::Desk;
 use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result};
 use passage::{Found, LoadReport, Preview};
-use procedure::{ConsignmentStage, Differing, Manifest, Migration};
+use procedure::{ConsignmentStage, Differing, Kind, Manifest, Migration};
 use serde_json::{Value, json};
 
-use super::Context;
 use super::consignment::{self, KindName, WhichRound, errand};
-use super::context::{acted, confirm, credential, turn, value};
-use crate::output::{Bars, Done, add, out};
+use super::context::{acted, credential, turn, value};
+use super::shown::{Question, show_and_ask, unchanged};
+use super::{Context, counted, forecast};
+use crate::output::{Bars, Done, add};
 
 /// A database and how to sign in to it.
 #[derive(Args)]
@@ -55,38 +56,44 @@ impl Extract {
         let (desk, passphrase) = context.binding_desk()?;
         demonstration_only(&desk, &self.old.source)?;
         let round = self.round.find(context, &desk).await?;
-        let preview = passage::preview(&desk, round.0, round.1).await?;
-        super::migration::shown_first(context, self.yes.as_deref())?;
-        shown(context, &preview);
-        confirm("Extract these?", &preview.plan.to_string(), self.yes.as_deref())?;
+        let preview = passage::preview(&desk, round.0, Some(round.1)).await?;
+        ask(context, "Extract these?", &preview, self.yes.as_deref())?;
         let (manifest, seconds) = extracted(context, &desk, &passphrase, round, &self.old).await?;
-        let mut done = acted(&desk.kept(round.0)?, &extract_text(&manifest, seconds));
-        done.json = extract_json(round, &manifest, seconds);
-        Ok(done)
+        let done = acted(&desk.kept(round.0)?, &extract_text(&manifest, seconds));
+        Ok(done.with(extract_json(round, &manifest, seconds)))
     }
 }
 
-fn shown(context: &Context, preview: &Preview) {
-    if context.global.json {
-        return;
+/// Shows what will cross and asks, before the first row.
+fn ask(context: &Context, asked: &str, preview: &Preview, yes: Option<&str>) -> Result<()> {
+    let question = Question { asked, expected: preview.plan.to_string() };
+    show_and_ask(context, &preview_text(preview), &question, yes)
+}
+
+fn preview_text(preview: &Preview) -> String {
+    let Preview { source, target, share_held_by, .. } = preview;
+    let recipients = preview.recipients.join(", ");
+    let mut text = format!("From {source} to {target}; share held by {share_held_by}.\nRecipients: {recipients}\n");
+    if preview.kind == Kind::Rehearsal {
+        let (part, seed) = (procedure::percent(preview.basis_points), preview.seed);
+        add(
+            &mut text,
+            format_args!(
+                "A rehearsal: a sample of {part} of the rows below, seed {seed}. Every row in scope is read.\n"
+            ),
+        );
     }
-    out(&format!(
-        "From {} to {}; share held by {}.\nRecipients: {}",
-        preview.source,
-        preview.target,
-        preview.share_held_by,
-        preview.recipients.join(", ")
-    ));
     for table in &preview.tables {
-        out(&format!(
-            "  {} → {}: about {} rows\n    leaves: {}\n    stays:  {}",
-            table.name,
-            table.target,
-            table.rows,
-            table.taken.join(", "),
-            table.left.join(", ")
-        ));
+        let (taken, left) = (table.taken.join(", "), table.left.join(", "));
+        add(
+            &mut text,
+            format_args!(
+                "  {} → {}: about {} rows\n    leaves: {taken}\n    stays:  {left}\n",
+                table.name, table.target, table.rows
+            ),
+        );
     }
+    text
 }
 
 async fn extracted(
@@ -141,8 +148,14 @@ impl Load {
         let (desk, passphrase) = context.binding_desk()?;
         let round = self.round.find(context, &desk).await?;
         let report = loaded(context, &desk, &passphrase, round, (&self.new, again)).await?;
-        let mut done = acted(&desk.kept(round.0)?, &load_text(&report));
-        done.json = load_json(round, &report);
+        let ledger = desk.kept(round.0)?;
+        let rehearsed = ledger.migration().consignment(round.1).filter(|round| round.kind == Kind::Rehearsal);
+        let forecast = rehearsed.map(|round| passage::forecast(&ledger, Some(round.id))).transpose()?;
+        let foretold = forecast.as_ref().map(|forecast| format!("\n{}", forecast::text(forecast))).unwrap_or_default();
+        let mut done = acted(&ledger, &format!("{}{foretold}", load_text(&report))).with(load_json(round, &report));
+        if let Some(forecast) = forecast {
+            done = done.with(json!({ "forecast": forecast }));
+        }
         if !report.reconciliation.equal() {
             done.status = crate::exit::MISMATCH;
         }
@@ -175,15 +188,18 @@ fn load_text(report: &LoadReport) -> String {
             .broken()
             .map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}{located}"));
         add(&mut text, format_args!("  {} → {}: {} rows, {verdict}\n", table.name, table.target, table.rows_target));
+        text.push_str(&counted::nulls(table));
         for located in report.located.iter().filter(|located| located.table == table.name) {
             let found = match located.found {
                 Found::Missing => "missing in the target",
                 Found::Changed => "other values in the target",
                 Found::Surplus => "in the target only",
+                Found::Suspect => "it, or another of these, was not sealed as it was read",
             };
             add(&mut text, format_args!("    key {}: {found}\n", located.key));
         }
     }
+    text.push_str(&counted::orphans(&report.reconciliation.orphans));
     let verdict = if report.reconciliation.equal() { "Loaded and equal" } else { "Loaded, and NOT equal" };
     format!("{text}{verdict}; {:.1} s to load, {:.1} s to read again and compare.", report.seconds.0, report.seconds.1)
 }
@@ -195,6 +211,7 @@ fn load_json((migration, consignment): (MigrationId, ConsignmentId), report: &Lo
         "equal": report.reconciliation.equal(),
         "opened": report.reconciliation.opened,
         "tables": value(&report.reconciliation.tables),
+        "orphans": value(&report.reconciliation.orphans),
         "located": value(&report.located),
         "notes": report.notes,
         "seconds": { "load": report.seconds.0, "reconcile": report.seconds.1 }
@@ -240,8 +257,7 @@ impl Migrate {
                     passage::hand_over(&errand(&desk, &passphrase, round, &passage::Quiet)).await?;
                 }
                 let report = loaded(context, &desk, &passphrase, round, (&self.new, false)).await?;
-                let mut done = acted(&desk.kept(id)?, &load_text(&report));
-                done.json = load_json(round, &report);
+                let mut done = acted(&desk.kept(id)?, &load_text(&report)).with(load_json(round, &report));
                 if !report.reconciliation.equal() {
                     done.status = crate::exit::MISMATCH;
                 }
@@ -262,33 +278,23 @@ impl Migrate {
         passphrase: &people::Passphrase,
         (id, current): (MigrationId, Option<ConsignmentId>),
     ) -> Result<Done> {
-        super::migration::shown_first(context, self.yes.as_deref())?;
-        let ledger = desk.follow(id).await?;
-        let tables = passage::check_papers(desk, id, &ledger).await?;
-        if !context.global.json {
-            for table in &tables {
-                let (taken, left) = (table.taken.join(", "), table.left.join(", "));
-                out(&format!(
-                    "  {} → {}: about {} rows\n    leaves: {taken}\n    stays:  {left}",
-                    table.name, table.target, table.rows
-                ));
-            }
-        }
-        let plan = ledger.migration().plan.as_ref().map(|(digest, _, _)| digest.to_string()).unwrap_or_default();
-        confirm("Migrate these?", &plan, self.yes.as_deref())?;
+        let preview = passage::preview(desk, id, current).await?;
+        ask(context, "Migrate these?", &preview, self.yes.as_deref())?;
         let consignment = if let Some(consignment) = current {
             consignment
         } else {
             let which = self.round.which.clone();
-            let open = consignment::Open { which, kind: KindName::Full, seed: 1, hours: 72 };
+            let open = consignment::Open { which, kind: KindName::Full, percent: None, seed: None, hours: 72 };
             consignment::open(context, desk, id, &open).await?.0
         };
+        // While a round is under way no plan is amended: what it is opened under stands from here on.
+        let stands = desk.kept(id)?.migration().plan.as_ref().map(|(digest, _, _)| *digest);
+        unchanged(&Some(preview.plan), stands)?;
         let round = (id, consignment);
         passage::offer(&errand(desk, passphrase, round, &passage::Quiet)).await?;
         let (manifest, seconds) = extracted(context, desk, passphrase, round, &self.old).await?;
         let ledger = desk.kept(id)?;
-        let mut done = acted(&ledger, &extract_text(&manifest, seconds));
-        done.json = extract_json(round, &manifest, seconds);
+        let done = acted(&ledger, &extract_text(&manifest, seconds)).with(extract_json(round, &manifest, seconds));
         Ok(waiting(done, ledger.migration()))
     }
 }
@@ -296,11 +302,8 @@ impl Migrate {
 /// The release is another person's; the same command goes on after it.
 fn waiting(mut done: Done, migration: &Migration) -> Done {
     done.text.push_str("\nOnce it is released, give the same command again to load.");
-    if let Some(json) = done.json.as_object_mut() {
-        json.insert("turn".to_owned(), value(&migration.turn()));
-    }
     done.status = crate::exit::ANOTHER_PERSON;
-    done
+    done.with(json!({ "turn": migration.turn() }))
 }
 
 /// What there is to say once the round is loaded and settled, or the migration has ended: the rest is others' to do.
@@ -312,9 +315,13 @@ fn nothing_left(migration: &Migration) -> Option<Done> {
     Some(Done::new(text, json!({ "migration": migration.id, "left": false, "turn": migration.turn() })))
 }
 
-/// An instance that was made as a demonstration takes synthetic SQLite files and nothing else.
+/// An instance that was made as a demonstration takes what `lazaret synth` made and nothing else.
 fn demonstration_only(desk: &Desk, source: &str) -> Result<()> {
-    if desk.client().card().demonstration && !source.starts_with("sqlite:") {
+    if !desk.client().card().demonstration {
+        return Ok(());
+    }
+    let foreign = source.strip_prefix("sqlite:").map_or(Ok(true), |path| synth::is_foreign(Path::new(path)))?;
+    if foreign {
         return Err(Refusal::new(
             Code(1081),
             "this server was made as a demonstration and takes synthetic sources only",

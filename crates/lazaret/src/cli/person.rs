@@ -244,6 +244,9 @@ pub(crate) struct Trust {
     /// A revocation to take in on this device instead of a root
     #[arg(long, conflicts_with = "data")]
     revocation: bool,
+    /// The server's new card to take in on this device instead of a root
+    #[arg(long, conflicts_with_all = ["data", "revocation"])]
+    card: bool,
 }
 
 impl Trust {
@@ -255,6 +258,14 @@ impl Trust {
                 "This device does not accept that certificate any more.",
                 json!({ "revocation": revocation }),
             ));
+        }
+        if self.card {
+            let card = Home::open(&context.home_folder()?)?.renew_card(&files::json(&self.root)?)?;
+            let text = format!(
+                "This device knows the server at {} by the certificate {} now.\nNext: `lazaret next`.",
+                card.url, card.fingerprint
+            );
+            return Ok(Done::new(text, json!({ "card": card })));
         }
         let root: Root = files::json(&self.root)?;
         compare_words(&root, self.words.as_deref())?;

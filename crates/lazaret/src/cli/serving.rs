@@ -23,6 +23,12 @@ pub(crate) struct Place {
     /// Address and port to listen on
     #[arg(long, env = "LAZARET_LISTEN")]
     pub listen: Option<String>,
+    /// A TLS certificate to show instead of the server's own, in PEM, with its chain behind it
+    #[arg(long)]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its key, in PEM
+    #[arg(long)]
+    pub tls_key: Option<PathBuf>,
 }
 
 /// Make a server.
@@ -33,7 +39,7 @@ pub(crate) struct Init {
     /// The name under which agents reach it, if it is not the address that it listens on
     #[arg(long)]
     host: Option<String>,
-    /// Mark it as a demonstration for ever: loopback only, synthetic sources only
+    /// Mark it as a demonstration for ever: loopback only, sources made by `lazaret synth` only
     #[arg(long)]
     demonstration: bool,
 }
@@ -41,8 +47,7 @@ pub(crate) struct Init {
 impl Init {
     pub(crate) fn run(self, context: &Context) -> Result<Done> {
         let passphrase = context.passphrase("the server")?;
-        let settings =
-            ServerSettings::from_flags(&self.place.data, self.place.ring.as_ref(), self.place.listen.as_deref())?;
+        let settings = ServerSettings::from_flags(&self.place)?;
         let card = server::init(context, &settings, self.host.as_deref(), self.demonstration, &passphrase)?;
         let text = format!(
             "The server is made.\nIts card, which goes into every invitation: {}\nTLS fingerprint: {}\nJournal: {}\nNext: admit organisations with `lazaret trust ROOT --data DIR`, then `lazaret serve`.",
@@ -64,7 +69,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) async fn run(self, context: &Context) -> Result<Done> {
         let passphrase = context.passphrase("the server")?;
-        let settings = ServerSettings::load(&self.place.data, self.place.ring.as_ref(), self.place.listen.as_deref())?;
+        let settings = ServerSettings::load(&self.place)?;
         let (office, identity, listener) = server::open(context, &settings, &passphrase)?;
         if let Some(alarm) = office.alarm().await {
             output::error_line(&format!("{alarm}. Only evidence is served."));

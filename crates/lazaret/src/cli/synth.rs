@@ -10,7 +10,7 @@ use super::Context;
 use crate::files;
 use crate::output::{self, Done, add};
 
-/// Make a synthetic old system.
+/// Make a synthetic old system, and the empty new one beside it.
 #[derive(Args)]
 pub(crate) struct Synth {
     /// How many patients
@@ -19,7 +19,7 @@ pub(crate) struct Synth {
     /// What all of it is drawn from: the same seed gives the same rows
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The folder that will hold old.sqlite, scope.toml, target.sql and sentinels.json
+    /// The folder that will hold old.sqlite, new.sqlite, scope.toml, target.sql and sentinels.json
     #[arg(long)]
     out: PathBuf,
 }
@@ -40,6 +40,7 @@ impl Synth {
                 output::error_line(&format!("{patients} of {} patients made", self.patients));
             }
         })?;
+        synth::new_system(&self.out.join("new.sqlite"))?;
         files::write_new(&self.out.join("scope.toml"), synth::scope_toml().as_bytes())?;
         files::write_new(&self.out.join("target.sql"), synth::target_ddl().as_bytes())?;
         files::write_new(&self.out.join("sentinels.json"), &canonical(&made)?)?;
@@ -53,7 +54,7 @@ impl Synth {
         add(
             &mut text,
             format_args!(
-                "Planted {} sentinels, listed in sentinels.json. The new system's tables: target.sql.\n\
+                "Planted {} sentinels, listed in sentinels.json. The empty new system: new.sqlite; its tables: target.sql.\n\
              Next: `lazaret scope check --source sqlite:{} --scope {} --out report.json`.",
                 made.sentinels.len(),
                 old.display(),
@@ -63,6 +64,7 @@ impl Synth {
         let json = json!({
             "source": format!("sqlite:{}", old.display()),
             "scope": self.out.join("scope.toml"),
+            "new": format!("sqlite:{}", self.out.join("new.sqlite").display()),
             "target": self.out.join("target.sql"),
             "sentinels": self.out.join("sentinels.json"),
             "seed": self.seed,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::cast::{Organisation, Person};
+use super::cast::{CONTROLLER, Organisation, Person};
 use super::ground::{Ground, unusable};
 use super::tell::Teller;
 use crate::exit;
@@ -48,6 +48,12 @@ impl Commands {
     /// A person acts on their device.
     pub(super) async fn person(&self, who: &Person, arguments: &[&str]) -> Result<Value> {
         self.run(&as_person(who, arguments), None, exit::OK).await
+    }
+
+    /// What the controller confirms an act with, from where the migration stands.
+    pub(super) async fn to_confirm(&self, act: &str) -> Result<String> {
+        let shown = self.person(&CONTROLLER, &["migration", "show"]).await?;
+        field(&field::<Value>(&shown, "confirm")?, act)
     }
 
     /// A person tries whether something opens: that it did is an answer and no failure. What they are given comes on

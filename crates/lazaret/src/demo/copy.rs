@@ -8,9 +8,14 @@ use zeroize::Zeroizing;
 use super::cast::RECIPIENT;
 use super::child::{Commands, field, text};
 use super::figures::{bytes, of};
-use super::ground::{DATA_LOOKED_INTO, RING, RING_COPY, RING_LOOKED_INTO, SERVER, SERVER_COPY};
+use super::ground::{DATA_LOOKED_INTO, Ground, RING, RING_COPY, RING_LOOKED_INTO, SERVER, SERVER_COPY};
 use crate::cli::Context;
 use crate::{files, server};
+
+/// 1 MiB: what the server knows it writes beside the parcels. Each parcel is the bytes whose digest the laboratory's machine
+/// signed in the manifest, so that the server cannot have written into it; to try every 32 bytes of large ones would cost
+/// minutes and show nothing that the small ones do not.
+const PARCEL_BYTES_LOOKED_INTO: u64 = 1024 * 1024;
 
 /// The round that the copies are tried on.
 pub(super) type Round = (MigrationId, ConsignmentId);
@@ -59,11 +64,7 @@ pub(super) async fn recipient_destroys(context: &Context, commands: &Commands, r
         }
         given => given?,
     };
-    let copies: Vec<String> = ["registry.sqlite", "registry.sqlite-wal"]
-        .iter()
-        .map(|name| format!("{SERVER_COPY}/{name}"))
-        .filter(|name| commands.ground.path(name).exists())
-        .collect();
+    let copies = looked_into(&commands.ground)?;
     let more: Vec<&str> = copies.iter().flat_map(|copy| ["--try-with", copy]).collect();
     let said = recipient(commands, &more, share.as_ref()).await?;
     let tried = tried(&said, "destroyed")?;
@@ -73,14 +74,27 @@ pub(super) async fn recipient_destroys(context: &Context, commands: &Commands, r
         text(&probe, "server")?
     ));
     commands.tell.happened(&format!(
-        "The recipient tries what it still holds, its opening key included, and every 32 bytes of the copied registry: \
-         {}, {}.",
+        "The recipient tries what it still holds, its opening key included, and every 32 bytes of {} that were copied, \
+         also where they are spelled in hexadecimal or base64: {}, {}.",
+        of(u64::try_from(copies.len()).unwrap_or(u64::MAX), "file"),
         of(field(&probe, "tried")?, "candidate"),
         if tried.opened { "A PARCEL OPENED" } else { "nothing opens" }
     ));
     commands.tell.acted(&format!("{} destroys the opening key", RECIPIENT.introduced()));
     // A ring that gives the share has not destroyed it, whatever came of it then.
     Ok(Tried { with_copy: tried.with_copy || share.is_some(), ..tried })
+}
+
+/// The copied files whose every 32 bytes are tried: all but the large parcels.
+fn looked_into(ground: &Ground) -> Result<Vec<String>> {
+    let shelf = ground.path(SERVER_COPY).join("shelf");
+    let mut files = ground.files(SERVER_COPY)?;
+    files.retain(|file| {
+        let small = std::fs::metadata(file).is_ok_and(|about| about.len() <= PARCEL_BYTES_LOOKED_INTO);
+        small || !file.starts_with(&shelf)
+    });
+    let names = files.iter().map(|file| file.strip_prefix(ground.dir()).unwrap_or(file).to_string_lossy().into_owned());
+    Ok(names.collect())
 }
 
 /// The strongroom share out of the copied data and a ring, as whoever has the server's passphrase gets it.

@@ -34,7 +34,8 @@ pub(super) async fn destruction(
     round: Round,
 ) -> Result<Ended> {
     commands.tell.stage("Sign-off and destruction");
-    commands.person(&CONTROLLER, &["migration", "sign-off", "--history", "target"]).await?;
+    let yes = commands.to_confirm("sign_off").await?;
+    commands.person(&CONTROLLER, &["migration", "sign-off", "--history", "target", "--yes", &yes]).await?;
     commands
         .tell
         .acted(&format!("{} signs off; the server destroys its ring key and its parcels", CONTROLLER.introduced()));

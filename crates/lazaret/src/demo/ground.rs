@@ -94,20 +94,19 @@ impl Ground {
 
     /// How many objects lie on a server's shelf.
     pub(super) fn objects(&self, server: &str) -> Result<u64> {
-        let mut left = vec![self.path(server).join("shelf")];
-        // An empty shelf has no folder.
+        Ok(u64::try_from(self.files(&format!("{server}/shelf"))?.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Every file below a folder; none when there is no such folder, as of an empty shelf.
+    pub(super) fn files(&self, folder: &str) -> Result<Vec<PathBuf>> {
+        let (mut left, mut files) = (vec![self.path(folder)], Vec::new());
         left.retain(|folder| folder.exists());
-        let mut objects = 0_u64;
         while let Some(folder) = left.pop() {
-            for path in entries(&folder)? {
-                if path.is_dir() {
-                    left.push(path);
-                } else {
-                    objects = objects.saturating_add(1);
-                }
-            }
+            let (folders, inside): (Vec<_>, Vec<_>) = entries(&folder)?.into_iter().partition(|path| path.is_dir());
+            left.extend(folders);
+            files.extend(inside);
         }
-        Ok(objects)
+        Ok(files)
     }
 
     /// Copies a folder as it is at this moment, without what is named.

@@ -1,8 +1,8 @@
 //! A whole migration on one machine: five persons of two organisations, each with folder, key and processes of their
 //! own, around one server. Everything goes through the commands that people type; nothing is taken on trust at the end.
 //!
-//! The instance is a demonstration for ever: its server listens on loopback only, takes synthetic sources only, and
-//! says DEMONSTRATION on every document.
+//! The instance is a demonstration for ever: its server listens on loopback only, devices extract for it from marked
+//! synthetic files only, and its certificate and the pages of its evidence say DEMONSTRATION.
 
 mod cast;
 mod child;

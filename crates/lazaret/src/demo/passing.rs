@@ -34,7 +34,8 @@ pub(super) async fn consignment(commands: &Commands, approved: &Approved) -> Res
     extraction_told(commands, &sealed, (field(&extracted, "parcels")?, size, extract));
 
     commands.tell.stage("Release and hand-over");
-    commands.person(&CONTROLLER, &["consignment", "release"]).await?;
+    let yes = commands.to_confirm("release").await?;
+    commands.person(&CONTROLLER, &["consignment", "release", "--yes", &yes]).await?;
     commands.person(&OPERATOR, &["consignment", "hand-over"]).await?;
     commands.tell.acted(&format!("{} releases to the key that the recipient offered", CONTROLLER.introduced()));
     commands.tell.acted(&format!("{} hands over the laboratory share, sealed to that key", OPERATOR.introduced()));

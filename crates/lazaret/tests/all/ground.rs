@@ -55,6 +55,19 @@ impl Ground {
         (running, line.unwrap())
     }
 
+    /// The server of this folder, back once it tells this.
+    pub(crate) fn serve_until(&self, told: &str) -> Running {
+        let mut command = lazaret(&self.dir);
+        command.args(["--passphrase-file", "secrets/server", "serve", "--data", "server"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let running = Running(child);
+        let line = lines.by_ref().map_while(Result::ok).find(|line| line.contains(told));
+        std::thread::spawn(move || lines.for_each(drop));
+        line.unwrap();
+        running
+    }
+
     /// A person acts on their device: the status, and the document that was printed.
     pub(crate) fn person(&self, who: &str, arguments: &[&str]) -> (i32, Value) {
         let (home, secret) = (format!("homes/{who}"), format!("secrets/{who}"));

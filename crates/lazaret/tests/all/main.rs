@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect must fail")]
 #![expect(clippy::indexing_slicing, reason = "what a document does not hold is null, and not what a test wants")]
 
+mod certificate;
 mod demonstration;
 mod ground;
 mod killed;

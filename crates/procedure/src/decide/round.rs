@@ -8,13 +8,15 @@ use super::{
     refuse,
 };
 use crate::{
-    Consignment, ConsignmentStage as Round, Destroyed, Kind, Manifest, Migration, Part, Plan, Reconciliation, Step,
+    Consignment, ConsignmentStage as Round, Destroyed, EVERYTHING, Kind, Manifest, Migration, Part, Plan,
+    Reconciliation, Step,
 };
 
 pub(super) fn open(
     m: &Migration,
     by: &Actor,
-    (id, digest, kind, target): (ConsignmentId, Digest, Kind, &str),
+    (id, digest): (ConsignmentId, Digest),
+    (kind, basis_points, target): (Kind, u32, &str),
     deadline: Timestamp,
     given: Given,
 ) -> Check {
@@ -39,6 +41,13 @@ pub(super) fn open(
     )?;
     m.consignments.iter().filter(|c| c.alive()).try_for_each(|c| at_rest(c, given.at))?;
     hours_allowed(m, plan, kind, deadline, given.at)?;
+    let sample = if kind == Kind::Rehearsal { 1..=EVERYTHING } else { EVERYTHING..=EVERYTHING };
+    hold(
+        sample.contains(&basis_points),
+        276,
+        "a rehearsal takes more than 0 and at most 100 percent of the rows in scope, any other consignment takes all",
+        "Open a rehearsal with `--percent`, or another kind without.",
+    )?;
     let known = plan.target(kind).is_some_and(|named| named.identity == target);
     hold(known, 234, "the plan names another target for this kind", "Show the plan and name its target.")?;
     hold(
@@ -193,6 +202,12 @@ pub(super) fn close(m: &Migration, by: &Actor, manifest: &Manifest) -> Check {
         "the manifest is sealed with another strongroom share",
         "Extract again.",
     )?;
+    hold(
+        manifest.measures(consignment.kind),
+        277,
+        "a rehearsal's manifest counts the rows in scope of each table that its sample is of, and no other does",
+        "Extract again with this version.",
+    )?;
     manifest.check()
 }
 
@@ -252,15 +267,15 @@ pub(super) fn done(
     let Some((_, manifest)) = &consignment.manifest else {
         return Err(refuse(252, "there is no manifest", "Show the consignment again."));
     };
-    let tables = manifest.tables.len() == outcome.tables.len()
-        && manifest
-            .tables
-            .iter()
-            .zip(&outcome.tables)
-            .all(|(sent, got)| sent.name == got.name && sent.target == got.target && sent.root == got.sealed);
     let target = outcome.target == consignment.target
         && plan.target(consignment.kind).is_some_and(|target| target.schema == outcome.schema);
-    hold(tables && target, 256, "the report is not of this manifest's tables, or of another target", "Reconcile again.")
+    let answers = outcome.answers(manifest);
+    hold(
+        answers && target,
+        256,
+        "the report is not of this manifest's tables, or of another target",
+        "Reconcile again.",
+    )
 }
 
 pub(super) fn accept_difference(

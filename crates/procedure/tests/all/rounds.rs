@@ -1,12 +1,12 @@
 //! One consignment: one device, one release, one target.
 
-use lexicon::{Digest, hours_after};
-use procedure::{Act, ConsignmentStage, History, Kind, Part, Step};
+use lexicon::{ConsignmentId, Digest, hours_after};
+use procedure::{Act, ConsignmentStage, History, Kind, Nulls, Part, Step};
 
 use crate::cast::{CAST, Who::*};
 use crate::life::{APPROVED, HANDED_OVER};
 use crate::verbs::Verb::{self, *};
-use crate::verbs::{REHEARSED, fitting, focus, manifest, plan};
+use crate::verbs::{REHEARSED, fitting, focus, manifest, measured, outcome, plan};
 use crate::world::{Hand, World};
 
 fn refused(world: &mut World, who: crate::cast::Who, verb: Verb) -> u16 {
@@ -21,7 +21,8 @@ fn a_rehearsal_neither_loads_the_full_target_nor_counts_for_sign_off() {
         panic!("no opening")
     };
     let kind = Kind::Rehearsal;
-    let crossed = Act::OpenConsignment { consignment, plan, kind, seed, target, deadline };
+    let basis_points = 100;
+    let crossed = Act::OpenConsignment { consignment, plan, kind, seed, basis_points, target, deadline };
     assert_eq!(world.refusal(Hand::Person(Operator), crossed).0, 234);
     world.does(&[OpenRehearsal, BeginExtract, Close, Offer, Release, HandOver, BeginLoad, DoneEqual]);
     assert_eq!(world.refuses(SignOff).0, 227);
@@ -88,9 +89,28 @@ fn a_manifest_of_another_scope_share_or_nothing_is_refused() {
     assert_eq!(sent(&|m| "sqlite:other.db".clone_into(&mut m.source)), 249);
     assert_eq!(sent(&|m| m.schema = Digest::of(b"new column")), 249);
     assert_eq!(sent(&|m| m.strongroom_share = Digest::of(b"mine")), 250);
+    assert_eq!(sent(&|m| m.measured = m.tables.iter().map(measured).collect()), 277, "it is no rehearsal");
     assert_eq!(sent(&|m| m.tables.clear()), 203);
     assert_eq!(sent(&|m| m.parcels.clear()), 203);
     assert_eq!(sent(&|m| m.tables.iter_mut().for_each(|table| table.rows = 2)), 203);
+}
+
+/// What the evidence calls a sample is one.
+#[test]
+fn a_rehearsals_manifest_says_what_each_sample_is_of() {
+    let whole = manifest(ConsignmentId([1; 16]), 1);
+    assert!(whole.measures(Kind::Full) && whole.measures(Kind::Delta) && !whole.measures(Kind::Rehearsal));
+    let sample = procedure::Manifest { measured: whole.tables.iter().map(measured).collect(), ..whole };
+    assert!(sample.measures(Kind::Rehearsal) && !sample.measures(Kind::Full) && !sample.measures(Kind::Delta));
+    let changed = |change: &dyn Fn(&mut Vec<procedure::ExtractMeasure>)| {
+        let mut changed = sample.clone();
+        change(&mut changed.measured);
+        changed.measures(Kind::Rehearsal)
+    };
+    assert!(!changed(&|measured| measured[0].rows_in_scope = 2));
+    assert!(changed(&|measured| measured[0].rows_in_scope = 3));
+    assert!(!changed(&|measured| "result".clone_into(&mut measured[0].name)));
+    assert!(!changed(&|measured| measured.push(measured[0].clone())));
 }
 
 #[test]
@@ -189,8 +209,54 @@ fn a_report_on_another_target_or_of_other_tables_is_refused() {
     assert_eq!(told(&|r| r.schema = Digest::of(b"altered")), 256);
     assert_eq!(told(&|r| r.tables.clear()), 256);
     assert_eq!(told(&|r| r.tables.iter_mut().for_each(|table| table.sealed = Digest::of(b"mine"))), 256);
+    // What the manifest counts is answered, with the manifest's own numbers.
+    let nulls = |r: &mut procedure::Reconciliation, change: &dyn Fn(&mut Nulls)| {
+        r.tables.iter_mut().flat_map(|table| &mut table.nulls).flat_map(|nulls| nulls.values_mut()).for_each(change);
+    };
+    assert_eq!(told(&|r| r.tables.iter_mut().for_each(|table| table.nulls = None)), 256);
+    assert_eq!(told(&|r| nulls(r, &|nulls| nulls.sealed = 2)), 256);
+    assert_eq!(told(&|r| r.orphans.clear()), 256);
+    assert_eq!(told(&|r| r.orphans.iter_mut().for_each(|orphans| orphans.source = Some(2))), 256);
+    assert_eq!(told(&|r| r.orphans.iter_mut().for_each(|orphans| orphans.target = None)), 256);
     let extract = Act::Done { consignment, step: Step::Extract, attempt, outcome };
     assert_eq!(world.refusal(Hand::Person(Recipient), extract).0, 255);
+}
+
+#[test]
+fn nulls_and_orphans_that_differ_are_a_difference() {
+    let mut world = World::after(&HANDED_OVER);
+    world.does(&[BeginLoad]);
+    let Act::Done { outcome, .. } = fitting(&world, DoneEqual, 0) else { panic!("no report") };
+    assert!(outcome.equal());
+    let told = |change: &dyn Fn(&mut Nulls, &mut procedure::Orphans)| {
+        let mut changed = outcome.clone();
+        let nulls = changed.tables[0].nulls.as_mut().unwrap().get_mut("comment").unwrap();
+        change(nulls, &mut changed.orphans[0]);
+        (changed.equal(), changed.tables[0].broken())
+    };
+    assert_eq!(told(&|nulls, _| nulls.target = 2), (false, Some("between fetching and the target")));
+    assert_eq!(told(&|nulls, _| nulls.fetched = 2), (false, Some("between sealing and fetching")));
+    assert_eq!(told(&|_, orphans| orphans.target = Some(2)), (false, None));
+    // What was counted on one side only is told, and is no difference.
+    assert_eq!(told(&|_, orphans| orphans.source = None), (true, None));
+}
+
+/// Reports and manifests of agents that did not count are the bytes that they were.
+#[test]
+fn counts_that_are_absent_leave_no_trace() {
+    let mut manifest = manifest(ConsignmentId([1; 16]), 1);
+    manifest.tables[0].nulls = None;
+    manifest.orphans.clear();
+    let text = serde_json::to_string(&manifest).unwrap();
+    assert!(!text.contains("nulls") && !text.contains("orphans"), "{text}");
+    assert_eq!(serde_json::from_str::<procedure::Manifest>(&text).unwrap(), manifest);
+    let mut outcome = outcome(None, true);
+    assert!(!outcome.answers(&manifest));
+    outcome.tables[0].nulls = None;
+    outcome.orphans.clear();
+    let text = serde_json::to_string(&outcome).unwrap();
+    assert!(!text.contains("nulls") && !text.contains("orphans"), "{text}");
+    assert!(serde_json::from_str::<procedure::Reconciliation>(&text).unwrap().answers(&manifest));
 }
 
 #[test]
@@ -234,12 +300,13 @@ fn an_archive_that_holds_the_history_is_named() {
 #[test]
 fn a_consignment_lives_no_longer_than_plan_and_migration_allow() {
     let mut world = World::after(&APPROVED);
-    let Act::OpenConsignment { consignment, plan, kind, seed, target, .. } = fitting(&world, OpenFull, 0) else {
+    let opening = fitting(&world, OpenFull, 0);
+    let Act::OpenConsignment { consignment, plan, kind, seed, basis_points, target, .. } = opening else {
         panic!("no opening")
     };
     let until = |world: &mut World, hours| {
         let (deadline, target) = (hours_after(world.at, hours), target.clone());
-        let act = Act::OpenConsignment { consignment, plan, kind, seed, target, deadline };
+        let act = Act::OpenConsignment { consignment, plan, kind, seed, basis_points, target, deadline };
         world.attempt(Hand::Person(Operator), act).map_err(|trouble| trouble.code().0)
     };
     assert_eq!(until(&mut world, 73), Err(235));
@@ -259,4 +326,26 @@ fn the_plan_counts_the_consignments_of_each_kind() {
     assert_eq!(world.refuses(OpenRehearsal).0, 232);
     assert_eq!(world.refuses(OpenDelta).0, 233);
     world.does(&[OpenFull]);
+}
+
+#[test]
+fn a_rehearsal_takes_a_part_and_every_other_kind_everything() {
+    let mut world = World::after(&APPROVED);
+    let opened = |world: &World, verb, part| {
+        let mut act = fitting(world, verb, 0);
+        if let Act::OpenConsignment { basis_points, .. } = &mut act {
+            *basis_points = part;
+        }
+        act
+    };
+    for (verb, part) in [(OpenRehearsal, 0), (OpenRehearsal, 10_001), (OpenFull, 9_999), (OpenFull, 0)] {
+        let act = opened(&world, verb, part);
+        assert_eq!(world.refusal(Hand::Person(Operator), act).0, 276, "{verb:?} of {part}");
+    }
+    for (verb, part) in [(OpenRehearsal, 1), (OpenRehearsal, 10_000), (OpenFull, 10_000)] {
+        let mut world = world.clone();
+        let act = opened(&world, verb, part);
+        world.attempt(Hand::Person(Operator), act).unwrap();
+        assert_eq!(world.m().consignments[0].basis_points, part);
+    }
 }

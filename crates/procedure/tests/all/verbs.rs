@@ -1,11 +1,14 @@
 //! Every act, in the form that fits the moment.
 
+use std::collections::BTreeMap;
+
 use lexicon::{ConsignmentId, Digest, ParcelId, Timestamp, hours_after};
 use people::RootId;
 use procedure::{
-    Act, Allowed, Clause, Clauses, Consignment, ConsignmentStage, Contract, Destroyed, Differing, Dpia, History,
-    Instruction, InstructionEnding, Kind, Manifest, ManifestParcel, ManifestTable, Migration, Part, Party, Plan,
-    PlanParty, ProbeResult, Reconciliation, Side, Step, System, TableOutcome, Target,
+    Act, Allowed, Clause, Clauses, Consignment, ConsignmentStage, Contract, Destroyed, Differing, Dpia, EVERYTHING,
+    ExtractMeasure, History, Instruction, InstructionEnding, Kind, Manifest, ManifestParcel, ManifestTable, Migration,
+    Nulls, Orphans, Part, Party, Plan, PlanParty, ProbeResult, Reconciliation, Side, Step, System, TableOutcome,
+    Target,
 };
 
 use crate::cast::{CAST, Who};
@@ -261,7 +264,12 @@ fn fitting_round(world: &World, verb: Verb, round: Option<&Consignment>) -> Act 
         Verb::BeginLoad => begin(world, round, Step::Load),
         Verb::BeginReconcile => begin(world, round, Step::Reconcile),
         Verb::Failed => Act::Failed { consignment, step, attempt, code: 407 },
-        Verb::Close => Act::Close { manifest: Box::new(manifest(consignment, attempt)) },
+        Verb::Close => {
+            let sampled = round.is_some_and(|c| c.kind == Kind::Rehearsal);
+            let whole = manifest(consignment, attempt);
+            let measured = whole.tables.iter().filter(|_| sampled).map(measured).collect();
+            Act::Close { manifest: Box::new(Manifest { measured, ..whole }) }
+        }
         Verb::Release => Act::Release {
             consignment,
             close: round.and_then(|c| c.manifest.as_ref()).map_or(NOTHING, |(digest, _)| *digest),
@@ -323,6 +331,7 @@ fn opening(world: &World, kind: Kind) -> Act {
         plan: standing(m),
         kind,
         seed: 7,
+        basis_points: if kind == Kind::Rehearsal { 100 } else { EVERYTHING },
         target: if kind == Kind::Rehearsal { REHEARSED } else { TARGET }.to_owned(),
         deadline: m.deadline.map_or(deadline, |whole| whole.at.min(deadline)),
     }
@@ -367,11 +376,32 @@ pub(crate) fn manifest(consignment: ConsignmentId, attempt: u32) -> Manifest {
             root: Digest::of(b"S"),
             columns_taken: 4,
             columns_left: 2,
-            transforms: std::collections::BTreeMap::new(),
+            transforms: BTreeMap::new(),
+            nulls: Some(BTreeMap::from([("comment".to_owned(), 1)])),
         }],
+        orphans: vec![orphans(None)],
         parcels: vec![parcel("patient", b"parcel")],
         sums: parcel("", b"sums"),
         forgotten: true,
+        measured: Vec::new(),
+    }
+}
+
+/// A sample of one more row.
+pub(crate) fn measured(table: &ManifestTable) -> ExtractMeasure {
+    let rows_in_scope = table.rows.saturating_add(1);
+    ExtractMeasure { name: table.name.clone(), rows_in_scope, reading_ms: 1, sealing_ms: 1, half: None }
+}
+
+/// One patient's other record is missing.
+fn orphans(target: Option<u64>) -> Orphans {
+    Orphans {
+        table: "patient".to_owned(),
+        columns: vec!["same_as".to_owned()],
+        other: "patient".to_owned(),
+        other_columns: vec!["id".to_owned()],
+        source: Some(1),
+        target,
     }
 }
 
@@ -389,8 +419,11 @@ pub(crate) fn outcome(round: Option<&Consignment>, equal: bool) -> Reconciliatio
             fetched: Digest::of(b"S"),
             target_root: if equal { Digest::of(b"S") } else { Digest::of(b"T") },
             differing: Some(Differing::Exactly(u64::from(!equal))),
+            nulls: Some(BTreeMap::from([("comment".to_owned(), Nulls { sealed: 1, fetched: 1, target: 1 })])),
         }],
+        orphans: vec![orphans(Some(1))],
         opened: true,
+        measured: Vec::new(),
     }
 }
 
@@ -399,6 +432,7 @@ fn evidence(at: Timestamp) -> Destroyed {
         key: "local: file removed".to_owned(),
         key_at: at,
         ring_refuses: true,
+        share_shown: Some(true),
         parcels: 2,
         bytes: 8192,
         listed_after: 0,

@@ -109,6 +109,39 @@ fn what_a_column_s_name_hides_its_content_tells() {
 }
 
 #[test]
+fn patients_are_counted_as_far_as_they_are_few() {
+    let toml = "[[table]]\nname = \"result\"\ntake = [{ column = \"code\", type = \"text\" }, { column = \"patient_id\", type = \"int64\" }]";
+    let scope = Scope::parse(toml).unwrap();
+    let patients = |named: &[Option<&str>]| {
+        let codes = vec![Some("GLU"); named.len()];
+        let mut inspector = Inspector::new(scope.table("result").unwrap());
+        inspector.look(&batch(&[("code", Kind::Text, &codes), ("patient_id", Kind::Int64, named)])).unwrap();
+        inspector.look(&batch(&[("code", Kind::Text, &codes), ("patient_id", Kind::Int64, named)])).unwrap();
+        inspector.finish().patients
+    };
+    assert_eq!(patients(&[Some("7"), Some("8"), Some("7")]), Some(2));
+    assert_eq!(patients(&[Some("7"), None, None]), Some(2), "rows that name nobody may all be of one more");
+    assert_eq!(patients(&[None, None]), Some(1));
+    assert_eq!(patients(&[]), Some(0));
+    let numbers: Vec<String> = (0..60).map(|number| number.to_string()).collect();
+    assert_eq!(patients(&numbers.iter().map(|number| Some(number.as_str())).collect::<Vec<_>>()), Some(50));
+}
+
+#[test]
+fn of_several_columns_that_identify_patients_the_one_that_names_the_fewest_counts() {
+    let toml = "[[table]]\nname = \"result\"\ntake = [{ column = \"patient_id\", type = \"int64\" }, { column = \"ipp\", type = \"text\" }]";
+    let scope = Scope::parse(toml).unwrap();
+    let numbers: Vec<String> = (0..60).map(|number| number.to_string()).collect();
+    let all: Vec<Option<&str>> = numbers.iter().map(|number| Some(number.as_str())).collect();
+    let (nobody, one) = (vec![None; 60], vec![Some("123"); 60]);
+    for (ids, ipps, expected) in [(&nobody, &one, 1), (&all, &one, 1), (&one, &all, 1), (&nobody, &all, 50)] {
+        let mut inspector = Inspector::new(scope.table("result").unwrap());
+        inspector.look(&batch(&[("patient_id", Kind::Int64, ids), ("ipp", Kind::Text, ipps)])).unwrap();
+        assert_eq!(inspector.finish().patients, Some(expected));
+    }
+}
+
+#[test]
 fn an_account_may_come_from_another_host_that_cannot_be_read_as_sql() {
     let scope = Scope::parse(&draft(&tables(), Account::local("r`eader")).unwrap().scope_toml).unwrap();
     let at = |host: &str| grants(&scope, Dialect::MariaDb, Account { name: "r`eader", host });

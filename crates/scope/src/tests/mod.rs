@@ -3,6 +3,7 @@
 mod admission;
 mod differences;
 mod drafts;
+mod samples;
 mod transforms;
 
 use std::sync::Arc;

@@ -49,7 +49,7 @@ fn the_derivation_gives_the_known_answers() {
     assert!(vector.contains_key("expect"));
     assert_eq!(Digest::of(vector["open_act_text"].as_bytes()).to_string(), vector["open_act_digest"]);
     assert_eq!(shares().0.digest().to_string(), vector["laboratory_share_digest"]);
-    assert_eq!(hex(key().0.as_ref()), vector["consignment_key"]);
+    assert_eq!(hex(key().key.as_ref()), vector["consignment_key"]);
 
     let salt = bytes(vector["parcel_salt"]);
     assert_eq!(hex(key().parcel_key(&salt, &name()).unwrap().as_ref()), vector["parcel_table_key"]);
@@ -65,7 +65,7 @@ fn every_input_of_the_derivation_counts() {
     let (laboratory, strongroom) = shares();
     let act = Digest([9; 32]);
     let other = Share::take(&[1; 32]).unwrap();
-    let derive = |l: &Share, w: &Share, act| *ConsignmentKey::derive(l, w, act).unwrap().0;
+    let derive = |l: &Share, w: &Share, act| *ConsignmentKey::derive(l, w, act).unwrap().key;
     let keys = [
         derive(&laboratory, &strongroom, act),
         derive(&other, &strongroom, act),

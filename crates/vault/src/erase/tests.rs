@@ -44,27 +44,124 @@ impl Shelf for Stuck {
     }
 }
 
-/// A ring that says that it destroyed and did not.
-struct Liar(Arc<dyn KeyRing>);
+/// What was asked of ring and shelf, in order.
+type Asked = Arc<Mutex<Vec<&'static str>>>;
 
-impl KeyRing for Liar {
+/// How a ring is not what it says.
+#[derive(Clone, Copy, PartialEq)]
+enum Bent {
+    Not,
+    /// It destroys another key than the one that it was told to.
+    SparesTheKey,
+    /// It opens what it was given before.
+    StillOpens,
+    /// It seals as before.
+    StillSeals,
+    /// It cannot be reached when it is asked to open.
+    Away,
+    /// It cannot be reached when it is asked to seal.
+    AwayToSeal,
+}
+
+fn away() -> Trouble {
+    Fault::new(Code(701), Retry::Later, "away").into()
+}
+
+/// A ring that notes what it is asked, and may be bent.
+struct Noting {
+    inner: Arc<dyn KeyRing>,
+    asked: Asked,
+    bent: Bent,
+}
+
+impl KeyRing for Noting {
     fn create(&self, id: ConsignmentId) -> Result<()> {
-        self.0.create(id)
+        self.inner.create(id)
     }
     fn encrypt(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
-        self.0.encrypt(id, aad, plain)
+        match self.bent {
+            Bent::StillSeals => Ok(Vec::new()),
+            Bent::AwayToSeal => Err(away()),
+            Bent::Not | Bent::SparesTheKey | Bent::StillOpens | Bent::Away => self.inner.encrypt(id, aad, plain),
+        }
     }
     fn decrypt(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>> {
-        self.0.decrypt(id, aad, sealed)
+        self.asked.lock().unwrap().push("open");
+        match self.bent {
+            Bent::StillOpens => Ok(zeroize::Zeroizing::new(b"share".to_vec())),
+            Bent::Away => Err(away()),
+            Bent::Not | Bent::SparesTheKey | Bent::StillSeals | Bent::AwayToSeal => self.inner.decrypt(id, aad, sealed),
+        }
     }
-    fn destroy(&self, _: ConsignmentId, seen: &Receipt) -> Result<RingEvidence> {
-        self.0.destroy(ConsignmentId([99; 16]), seen)
+    fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence> {
+        self.asked.lock().unwrap().push("destroy");
+        let id = if self.bent == Bent::SparesTheKey { ConsignmentId([99; 16]) } else { id };
+        self.inner.destroy(id, seen)
     }
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
-        self.0.attest(id)
+        self.inner.attest(id)
     }
     fn level(&self) -> &'static str {
-        self.0.level()
+        self.inner.level()
+    }
+}
+
+/// A shelf with one parcel that notes when it is emptied.
+struct NotingShelf {
+    inner: DiskShelf,
+    asked: Asked,
+}
+
+impl Shelf for NotingShelf {
+    fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
+        self.inner.put(address, bytes)
+    }
+    fn read(&self, address: ParcelAddress) -> BoxFuture<'_, Result<Bytes>> {
+        self.inner.read(address)
+    }
+    fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
+        self.inner.list(consignment)
+    }
+    fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
+        self.asked.lock().unwrap().push("empty the shelf");
+        self.inner.erase(consignment, seen)
+    }
+}
+
+/// A key with the share that it wrapped, and a shelf with a parcel.
+struct Stored {
+    dir: TempDir,
+    ring: Arc<dyn KeyRing>,
+    wrapped: Option<Wrapped>,
+    asked: Asked,
+    shelf: NotingShelf,
+}
+
+async fn stored() -> Stored {
+    let dir = tempfile::tempdir().unwrap();
+    let ring = ring(&dir);
+    ring.create(ONE).unwrap();
+    let aad = b"bound".to_vec();
+    let wrapped = Some(Wrapped { sealed: ring.encrypt(ONE, &aad, b"share").unwrap(), aad });
+    let asked = Asked::default();
+    let shelf = NotingShelf { inner: DiskShelf::open(&dir.path().join("shelf")).unwrap(), asked: Arc::clone(&asked) };
+    let address = ParcelAddress { consignment: ONE, attempt: 1, parcel: ParcelId([5; 16]) };
+    shelf.put(address, Bytes::from_static(b"sealed")).await.unwrap();
+    Stored { dir, ring, wrapped, asked, shelf }
+}
+
+impl Stored {
+    async fn erase_with(&self, bent: Bent) -> Result<Erasure> {
+        let ring = Noting { inner: Arc::clone(&self.ring), asked: Arc::clone(&self.asked), bent };
+        erase(Arc::new(ring), &self.shelf, (ONE, self.wrapped.clone()), &receipt()).await
+    }
+
+    fn asked(&self) -> Vec<&'static str> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+
+    async fn parcels(&self) -> usize {
+        self.shelf.list(ONE).await.unwrap().len()
     }
 }
 
@@ -76,10 +173,10 @@ async fn both_are_gone_afterwards_and_asking_again_says_the_same_of_the_key() {
     let address = ParcelAddress { consignment: ONE, attempt: 1, parcel: ParcelId([5; 16]) };
     shelf.put(address, Bytes::from_static(b"sealed")).await.unwrap();
 
-    let erasure = erase(ring.clone(), &shelf, ONE, &receipt()).await.unwrap();
+    let erasure = erase(ring.clone(), &shelf, (ONE, None), &receipt()).await.unwrap();
     assert_eq!(erasure.shelf, ShelfErasure::Empty(Erased { objects: 1, bytes: 6, unfinished: 0 }));
-    let again = erase(ring.clone(), &shelf, ONE, &receipt()).await.unwrap();
-    assert_eq!(again.ring, erasure.ring);
+    let again = erase(ring.clone(), &shelf, (ONE, None), &receipt()).await.unwrap();
+    assert_eq!((&again.ring, again.share_shown), (&erasure.ring, false));
     assert_eq!(again.shelf, ShelfErasure::Empty(Erased::default()));
     assert!(shelf.list(ONE).await.unwrap().is_empty());
 }
@@ -90,18 +187,55 @@ async fn the_key_dies_first_and_a_stuck_shelf_does_not_hide_that() {
     let ring = ring(&dir);
     ring.create(ONE).unwrap();
     let shelf = Stuck { ring: ring.clone(), seen: Mutex::new(None) };
-    let erasure = erase(ring, &shelf, ONE, &receipt()).await.unwrap();
+    let erasure = erase(ring, &shelf, (ONE, None), &receipt()).await.unwrap();
     assert!(erasure.ring.found);
     assert!(matches!(erasure.shelf, ShelfErasure::Left(Trouble::Fault(_))));
     assert!(matches!(*shelf.seen.lock().unwrap(), Some(KeyState::Destroyed { .. })));
 }
 
 #[tokio::test]
-async fn a_ring_that_only_says_so_raises_an_alarm() {
-    let dir = tempfile::tempdir().unwrap();
-    let ring = ring(&dir);
-    ring.create(ONE).unwrap();
-    let shelf = DiskShelf::open(&dir.path().join("shelf")).unwrap();
-    let trouble = erase(Arc::new(Liar(ring)), &shelf, ONE, &receipt()).await.unwrap_err();
-    assert!(matches!(trouble, Trouble::Alarm(alarm) if alarm.code == Code(716)));
+async fn the_ring_is_shown_the_stored_share_after_its_key_died_and_before_a_parcel_goes() {
+    let stored = stored().await;
+    assert!(stored.erase_with(Bent::Not).await.unwrap().share_shown);
+    assert_eq!(stored.asked(), ["destroy", "open", "empty the shelf"]);
+    assert_eq!(stored.parcels().await, 0);
+}
+
+#[tokio::test]
+async fn a_destruction_that_was_cut_before_the_probe_is_taken_up_in_the_same_order() {
+    let mut stored = stored().await;
+    stored.ring.destroy(ONE, &receipt()).unwrap();
+    // As another process finds it: the ring is opened anew from what the first one left on disk.
+    drop(stored.ring);
+    stored.ring = ring(&stored.dir);
+    let first = stored.erase_with(Bent::Not).await.unwrap();
+    assert_eq!(stored.asked(), ["destroy", "open", "empty the shelf"]);
+    // Cut once more, after the parcels and before the fact.
+    let second = stored.erase_with(Bent::Not).await.unwrap();
+    assert_eq!(stored.asked(), ["destroy", "open", "empty the shelf"]);
+    assert_eq!(first.ring, second.ring);
+    assert_eq!(second.shelf, ShelfErasure::Empty(Erased::default()));
+}
+
+#[tokio::test]
+async fn a_ring_that_is_not_what_it_says_raises_an_alarm_and_no_parcel_goes() {
+    for bent in [Bent::SparesTheKey, Bent::StillSeals, Bent::StillOpens] {
+        let stored = stored().await;
+        let trouble = stored.erase_with(bent).await.unwrap_err();
+        assert!(matches!(trouble, Trouble::Alarm(alarm) if alarm.code == Code(716)));
+        assert!(!stored.asked().contains(&"empty the shelf"));
+        assert_eq!(stored.parcels().await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_ring_that_cannot_be_reached_has_refused_nothing() {
+    let stored = stored().await;
+    for (bent, asked) in [(Bent::AwayToSeal, vec!["destroy"]), (Bent::Away, vec!["destroy", "open"])] {
+        let trouble = stored.erase_with(bent).await.unwrap_err();
+        assert!(matches!(trouble, Trouble::Fault(_)));
+        assert_eq!((stored.asked(), stored.parcels().await), (asked, 1));
+    }
+    stored.erase_with(Bent::Not).await.unwrap();
+    assert_eq!((stored.asked(), stored.parcels().await), (vec!["destroy", "open", "empty the shelf"], 0));
 }

@@ -1,5 +1,5 @@
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path as FilePath, PathBuf};
 
 use bytes::Bytes;
@@ -127,8 +127,20 @@ fn address_of(path: &Path) -> Option<ParcelAddress> {
 
 fn trouble(what: &str, error: &Error) -> Fault {
     // Of what the object store says only the kind: its text holds paths.
-    let kind = if matches!(error, Error::PermissionDenied { .. }) { "permission denied" } else { "the disk failed" };
+    let kind = if matches!(error, Error::PermissionDenied { .. }) {
+        "permission denied"
+    } else if is_full(error) {
+        "the disk is full"
+    } else {
+        "the disk failed"
+    };
     Fault::new(Code(715), Retry::Later, format!("the shelf failed to {what} a parcel: {kind}"))
+}
+
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+    let this = error.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()));
+    this || error.source().is_some_and(is_full)
 }
 
 /// Removes every file below `folder`, then the folders, inside out, and makes each removal durable.

@@ -165,6 +165,7 @@ fn open_consignment(world: &World, plan: &Plan) -> Act {
         plan: plan.digest().unwrap(),
         kind: Kind::Full,
         seed: 1,
+        basis_points: procedure::EVERYTHING,
         target: plan.target(Kind::Full).unwrap().identity.clone(),
         deadline: hours_after(world.clock.now(), 72),
     }

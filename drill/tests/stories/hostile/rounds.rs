@@ -7,9 +7,10 @@ use drill::{Name, World, entropy};
 use lexicon::{Clock, ConsignmentId, Digest, ParcelId, hours_after};
 use people::OpeningKey;
 use procedure::{
-    Act, Allowed, ConsignmentStage, Differing, History, Kind, Manifest, ManifestParcel, ManifestTable, Plan, Proof,
-    Reconciliation, Step, TableOutcome, Target,
+    Act, Allowed, ConsignmentStage, Differing, ExtractMeasure, History, Kind, Manifest, ManifestParcel, ManifestTable,
+    Plan, Proof, Reconciliation, Step, TableOutcome, Target,
 };
+use scope::ReportTable;
 use wire::{Answer, SubmitAct, path};
 
 use super::server::{Hostile, bytes};
@@ -95,13 +96,19 @@ fn opening(world: &World, plan: &Plan, consignment: ConsignmentId, (kind, target
         plan: plan.digest().unwrap(),
         kind,
         seed: 1,
+        basis_points: procedure::EVERYTHING,
         target: plan.target(target).unwrap().identity.clone(),
         deadline: hours_after(world.clock.now(), 72),
     }
 }
 
-/// A rehearsal from its opening to its report, each act truly signed by whoever may make it.
-fn rehearsed(world: &World, plan: &Plan, consignment: ConsignmentId, truth: &Story) -> Story {
+/// A rehearsal from its opening to its report, each act truly signed by whoever may make it. Its manifest lists these.
+fn rehearsed(
+    world: &World,
+    (plan, tables): (&Plan, &[ReportTable]),
+    consignment: ConsignmentId,
+    truth: &Story,
+) -> Story {
     let now = world.clock.now();
     let key = || OpeningKey::draw().recipient();
     let begin = |step, attempt| Act::Begin { consignment, step, attempt, lease: hours_after(now, 1), key: key() };
@@ -109,7 +116,7 @@ fn rehearsed(world: &World, plan: &Plan, consignment: ConsignmentId, truth: &Sto
     let opened = opening(world, plan, consignment, (Kind::Rehearsal, Kind::Rehearsal));
     let mut story = truth.and(world, &operator, &opened);
     let strongroom_share = story.state.consignment(consignment).unwrap().strongroom_share;
-    let manifest = empty_manifest(plan, consignment, strongroom_share);
+    let manifest = manifest_of(plan, tables, (consignment, strongroom_share));
     story = story.and(world, &recipient, &Act::Offer { consignment, key: key() });
     story = story.and(world, &operator, &begin(Step::Extract, 1));
     story = story.and(world, &operator, &Act::Close { manifest: Box::new(manifest.clone()) });
@@ -124,38 +131,54 @@ fn rehearsed(world: &World, plan: &Plan, consignment: ConsignmentId, truth: &Sto
     let outcomes = manifest.tables.iter().map(|table| TableOutcome {
         name: table.name.clone(),
         target: table.target.clone(),
-        rows_target: 0,
+        rows_target: table.rows,
         sealed: table.root,
         fetched: table.root,
         target_root: table.root,
         differing: Some(Differing::Exactly(0)),
+        nulls: None,
     });
     let tables = outcomes.collect();
-    let outcome = Reconciliation { target: target.identity.clone(), schema: target.schema, tables, opened: true };
+    let (identity, schema) = (target.identity.clone(), target.schema);
+    let outcome =
+        Reconciliation { target: identity, schema, tables, orphans: Vec::new(), opened: true, measured: Vec::new() };
     let done = Act::Done { consignment, step: Step::Load, attempt: 2, outcome: Box::new(outcome) };
     story.and(world, &recipient, &done)
 }
 
-/// A manifest of a table without rows.
-fn empty_manifest(plan: &Plan, consignment: ConsignmentId, strongroom_share: Digest) -> Manifest {
-    let sums = ManifestParcel {
+/// A manifest of these tables, each a parcel that nobody stored: a sample of everything.
+fn manifest_of(
+    plan: &Plan,
+    tables: &[ReportTable],
+    (consignment, strongroom_share): (ConsignmentId, Digest),
+) -> Manifest {
+    let parcel = |table: &str, rows| ManifestParcel {
         parcel: ParcelId([1; 16]),
         attempt: 1,
-        table: "sums".to_owned(),
+        table: table.to_owned(),
         sequence: 0,
         bytes: 0,
-        rows: 0,
+        rows,
         digest: Digest::of(b""),
     };
-    let table = ManifestTable {
-        name: "patient".to_owned(),
-        target: "import_patient".to_owned(),
-        rows_source: 0,
-        rows: 0,
+    let count = |columns: &[String]| u32::try_from(columns.len()).unwrap();
+    let line = |table: &ReportTable| ManifestTable {
+        name: table.name.clone(),
+        target: format!("import_{}", table.name),
+        rows_source: table.rows_source,
+        rows: table.rows_in_scope,
         root: Digest([8; 32]),
-        columns_taken: 26,
-        columns_left: 34,
+        columns_taken: count(&table.columns_taken),
+        columns_left: count(&table.columns_left),
         transforms: BTreeMap::new(),
+        nulls: None,
+    };
+    let measured = |table: &ReportTable| ExtractMeasure {
+        name: table.name.clone(),
+        rows_in_scope: table.rows_in_scope,
+        reading_ms: 1,
+        sealing_ms: 1,
+        half: None,
     };
     Manifest {
         consignment,
@@ -166,11 +189,59 @@ fn empty_manifest(plan: &Plan, consignment: ConsignmentId, strongroom_share: Dig
         scope: plan.scope,
         laboratory_share: Digest([6; 32]),
         strongroom_share,
-        tables: vec![table],
-        parcels: Vec::new(),
-        sums,
+        tables: tables.iter().map(line).collect(),
+        orphans: Vec::new(),
+        parcels: tables.iter().map(|table| parcel(&table.name, table.rows_in_scope)).collect(),
+        sums: parcel("sums", 0),
         forgotten: true,
+        measured: tables.iter().map(measured).collect(),
     }
+}
+
+/// What a scope report counts in the old system.
+async fn counted(world: &World, systems: &drill::Systems) -> Vec<ReportTable> {
+    let scope = scope::Scope::parse(&synth::scope_toml()).unwrap();
+    drill::scope_report(systems.source.as_ref(), &scope, world.clock.now()).await.tables
+}
+
+/// What controller and recipient hear of a rehearsal whose manifest is bent like this; a world for each, since devices
+/// remember what they were told.
+async fn released_and_loaded(bend: fn(&mut Vec<ReportTable>)) -> (Option<String>, String) {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let small = world.path("rehearsal.sqlite");
+    synth::new_system(&small).unwrap();
+    let sink = connectors::connect_sink(&format!("sqlite:{}", small.display()), None).unwrap();
+    let plan = with_rehearsal(&world, &systems, sink.as_ref()).await;
+    let (id, consignment) = (plan.migration, ConsignmentId::draw(entropy().as_ref()).unwrap());
+    let (truth, mut tables) = (Story::so_far(&world, id).await, counted(&world, &systems).await);
+    bend(&mut tables);
+    let story = rehearsed(&world, (&plan, &tables), consignment, &truth);
+    let controller = Hands::of(&world, Name::Controller, &Hostile::telling(&world, story.clone()));
+    let ledger = controller.desk.follow(id).await.unwrap();
+    let released = passage::check_manifest(&controller.desk, id, &ledger, consignment).await;
+    let recipient = Hands::of(&world, Name::Recipient, &Hostile::telling(&world, story));
+    let loaded = passage::load(&recipient.errand(id, consignment), sink.as_ref()).await.map(|_| ());
+    (released.err().map(|trouble| trouble.to_string()), said(loaded))
+}
+
+/// The operator signs it, and it agrees with itself: only whoever knows the scope can see that it is not all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_with_a_table_or_rows_left_out_is_neither_released_nor_loaded() {
+    let left_out = "ALARM: the manifest is not of the tables and columns of the approved scope: \
+                    something was left out or added [LZ-0643]";
+    let bent: [fn(&mut Vec<ReportTable>); 2] =
+        [|tables| drop(tables.pop()), |tables| drop(tables[0].columns_taken.pop())];
+    for bend in bent {
+        assert_eq!(released_and_loaded(bend).await, (Some(left_out.to_owned()), left_out.to_owned()));
+    }
+    let (released, loaded) = released_and_loaded(|tables| tables[0].rows_in_scope = 0).await;
+    assert!(loaded.contains("where the approved report counted") && loaded.ends_with("[LZ-0324]"), "{loaded}");
+    assert_eq!(released, Some(loaded));
+    // The control: a whole one is released, and fails in the loader's hands for want of a key only.
+    let (released, loaded) = released_and_loaded(|_| {}).await;
+    assert_eq!(released, None);
+    assert!(loaded.ends_with("[LZ-0632]"), "{loaded}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,7 +265,7 @@ async fn a_rehearsal_is_not_taken_for_a_full_round() {
         assert_eq!(hears(&world, Name::Approver, lie).await, refused(5, other));
     }
     // A true one is believed, and its report is signed off as if it were the full one's.
-    let done = rehearsed(&world, &plan, consignment, &truth);
+    let done = rehearsed(&world, (&plan, &counted(&world, &systems).await), consignment, &truth);
     let believer = world.desk_over(Name::Engineer, Hostile::telling(&world, done.clone()));
     let ledger = believer.follow(id).await.unwrap();
     let outcome = ledger.migration().consignment(consignment).unwrap().outcome.clone().unwrap();

@@ -121,7 +121,13 @@ impl View<'_> {
         let mine = plan.extracting.contains(&self.me.device.key) && self.is(&[Role::Operator]);
         let who = format!("the operator ({})", self.holders(&plan.extracting));
         let why = "the plan is approved and no consignment is under way";
-        vec![self.wait(mine, &who, why, "consignment open --kind full")]
+        let full = self.wait(mine, &who, why, "consignment open --kind full");
+        let rehearsed = self.migration.consignments.iter().any(|round| round.kind == Kind::Rehearsal);
+        if rehearsed || plan.allowed(Kind::Rehearsal).is_none() || plan.target(Kind::Rehearsal).is_none() {
+            return vec![full];
+        }
+        let why = "the plan allows a rehearsal on a sample, which foretells the full round";
+        vec![self.wait(mine, &who, why, "consignment open --kind rehearsal --percent 1"), full]
     }
 
     fn thaw(&self) -> Wait {
@@ -251,7 +257,8 @@ impl View<'_> {
         if round.kind == Kind::Rehearsal {
             let mine = controller || round.operator == self.me.person.id;
             let who = format!("the operator, or {laboratory}");
-            let why = "the rehearsal is over; its round is ended before the full one";
+            let why =
+                "the rehearsal is over (see `lazaret consignment forecast`); its round is ended before the full one";
             return vec![self.of(round, mine, &who, why, "consignment abandon --reason WHY")];
         }
         vec![self.sign_off()]

@@ -56,11 +56,17 @@ fn postgres_and_a_batch_decide_alike() {
     let created = format!(
         "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'fr' LOCALE 'C.UTF-8'"
     );
-    if runtime.block_on(owner.batch_execute(&created)).is_err() {
+    let by_language = runtime.block_on(owner.batch_execute(&created)).is_ok();
+    if !by_language {
+        skipped!(
+            "postgres_and_a_batch_decide_alike where texts do not sort by bytes (this server has no ICU collations)"
+        );
         let plain = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'");
         runtime.block_on(owner.batch_execute(&plain)).unwrap();
     }
     let client = connect(config.dbname(&name).clone());
+    let sorts = runtime.block_on(client.query_one("SELECT 'a' < 'B'", &[])).unwrap();
+    assert_eq!(sorts.get::<_, bool>(0), by_language, "the database does not sort as it was made to");
     let world = World::new(Dialect::Postgres);
     runtime.block_on(client.batch_execute(&world.statements(Dialect::Postgres).join(";\n"))).unwrap();
     let outcome = runner().run(&world.predicates(), |predicate| {

@@ -61,6 +61,7 @@ fn round(migration: &mut Migration, stage: ConsignmentStage) -> &mut Consignment
         plan: Digest([6; 32]),
         kind: Kind::Full,
         seed: 1,
+        basis_points: procedure::EVERYTHING,
         target: "sqlite:/new system.sqlite".to_owned(),
         deadline: at("2026-12-01T00:00:00Z"),
         set_by: Digest([4; 32]),
@@ -162,8 +163,9 @@ fn a_load_whose_round_ran_out_still_waits_for_the_sign_off_until_the_migrations_
     let mut migration = migration();
     let round = round(&mut migration, ConsignmentStage::Destroyed);
     round.ending = Some(Ending::Overdue);
+    let (target, schema) = (round.target.clone(), Digest([3; 32]));
     let reconciliation =
-        Reconciliation { target: round.target.clone(), schema: Digest([3; 32]), tables: Vec::new(), opened: true };
+        Reconciliation { target, schema, tables: Vec::new(), orphans: Vec::new(), opened: true, measured: Vec::new() };
     round.outcome = Some(Outcome { digest: Digest([3; 32]), reconciliation, accepted: None });
     let me = person(1, LABORATORY, Role::Controller);
     let waits = seen(&migration, &me);
@@ -171,6 +173,31 @@ fn a_load_whose_round_ran_out_still_waits_for_the_sign_off_until_the_migrations_
     assert_eq!((waits[0].mine, waits[0].until), (true, Some(at("2026-12-24T00:00:00Z"))));
     migration.consignments[0].ending = Some(Ending::Abandoned);
     assert!(seen(&migration, &me)[0].command.starts_with("consignment open"));
+}
+
+#[test]
+fn a_rehearsal_that_the_plan_allows_is_proposed_before_the_full_round_and_once() {
+    let mut migration = migration();
+    migration.stage = Stage::Approved;
+    let operator = person(4, LABORATORY, Role::Operator);
+    let commands = |migration: &Migration| {
+        let waits = seen(migration, &operator);
+        assert!(waits.iter().all(|wait| wait.mine));
+        waits.into_iter().map(|wait| wait.command).collect::<Vec<_>>()
+    };
+    let id = "09".repeat(16);
+    let full = format!("consignment open --migration {id} --kind full");
+    assert_eq!(commands(&migration), std::slice::from_ref(&full));
+    if let Some((_, plan, _)) = &mut migration.plan {
+        let (kinds, identity) = (vec![Kind::Rehearsal], "sqlite:/trial.sqlite".to_owned());
+        plan.targets.push(procedure::Target { kinds, identity, schema: LABORATORY });
+        plan.allowed.push(procedure::Allowed { kind: Kind::Rehearsal, count_max: 1, hours_max: 24 });
+    }
+    let rehearsal = format!("consignment open --migration {id} --kind rehearsal --percent 1");
+    assert_eq!(commands(&migration), [rehearsal, full.clone()]);
+    let over = round(&mut migration, ConsignmentStage::Destroyed);
+    (over.kind, over.ending) = (Kind::Rehearsal, Some(Ending::Abandoned));
+    assert_eq!(commands(&migration), [full]);
 }
 
 #[test]

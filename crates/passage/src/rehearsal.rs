@@ -1,0 +1,137 @@
+//! What a rehearsal does otherwise: it takes a sample, collects what would be refused, and measures.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use connectors::Snapshot;
+use lexicon::{Code, Entropy, Refusal, Result, Trouble};
+use procedure::{Consignment, HalfSealed, Kind};
+use scope::{Sample, Sampling, Scope, ScopedBatch, TableScope};
+use seal::{ConsignmentKey, ParcelName, ParcelWriter};
+
+/// Which sample a consignment takes; none when it takes everything.
+pub(crate) fn sample(consignment: &Consignment) -> Option<Sample> {
+    let Consignment { seed, basis_points, strongroom_share, .. } = *consignment;
+    (consignment.kind == Kind::Rehearsal).then_some(Sample { seed, drawn: strongroom_share, basis_points })
+}
+
+/// Draws the sample of one moment.
+pub(crate) async fn draw(
+    snapshot: &dyn Snapshot,
+    scope: &Scope,
+    sample: Option<Sample>,
+    counts: &BTreeMap<String, (u64, u64)>,
+) -> Result<Option<Sampling>> {
+    let Some(sample) = sample else { return Ok(None) };
+    let rows = counts.iter().map(|(table, (_, in_scope))| (table.clone(), *in_scope)).collect();
+    snapshot.sampling(scope, Sampling::new(scope, sample, rows)).await.map(Some)
+}
+
+/// What was refused so far. A rehearsal goes on and tells it all together, anything else stops at the first.
+pub(crate) struct Refusals {
+    rehearses: bool,
+    kept: Vec<Refusal>,
+}
+
+impl Refusals {
+    pub(crate) fn new(rehearses: bool) -> Self {
+        Self { rehearses, kept: Vec::new() }
+    }
+
+    /// The value; or nothing, if it was refused and the rehearsal goes on.
+    pub(crate) fn keep<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(Trouble::Refusal(refusal)) if self.rehearses => {
+                self.kept.push(refusal);
+                Ok(None)
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Once a table is read: its refusals batch by batch become the one that adds them up.
+    pub(crate) fn table_read(mut self, added_up: Option<Trouble>) -> Result<()> {
+        let batches = self.kept.len();
+        self.kept.retain(|refusal| refusal.code != scope::WITHOUT_IMAGE);
+        if self.kept.len() < batches
+            && let Some(trouble) = added_up
+        {
+            self.keep::<()>(Err(trouble))?;
+        }
+        self.verdict()
+    }
+
+    /// # Errors
+    /// The one refusal, or one that tells of them all.
+    pub(crate) fn verdict(mut self) -> Result<()> {
+        let several = self.kept.len() > 1;
+        let Some(last) = self.kept.pop() else { return Ok(()) };
+        if !several {
+            return Err(last.into());
+        }
+        self.kept.push(last);
+        let told: Vec<String> = self.kept.iter().map(Refusal::to_string).collect();
+        let message = format!("the rehearsal met {} refusals: {}", told.len(), told.join("; "));
+        let remedy = "Mend each of them; a foreign key to a table that was refused itself is broken by that alone.";
+        Err(Refusal::new(Code(640), message, remedy).into())
+    }
+}
+
+/// What the sealing of one table took.
+#[derive(Default)]
+pub(crate) struct Worked {
+    pub busy: Duration,
+    pub half: Option<HalfSealed>,
+}
+
+impl Worked {
+    /// Counts the time of one piece of work.
+    pub(crate) fn time<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let done = work();
+        self.busy = self.busy.saturating_add(began.elapsed());
+        done
+    }
+}
+
+/// Every second row of a table's only parcel, about, sealed a second time: what it weighs tells what rows weigh and what
+/// the parcel weighs without any. It leaves nothing behind.
+pub(crate) struct Half {
+    writer: ParcelWriter,
+    /// Rows of the whole.
+    whole: u64,
+    /// Rows in here.
+    rows: u64,
+}
+
+impl Half {
+    pub(crate) fn new(
+        key: &ConsignmentKey,
+        entropy: &dyn Entropy,
+        (name, table): (ParcelName, &TableScope),
+    ) -> Result<Self> {
+        Ok(Self { writer: ParcelWriter::new(key, entropy, name, table.target_schema())?, whole: 0, rows: 0 })
+    }
+
+    pub(crate) fn take(&mut self, batch: &ScopedBatch) -> Result<()> {
+        self.whole = self.whole.saturating_add(u64::try_from(batch.rows()).unwrap_or(u64::MAX));
+        let wanted = (self.whole / 2).saturating_sub(self.rows);
+        if wanted == 0 {
+            return Ok(());
+        }
+        let first = batch.first(usize::try_from(wanted).unwrap_or(usize::MAX));
+        self.rows = self.rows.saturating_add(u64::try_from(first.rows()).unwrap_or(u64::MAX));
+        self.writer.write(&first)
+    }
+
+    pub(crate) fn finish(self) -> Result<HalfSealed> {
+        let sealed = self.writer.finish()?;
+        Ok(HalfSealed { rows: self.rows, bytes: u64::try_from(sealed.bytes.len()).unwrap_or(u64::MAX) })
+    }
+}
+
+/// Whole milliseconds, begun ones counted.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,105 @@
+//! The same with servers of databases: away, and with an account or a password that they do not know.
+
+use drill::{Systems, World, write_file};
+use futures::FutureExt;
+use scope::{Account, Dialect};
+
+use super::line::Line;
+use super::{AUTHENTICATION, REFUSED, Scene, UNREACHABLE, ended};
+use crate::stories::databases::{self, Databases};
+
+/// The old system.
+const OLD: &str = "CREATE TABLE analyser (analyser_id BIGINT PRIMARY KEY, label VARCHAR(80) NOT NULL); \
+     INSERT INTO analyser VALUES (1, 'Hématologie'), (2, 'Biochimie')";
+const SCOPE: &str = "[[table]]\nname = 'analyser'\ntarget = 'import_analyser'\nkey = ['analyser_id']\nleave = []\n\
+     take = [{ column = 'analyser_id', type = 'int64' }, { column = 'label', type = 'text' }]\n";
+
+/// An address without its password, over a line; and the password.
+fn over(address: &str, line: &Line) -> (String, String) {
+    let (scheme, rest) = address.split_once("://").unwrap();
+    let (account, rest) = rest.rsplit_once('@').unwrap();
+    let (name, word) = account.split_once(':').unwrap();
+    let (_, database) = rest.split_once('/').unwrap();
+    (format!("{scheme}://{name}@127.0.0.1:{}/{database}", line.port), word.to_owned())
+}
+
+async fn line_to(address: &str) -> Line {
+    let host = address.rsplit_once('@').unwrap().1;
+    Line::to(host.split_once('/').unwrap().0.to_owned()).await
+}
+
+async fn scene(old: (&str, &str), new: (&str, &str)) -> Scene {
+    let world = World::start_as(false).await;
+    for (name, word) in [("old.word", old.1), ("new.word", new.1), ("wrong.word", "wrong")] {
+        write_file(&world.path(name), word.as_bytes());
+    }
+    let credential = |word: &str| Some(connectors::Credential::new(word.to_owned()));
+    let systems = Systems {
+        source: connectors::connect_source(old.0, credential(old.1)).unwrap(),
+        sink: connectors::connect_sink(new.0, credential(new.1)).unwrap(),
+        ..world.systems(1)
+    };
+    Scene::of(world, systems, SCOPE).await
+}
+
+async fn told(databases: &Databases) {
+    let wanted = scope::Scope::parse(SCOPE).unwrap();
+    databases.on_mariadb(OLD).await;
+    databases.on_postgres(&scope::target_ddl(&wanted, Dialect::Postgres).unwrap()).await;
+    let grants = scope::grants(&wanted, Dialect::MariaDb, Account::local(databases.account())).unwrap();
+    let (reader, writer) = (databases.reader(&grants).await, databases.writer().await);
+    let lines = [line_to(&reader).await, line_to(&writer).await];
+    let ((old, old_word), (new, new_word)) = (over(&reader, &lines[0]), over(&writer, &lines[1]));
+    let scene = scene((&old, &old_word), (&new, &new_word)).await;
+    let extract = |source: &str, word: &str| {
+        scene.now();
+        let mut command = scene.extracting_from(source);
+        command.arg("--source-credential").arg(scene.world.path(word));
+        ended(command)
+    };
+    let load = |target: &str, word: &str| {
+        scene.now();
+        let mut command = scene.loading_into(target);
+        command.arg("--target-credential").arg(scene.world.path(word));
+        ended(command)
+    };
+    let stranger = |address: &str| {
+        let (scheme, rest) = address.split_once("://").unwrap();
+        format!("{scheme}://nobody@{}", rest.rsplit_once('@').unwrap().1)
+    };
+
+    lines[0].cut();
+    extract(&old, "old.word").await.says(UNREACHABLE, 402, &["mariadb://127.0.0.1:", "does not answer"]);
+    lines[0].mend();
+    extract(&old, "wrong.word").await.says(AUTHENTICATION, 423, &["mariadb://127.0.0.1:", "password"]);
+    extract(&stranger(&old), "wrong.word").await.says(AUTHENTICATION, 423, &["mariadb://127.0.0.1:", "password"]);
+    ended(scene.extracting_from(&old)).await.says(AUTHENTICATION, 423, &["mariadb://127.0.0.1:", "password"]);
+    databases.on_mariadb("ALTER TABLE analyser MODIFY label VARCHAR(90) NOT NULL").await;
+    extract(&old, "old.word").await.says(REFUSED, 611, &["changed since the plan was approved"]);
+    databases.on_mariadb("ALTER TABLE analyser MODIFY label VARCHAR(80) NOT NULL").await;
+    assert_eq!(scene.given_up().await, [402, 423, 423, 423, 611]);
+    extract(&old, "old.word").await.done();
+    scene.world.release(&scene.plan, scene.consignment).await.unwrap();
+
+    lines[1].cut();
+    load(&new, "new.word").await.says(UNREACHABLE, 402, &["postgres://127.0.0.1:", "does not answer"]);
+    lines[1].mend();
+    load(&new, "wrong.word").await.says(AUTHENTICATION, 423, &["postgres://127.0.0.1:", "password"]);
+    load(&stranger(&new), "wrong.word").await.says(AUTHENTICATION, 423, &["postgres://127.0.0.1:", "password"]);
+    ended(scene.loading_into(&new)).await.says(AUTHENTICATION, 423, &["postgres://127.0.0.1:", "password"]);
+    databases.on_postgres("ALTER TABLE import_analyser RENAME TO elsewhere").await;
+    load(&new, "new.word").await.says(REFUSED, 405, &["no table `import_analyser`"]);
+    databases.on_postgres("ALTER TABLE elsewhere RENAME TO import_analyser").await;
+    databases.on_postgres("ALTER TABLE import_analyser ADD CONSTRAINT short CHECK (length(label) < 10)").await;
+    load(&new, "new.word").await.says(REFUSED, 411, &["`import_analyser`", "check short: 1 rows", "keyed digest"]);
+    databases.on_postgres("ALTER TABLE import_analyser DROP CONSTRAINT short").await;
+    assert_eq!(scene.given_up().await, [402, 423, 423, 423, 611, 402, 423, 423, 423, 405, 411]);
+    assert_eq!(load(&new, "new.word").await.done()["equal"], true);
+    scene.destroyed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_or_does_not_know_who_asks_is_told_apart() {
+    let name = "a_database_that_is_away_or_does_not_know_who_asks_is_told_apart";
+    databases::with(name, |databases| told(databases).boxed_local()).await;
+}

@@ -1,0 +1,147 @@
+//! Disks that are full: the server's in the middle of an upload, and the one that a device's folder lies on. Each is a
+//! disk of its own in memory, which only the root account can make.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use drill::{Name, copy_folder, files_below};
+
+use super::line::Line;
+use super::wire::{end, waiting};
+use super::{RETRY, Scene, ended};
+use crate::stories::program::{Program, lazaret};
+
+/// A disk of a fixed size in the place of a folder, with what was in it.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// None where disks cannot be made.
+    fn in_place_of(folder: &Path, kilobytes: u32) -> Option<Self> {
+        let kept = folder.with_extension("kept");
+        copy_folder(folder, &kept);
+        let size = format!("size={kilobytes}k,mode=700");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder).stderr(Stdio::null());
+        if !mount.status().is_ok_and(|status| status.success()) {
+            return None;
+        }
+        copy_folder(&kept, folder);
+        Some(Self(folder.to_owned()))
+    }
+
+    /// Leaves nothing free but so many bytes.
+    fn fill(&self, left: usize) {
+        let ballast = self.0.join("ballast");
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&ballast).unwrap();
+        while file.write_all(&[0; 4_096]).is_ok() {}
+        let length = file.metadata().unwrap().len();
+        file.set_len(length.saturating_sub(u64::try_from(left).unwrap())).unwrap();
+    }
+
+    fn make_space(&self) {
+        std::fs::remove_file(self.0.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: a killed process may still be on its way out.
+        let gone = Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(gone.is_ok_and(|status| status.success()) || std::thread::panicking(), "a disk in memory is left");
+    }
+}
+
+/// A scene whose server is the program, with its data on a disk of its own.
+async fn on_a_disk(name: &str) -> Option<(Scene, Disk, Program)> {
+    let mut scene = Scene::set().await;
+    scene.world.stop().await;
+    scene.world.write_program_files("sweep_seconds = 1\n");
+    let Some(disk) = Disk::in_place_of(&scene.world.server_folder(), 8 * 1_024) else {
+        drill::skipped!("{name} (no disk can be made in memory here)");
+        return None;
+    };
+    let server = Program::serve(&lazaret().unwrap(), &scene.world);
+    server.answers(&scene.world).await;
+    Some((scene, disk, server))
+}
+
+/// The journal holds, and every row is what its leaves made.
+async fn is_whole(scene: &Scene) {
+    let data = scene.world.server_folder();
+    let verify = ["journal", "verify", "--data", data.to_str().unwrap()];
+    ended(super::command(&scene.world, Name::Controller, &verify)).await.done();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_servers_disk_that_is_full_in_mid_upload_is_waited_for_and_nothing_is_half_stored() {
+    let name = "a_servers_disk_that_is_full_in_mid_upload_is_waited_for_and_nothing_is_half_stored";
+    let Some((scene, disk, _server)) = on_a_disk(name).await else { return };
+    let shelf = scene.world.server_folder().join("shelf");
+    let (line, looked_at) = (Line::to_the_server(&scene.world).await, shelf.clone());
+    line.hold_when(move || !files_below(&[&looked_at]).is_empty());
+    line.leads(&scene.world, Name::Operator);
+    let extracting = scene.extracting_from(&scene.systems.source.identity());
+    let waits = tokio::spawn(waiting(extracting));
+    line.held().await;
+    disk.fill(0);
+    line.mend();
+
+    let (child, errors, said) = waits.await.unwrap();
+    assert!(said.contains("waiting: ") && said.contains("the disk is full"), "{said}");
+    is_whole(&scene).await;
+    disk.make_space();
+    let extracted = end((child, errors, said)).await;
+    extracted.done();
+
+    assert!(scene.given_up().await.is_empty(), "it gave up");
+    let ledger = scene.ledger().await;
+    let (_, manifest) = ledger.migration().consignment(scene.consignment).unwrap().manifest.clone().unwrap();
+    assert_eq!(
+        files_below(&[&shelf]).len(),
+        manifest.parcels.len() + 1 + manifest.tables.len(),
+        "cut uploads are left"
+    );
+    is_whole(&scene).await;
+    scene.to_the_end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_servers_disk_without_any_space_takes_no_act_and_its_registry_stays_whole() {
+    let name = "a_servers_disk_without_any_space_takes_no_act_and_its_registry_stays_whole";
+    let Some((scene, disk, server)) = on_a_disk(name).await else { return };
+    let before = scene.ledger().await.last();
+    disk.fill(0);
+
+    let freeze = scene.plan.migration.to_string();
+    let freeze = ["migration", "freeze", "--migration", &freeze, "--reason", "a full disk"];
+    let freeze = |scene: &Scene| ended(super::command(&scene.world, Name::Controller, &freeze));
+    scene.now();
+    freeze(&scene).await.says(RETRY, 1218, &["NOT in force", "disk is full", "telephone"]);
+    scene.extract().await.says(RETRY, 750, &["disk is full"]);
+    server.kill();
+    disk.make_space();
+    let server = Program::serve(&lazaret().unwrap(), &scene.world);
+    server.answers(&scene.world).await;
+
+    is_whole(&scene).await;
+    assert_eq!(scene.ledger().await.last(), before, "an act came in by half");
+    scene.to_the_end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_whose_disk_is_full_begins_nothing_that_it_cannot_keep() {
+    let name = "a_device_whose_disk_is_full_begins_nothing_that_it_cannot_keep";
+    let scene = Scene::set().await;
+    let Some(disk) = Disk::in_place_of(&scene.world.home(Name::Operator), 2_048) else {
+        drill::skipped!("{name} (no disk can be made in memory here)");
+        return;
+    };
+    disk.fill(0);
+
+    scene.extract().await.says(RETRY, 1211, &["this device's folder"]);
+    disk.make_space();
+
+    scene.to_the_end().await;
+    drop(disk);
+}
