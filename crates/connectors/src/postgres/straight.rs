@@ -1,6 +1,6 @@
-//! Rows straight into the target, without a staging table: half of what a load costs the database. PostgreSQL writes a row
-//! that breaks a constraint into its log, so this way is open only to an account that may keep its own session's errors
-//! out of it, and only to columns whose values arrive as the column's own type, byte for byte.
+//! Rows straight into the target: the database writes them once, and not into a staging table first. PostgreSQL writes a
+//! row that breaks a constraint into its log, so this way is open only to an account that may keep its own connection's
+//! errors out of it, and only to columns whose values arrive as the column's own type, byte for byte.
 
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
@@ -18,8 +18,8 @@ use super::types::Landing;
 use crate::at_fault::AtFault;
 use crate::{Loaded, Mark};
 
-/// Errors of this session stay out of the server's log, and so does everything else below what ends the session: the lines
-/// of `log_statement`, for instance.
+/// Errors of this connection stay out of the server's log, and so does everything else below what ends it: the lines of
+/// `log_statement`, for instance.
 pub(super) const SILENCE: &str = "SET log_min_messages = fatal";
 
 // Since PostgreSQL 15 an account that is no superuser can be granted this: GRANT SET ON PARAMETER.
