@@ -54,6 +54,7 @@ pub async fn scope_report(source: &dyn Source, scope: &Scope, at: Timestamp) -> 
     }
     snapshot.finish().await.unwrap();
     let tables = scope.tables().iter().map(|table| tables.remove(&table.name).unwrap()).collect();
-    let schema = connectors::schema_digest(&source.describe().await.unwrap()).unwrap();
-    Report { scope: scope.digest().unwrap(), source: source.identity(), schema, at, tables }
+    let found = source.describe().await.unwrap();
+    let (schema, declared) = (connectors::schema_digest(&found).unwrap(), scope::declared(scope, &found).unwrap());
+    Report { scope: scope.digest().unwrap(), source: source.identity(), schema, declared, at, tables }
 }

@@ -18,7 +18,7 @@ const USAGE: &str = "cargo xtask kills [options]
 Seeds that found something are kept in drill/kills.seeds and run first, here and in `cargo xtask test`. Kills are printed
 by step as agent+server: the process of the person whose step it is, and the server's.";
 
-/// Some 30 migrations of half a minute each; far more on a machine that does something else as well.
+/// Some 14 migrations of half a minute each; far more on a machine that does something else as well.
 const LIMIT: Duration = Duration::from_hours(6);
 
 #[derive(Debug, PartialEq)]

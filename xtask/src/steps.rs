@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every check, each within its time, with what it took.
 
+mod python;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -64,6 +66,7 @@ pub(crate) fn test(root: &Path) -> Result<ExitCode> {
     servers::install()?;
     let mut servers = Servers::start()?;
     tally.note("servers", begun, "ok");
+    python::ready(root, &mut servers, &mut tally)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     for step in &STEPS {
         let mut command = Command::new(&cargo);

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder,
+    BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, PrimitiveBuilder,
     Time64MicrosecondBuilder, TimestampMicrosecondBuilder, UInt64Builder,
 };
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, BinaryArray, RecordBatch, StringArray};
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use lexicon::Result;
 use lexicon::limits::ROW_BYTES_MAX;
@@ -17,8 +17,8 @@ use crate::trouble;
 
 /// A batch is cut at this many rows: enough that the cost of a batch vanishes beside its rows.
 const BATCH_ROWS_MAX: usize = 65_536;
-/// 8 MiB: with four batches in flight per table (decoded, admitted, sealed, written) a table stays near 32 MiB.
-const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// 2 MiB: what one step has written the next still finds in the processor's cache, and a batch's own cost is nothing yet.
+const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Why a value cannot be carried as the kind that the scope declares. The words follow a count: "3 zero dates".
 pub(crate) type Odd = &'static str;
@@ -51,7 +51,8 @@ pub(crate) enum Cells {
     Decimal(Decimal128Builder, u8, i8),
     Float64(Float64Builder),
     Int64(Int64Builder),
-    Text(StringBuilder),
+    /// Looked at when a batch is cut: see [`texts`].
+    Text(BinaryBuilder),
     Time(Time64MicrosecondBuilder),
     Timestamp(TimestampMicrosecondBuilder),
     TimestampTz(TimestampMicrosecondBuilder),
@@ -73,7 +74,7 @@ impl Cells {
             )),
             DataType::Float64 => Some(Self::Float64(Float64Builder::new())),
             DataType::Int64 => Some(Self::Int64(Int64Builder::new())),
-            DataType::Utf8 => Some(Self::Text(StringBuilder::new())),
+            DataType::Utf8 => Some(Self::Text(BinaryBuilder::new())),
             DataType::Time64(TimeUnit::Microsecond) => Some(Self::Time(Time64MicrosecondBuilder::new())),
             DataType::Timestamp(TimeUnit::Microsecond, None) => {
                 Some(Self::Timestamp(TimestampMicrosecondBuilder::new()))
@@ -90,32 +91,56 @@ impl Cells {
     pub(crate) fn null(&mut self) {
         match self {
             Self::Bool(cells) => cells.append_null(),
-            Self::Bytes(cells) => cells.append_null(),
+            Self::Bytes(cells) | Self::Text(cells) => cells.append_null(),
             Self::Date(cells) => cells.append_null(),
             Self::Decimal(cells, ..) => cells.append_null(),
             Self::Float64(cells) => cells.append_null(),
             Self::Int64(cells) => cells.append_null(),
-            Self::Text(cells) => cells.append_null(),
             Self::Time(cells) => cells.append_null(),
             Self::Timestamp(cells) | Self::TimestampTz(cells) => cells.append_null(),
             Self::UInt64(cells) => cells.append_null(),
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
-        match self {
+    /// Ends a batch's part of the column. The next part begins with as much room as this one took, and seldom grows. Beside
+    /// it, the places of texts that are none; they are null.
+    fn finish(&mut self) -> (ArrayRef, Vec<usize>) {
+        let done: ArrayRef = match self {
+            Self::Text(cells) => return texts(&sized(cells)),
             Self::Bool(cells) => Arc::new(cells.finish()),
-            Self::Bytes(cells) => Arc::new(cells.finish()),
-            Self::Date(cells) => Arc::new(cells.finish()),
-            Self::Decimal(cells, ..) => Arc::new(cells.finish()),
-            Self::Float64(cells) => Arc::new(cells.finish()),
-            Self::Int64(cells) => Arc::new(cells.finish()),
-            Self::Text(cells) => Arc::new(cells.finish()),
-            Self::Time(cells) => Arc::new(cells.finish()),
-            Self::Timestamp(cells) | Self::TimestampTz(cells) => Arc::new(cells.finish()),
-            Self::UInt64(cells) => Arc::new(cells.finish()),
-        }
+            Self::Bytes(cells) => Arc::new(sized(cells)),
+            Self::Date(cells) => fixed(cells),
+            Self::Decimal(cells, ..) => fixed(cells),
+            Self::Float64(cells) => fixed(cells),
+            Self::Int64(cells) => fixed(cells),
+            Self::Time(cells) => fixed(cells),
+            Self::Timestamp(cells) | Self::TimestampTz(cells) => fixed(cells),
+            Self::UInt64(cells) => fixed(cells),
+        };
+        (done, Vec::new())
     }
+}
+
+fn fixed<Type: ArrowPrimitiveType>(cells: &mut PrimitiveBuilder<Type>) -> ArrayRef {
+    let done = cells.finish();
+    *cells = PrimitiveBuilder::with_capacity(done.len()).with_data_type(done.data_type().clone());
+    Arc::new(done)
+}
+
+fn sized(cells: &mut BinaryBuilder) -> BinaryArray {
+    let done = cells.finish();
+    *cells = BinaryBuilder::with_capacity(done.len(), done.value_data().len());
+    done
+}
+
+/// Bytes as texts. All at once, because most texts are short, and one look at each costs more than all of its bytes.
+fn texts(bytes: &BinaryArray) -> (ArrayRef, Vec<usize>) {
+    if let Ok(texts) = StringArray::try_from_binary(bytes.clone()) {
+        return (Arc::new(texts), Vec::new());
+    }
+    let texts: StringArray = bytes.iter().map(|cell| cell.and_then(|bytes| std::str::from_utf8(bytes).ok())).collect();
+    let odd = (0..texts.len()).filter(|row| texts.is_null(*row) && bytes.is_valid(*row)).collect();
+    (Arc::new(texts), odd)
 }
 
 /// Columns of one table that are cut into batches. A value that cannot be carried is counted instead of kept, and from
@@ -169,16 +194,21 @@ impl Batcher {
         let done = if with > ROW_BYTES_MAX { Err(ODD_LONG) } else { put(cells) };
         if let Err(odd) = done {
             cells.null();
-            let count = self.odd.entry((index, odd)).or_default();
-            *count = count.saturating_add(1);
-            if self.faulty.last() != Some(&self.rows) {
-                self.faulty.push(self.rows);
-            }
+            self.found((index, odd), &[self.rows]);
             return;
         }
         self.row_bytes = with;
         // 8 bytes beside the value's own: an offset or a fixed-width cell.
         self.bytes = self.bytes.saturating_add(bytes).saturating_add(8);
+    }
+
+    /// Counts values that cannot be carried, in these rows of the growing batch.
+    fn found(&mut self, what: (usize, Odd), rows: &[usize]) {
+        if !rows.is_empty() {
+            let count = self.odd.entry(what).or_default();
+            *count = count.saturating_add(u64::try_from(rows.len()).unwrap_or(u64::MAX));
+            self.faulty.extend(rows);
+        }
     }
 
     /// Ends a row; a full batch comes out.
@@ -194,8 +224,8 @@ impl Batcher {
 
     /// Ends the table: the last rows come out, or the refusal of all that could not be carried.
     pub(crate) fn finish(&mut self) -> Result<Option<RecordBatch>> {
+        let last = if self.rows == 0 { None } else { Some(self.cut()?) };
         if !self.odd.is_empty() {
-            self.cut()?;
             let findings: Vec<_> = self
                 .odd
                 .iter()
@@ -206,11 +236,18 @@ impl Batcher {
                 .collect();
             return Err(trouble::odd_values(&self.table, &findings));
         }
-        Ok(if self.rows == 0 { None } else { Some(self.cut()?) })
+        Ok(last)
     }
 
     fn cut(&mut self) -> Result<RecordBatch> {
-        let columns: Vec<_> = self.cells.iter_mut().map(Cells::finish).collect();
+        let mut columns = Vec::with_capacity(self.cells.len());
+        for index in 0..self.cells.len() {
+            let Some((column, no_texts)) = self.cells.get_mut(index).map(Cells::finish) else { continue };
+            columns.push(column);
+            self.found((index, ODD_UTF8), &no_texts);
+        }
+        self.faulty.sort_unstable();
+        self.faulty.dedup();
         let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(self.rows));
         self.rows = 0;
         self.bytes = 0;

@@ -63,7 +63,7 @@ pub trait Snapshot: Send + Sync {
     /// follows it. Two counts by the database; of files, one pass over the table.
     fn orphans<'a>(&'a self, scope: &'a Scope, followed: &'a Followed) -> BoxFuture<'a, Result<u64>>;
 
-    /// The rows of `table` that the scope takes, in batches of at most about 8 MiB or 65,536 rows. The source's columns
+    /// The rows of `table` that the scope takes, in batches of at most about 2 MiB or 65,536 rows. The source's columns
     /// are compared with the scope first. PostgreSQL reads several tables at once; the others one after the other: a
     /// stream that is held without being polled keeps the next one waiting.
     fn read<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<ScopedBatch>>;

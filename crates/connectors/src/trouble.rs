@@ -1,6 +1,6 @@
 //! The sentences of this room's errors. No function here takes a value of a row, so none can show one.
 
-use lexicon::{Code, Fault, Refusal, Result, Retry, Trouble};
+use lexicon::{Code, Fault, Refusal, Retry, Trouble};
 
 /// The address of a system cannot be read.
 pub(crate) fn address(why: &str) -> Trouble {
@@ -216,42 +216,44 @@ pub(crate) fn over_limit(system: &str, doing: &str, state: &str) -> Trouble {
     .into()
 }
 
-/// The refusals of several tables and columns, told together.
-#[derive(Default)]
-pub(crate) struct Refused(Vec<Refusal>);
-
-impl Refused {
-    /// The value, unless it is refused: that is kept for the verdict. Anything else goes on.
-    pub(crate) fn keep<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
-        match outcome {
-            Ok(value) => Ok(Some(value)),
-            Err(Trouble::Refusal(refusal)) => {
-                self.0.push(refusal);
-                Ok(None)
-            }
-            Err(trouble) => Err(trouble),
-        }
-    }
-
-    /// # Errors
-    /// The one refusal, or one that tells of them all.
-    pub(crate) fn verdict(mut self) -> Result<()> {
-        let several = self.0.len() > 1;
-        match self.0.pop() {
-            None => Ok(()),
-            Some(only) if !several => Err(only.into()),
-            Some(last) => {
-                self.0.push(last);
-                // One that tells of several already has their codes in it.
-                let told = self.0.iter().map(|refusal| match refusal.code {
-                    TOGETHER => refusal.message.clone(),
-                    _ => refusal.to_string(),
-                });
-                let message = told.collect::<Vec<_>>().join("; ");
-                Err(Refusal::new(Code(422), message, "Mend each in the scope or in the target, then try again.").into())
-            }
-        }
-    }
+/// Refusals of several tables and columns, told as one.
+pub(crate) fn together(refusals: &[Refusal]) -> Refusal {
+    // One that tells of several already has their codes in it.
+    let told = refusals.iter().map(|refusal| match refusal.code {
+        TOGETHER => refusal.message.clone(),
+        _ => refusal.to_string(),
+    });
+    let message = told.collect::<Vec<_>>().join("; ");
+    Refusal::new(Code(422), message, "Mend each in the scope or in the target, then try again.")
 }
 
 const TOGETHER: Code = Code(422);
+
+#[cfg(test)]
+mod tests {
+    use lexicon::Refusals;
+
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_together_each_with_its_code_and_one_alone_as_it_is() {
+        let mut columns = Refusals::default();
+        for column in ["x", "y"] {
+            assert_eq!(columns.keep::<()>(Err(no_column("t", column))).unwrap(), None);
+        }
+        let mut tables = Refusals::default();
+        tables.keep(columns.verdict(together)).unwrap();
+        tables.keep::<()>(Err(no_table("the target", "u"))).unwrap();
+        assert_eq!(tables.keep(Ok(1)).unwrap(), Some(1));
+        assert_eq!(tables.keep::<()>(Err(gone("the thread"))).unwrap_err().code(), Code(417));
+        assert_eq!(
+            tables.verdict(together).unwrap_err().to_string(),
+            "table `t` has no column `x` [LZ-0406]; table `t` has no column `y` [LZ-0406]; \
+             the target has no table `u` [LZ-0405] [LZ-0422]"
+        );
+        let mut one = Refusals::default();
+        one.keep::<()>(Err(no_table("the target", "u"))).unwrap();
+        assert_eq!(one.verdict(together).unwrap_err().code(), Code(405));
+        Refusals::default().verdict(together).unwrap();
+    }
+}

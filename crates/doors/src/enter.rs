@@ -106,7 +106,7 @@ async fn serve(office: &Office, door: Door, call: &Call, signer: &Signer) -> Res
             Ok(json(&office.list_parcels(signer, call.migration()?, call.parameter("consignment")?).await?))
         }
         Door::StoreParcel => {
-            let line = office.store_parcel(signer, call.migration()?, call.address()?, call.body.clone()).await?;
+            let line = office.store_parcel(signer, call.migration()?, call.address()?, call.body()).await?;
             Ok(json(&line))
         }
         Door::FetchParcel => Ok(raw(office.fetch_parcel(signer, call.migration()?, call.address()?).await?)),
@@ -172,6 +172,11 @@ impl Call {
 
     fn signed(&self) -> request::Request<'_> {
         request::Request { method: &self.method, path: &self.path, query: &self.query, body: self.digest }
+    }
+
+    /// The body and its digest, once it was taken in.
+    fn body(&self) -> (Bytes, Digest) {
+        (self.body.clone(), self.digest)
     }
 
     fn parameter<T: std::str::FromStr<Err = Refusal>>(&self, name: &str) -> Result<T> {

@@ -163,14 +163,29 @@ fn names_files(place: &Place, file: &File) -> Result<()> {
         ("tls_key", place.tls_key.as_deref()),
         ("tls_key", file.tls_key.as_deref()),
     ];
-    let pasted = |value: &Path| {
-        let value = value.to_string_lossy();
-        value.contains(['\n', '\r']) || value.contains("-----BEGIN")
-    };
-    let Some((key, _)) = values.iter().find(|(_, value)| value.is_some_and(pasted)) else { return Ok(()) };
-    let why = format!("the setting `{key}` holds a text, where one line names a place");
-    let remedy = "Name the file that holds the text. A key that was pasted here may be in a history or a backup: have a new one certified.";
+    let Some((key, _)) = values.iter().find(|(_, value)| value.is_some_and(is_pasted)) else { return Ok(()) };
+    let why = format!("the setting `{key}` holds a text or a key, or looks so, where one line names a place");
+    let remedy = "Name the file that holds the text; one that is not there yet and looks like a key is written with `./` in it. A key that was pasted here may be in a history or a backup: have a new one certified.";
     Err(Refusal::new(Code(1058), why, remedy).into())
+}
+
+/// 20 characters: an Ed25519 key in PKCS#8 begins with 21 that are always the same and hold no slash, and those of other
+/// kinds are longer.
+const BASE64_RUN_MIN: usize = 20;
+
+/// Lines, a PEM text, or the base64 of a key in one line: nothing but its characters, with a long stretch of capitals, small
+/// letters and digits, and nothing is there.
+fn is_pasted(value: &Path) -> bool {
+    let (value, is_there) = (value.to_string_lossy(), value.exists());
+    let of_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | ' ');
+    let mixed = |run: &str| {
+        let has = |kind: fn(&char) -> bool| run.chars().any(|c| kind(&c));
+        let all = has(char::is_ascii_uppercase) && has(char::is_ascii_lowercase) && has(char::is_ascii_digit);
+        all && run.len() >= BASE64_RUN_MIN
+    };
+    value.contains(['\n', '\r'])
+        || value.contains("-----BEGIN")
+        || !is_there && value.chars().all(of_base64) && value.split(['/', '=', ' ']).any(mixed)
 }
 
 fn absolute(path: PathBuf) -> PathBuf {
@@ -215,6 +230,8 @@ mod tests {
     use super::*;
 
     const SECRET: &str = "MIGHAgEAMBMGByqGSM49";
+    /// An Ed25519 key in PKCS#8, of ASCII.
+    const BARE: &str = "MC4CAQAwBQYDK2VwBCIEIG5vYm9keSBzaWducyB3aXRoIHRoaXMgb25lLCBldmVy";
 
     /// What is said of these settings, with this given as `--tls-key`.
     fn refused(settings: &str, key: Option<&str>) -> (Code, String) {
@@ -249,10 +266,35 @@ mod tests {
             assert_eq!(was, Code(code), "{said}");
             assert!(!said.contains(SECRET) && !said.contains("BEGIN"), "{said}");
         }
-        for flag in [pem, one_line] {
+        for flag in [pem, one_line, BARE.to_owned()] {
             let (was, said) = refused("", Some(&flag));
             assert_eq!(was, Code(1058));
-            assert!(said.contains("`tls_key`") && !said.contains(SECRET), "{said}");
+            assert!(said.contains("`tls_key`") && !said.contains(SECRET) && !said.contains(BARE), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_bare_key_is_no_path_and_what_people_call_folders_is_one() {
+        for key in ["ring", "listen", "tls_certificate", "tls_key"] {
+            let (was, said) = refused(&format!("{key} = '{BARE}'\n"), None);
+            assert_eq!(was, Code(1058), "{said}");
+            assert!(said.contains(&format!("`{key}`")) && !said.contains(BARE.get(..8).unwrap()), "{said}");
+        }
+        let raw = "kJ3x0nQ2b7Yw5Zt1VmC8sLr4PdUe6FhGaTyXiNoBq9E=";
+        for pasted in [raw, &format!("MIIEpAIBAAKCAQEA{raw}"), &BARE.replace("BCIE", " BCIE ")] {
+            assert!(is_pasted(Path::new(pasted)), "{pasted}");
+        }
+        let escaped = format!("./{BARE}");
+        for path in [
+            "/srv/lazaret/tls/key",
+            "Laboratoire/LaboratoireDesAbersEtDuLeon/tls",
+            "/srv/migration20261126/certificate2027",
+            "/home/user/Mon Dossier/Migration 2026/cle",
+            "C:\\Lazaret\\LaboratoireDesAbers2026Serveur\\key.pem",
+            "[2001:db8::1]:8443",
+            &escaped,
+        ] {
+            assert!(!is_pasted(Path::new(path)), "{path}");
         }
     }
 

@@ -168,28 +168,31 @@ pub(crate) enum Named {
     Own,
 }
 
-/// Takes a changed certificate into the card, and writes the paper by which devices learn of it.
+/// Takes a changed certificate into the card, and writes the paper by which devices learn of it: the same one again as
+/// long as the certificate is the same. The card, and whether it was changed.
 pub(crate) fn renew_card(
     context: &Context,
     settings: &ServerSettings,
     passphrase: &Passphrase,
     named: &Named,
     out: &Path,
-) -> Result<ServerCard> {
+) -> Result<(ServerCard, bool)> {
     let secrets = secrets(&settings.data, passphrase)?;
     let path = settings.data.join("card.json");
     let last: ServerCard = files::json(&path)?;
     let own = matches!(named, Named::Own).then(|| own(settings, &secrets)).transpose()?;
     let fingerprint = tls::renewed(tls::configured(settings, context.now())?, own, &last)?;
+    let changed = fingerprint != last.fingerprint;
     // Larger than the last whatever the clock says, and the time where it can be: a server that was restored from before
     // its last renewal does not give a serial that devices know.
     let now = u64::try_from(context.now().as_second()).unwrap_or(0);
-    let serial = Some(now.max(last.serial.map_or(0, |last| last.saturating_add(1))));
+    let next = now.max(last.serial.map_or(0, |last| last.saturating_add(1)));
+    let serial = if changed { Some(next) } else { last.serial };
     let card = ServerCard { fingerprint, serial, ..last };
     let key = SigningKey::from_seed(Zeroizing::new(secrets.signing.0))?;
     files::write_new(out, &canonical(&desk::renewed(&card, &key)?)?)?;
     files::write(&path, &canonical(&card)?)?;
-    Ok(card)
+    Ok((card, changed))
 }
 
 /// Everything that serving needs, the bound listener included.

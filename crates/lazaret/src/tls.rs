@@ -33,7 +33,8 @@ pub(crate) fn is_on_the_card(identity: &Identity, card: &ServerCard) -> Result<(
     Err(Refusal::new(Code(1039), why, remedy).into())
 }
 
-/// What a renewed card names: never a certificate that was merely found where none is configured.
+/// What a renewed card names: never a certificate that was merely found where none is configured. A card that was renewed
+/// for it already is written again; one that was never renewed is every device's as it is.
 pub(crate) fn renewed(configured: Option<Identity>, own: Option<Identity>, card: &ServerCard) -> Result<Digest> {
     let fingerprint = match (configured, own) {
         (Some(_), Some(_)) => {
@@ -48,7 +49,7 @@ pub(crate) fn renewed(configured: Option<Identity>, own: Option<Identity>, card:
         }
         (Some(identity), None) | (None, Some(identity)) => identity.fingerprint()?,
     };
-    if fingerprint == card.fingerprint {
+    if fingerprint == card.fingerprint && card.serial.is_none() {
         let remedy = "Put the new certificate and its key where the settings look, or give them with --tls-certificate and --tls-key.";
         let why = "the card names this TLS certificate already";
         return Err(Refusal::new(Code(1059), why, remedy).into());

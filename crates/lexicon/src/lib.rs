@@ -19,7 +19,7 @@ pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use id::{ConsignmentId, MigrationId, ParcelId, PersonId, Serial};
 pub use jiff::Timestamp;
 pub use time::{Clock, FixedClock, SystemClock, hours_after};
-pub use trouble::{Alarm, Code, Fault, Refusal, Retry, Trouble};
+pub use trouble::{Alarm, Code, Fault, Refusal, Refusals, Retry, Trouble};
 pub use words::spoken;
 
 /// The result of every fallible call that crosses a room's border.

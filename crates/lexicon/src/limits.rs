@@ -21,8 +21,8 @@ pub const LEASE_HOURS: i64 = 6;
 /// source twice; four at once stay under the 256 MiB that an agent may use.
 pub const PARCEL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// 48 MiB: a row goes into one parcel. Its batch may hold 8 MiB of rows before it, and 8 MiB are left for Parquet's own, so
-/// 64 - 8 - 8.
+/// 48 MiB: a row goes into one parcel. Its batch may hold other rows before it (2 MiB, and 8 MiB are allowed), and 8 MiB are
+/// left for Parquet's own, so 64 - 8 - 8.
 pub const ROW_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// 16 MiB: every act, manifest included, is smaller (a parcel's line in a manifest is about 250 bytes, so 16 MiB hold

@@ -14,6 +14,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
+
 /// The stable number of one kind of trouble, printed as `LZ-0107`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -110,6 +112,44 @@ impl Alarm {
     /// An alarm with its sentence.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
+    }
+}
+
+/// What was refused so far, where whoever goes on learns more than from the first refusal alone.
+#[derive(Default)]
+pub struct Refusals(Vec<Refusal>);
+
+impl Refusals {
+    /// The value; or nothing, if it was refused, and the refusal is kept.
+    ///
+    /// # Errors
+    /// Any other trouble: there is no going on after it.
+    pub fn keep<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(Trouble::Refusal(refusal)) => {
+                self.0.push(refusal);
+                Ok(None)
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Forgets those of one kind, and says whether there were any.
+    pub fn forget(&mut self, code: Code) -> bool {
+        let before = self.0.len();
+        self.0.retain(|refusal| refusal.code != code);
+        self.0.len() < before
+    }
+
+    /// # Errors
+    /// The one refusal, or the one that `together` makes of several.
+    pub fn verdict(self, together: impl FnOnce(&[Refusal]) -> Refusal) -> Result<()> {
+        match self.0.as_slice() {
+            [] => Ok(()),
+            [only] => Err(only.clone().into()),
+            several => Err(together(several).into()),
+        }
     }
 }
 

@@ -6,14 +6,16 @@ use std::collections::BTreeSet;
 use lexicon::{Alarm, Code, MigrationId, Result, Trouble, digest_of};
 use people::Roster;
 use procedure::{Ledger, Migration};
-use registry::{Differences, Mark, Registry};
+use registry::{Differences, Mark, Marking, Registry};
 use tokio::sync::Mutex;
 use vault::{KeyRing, KeyState};
+use wire::{Leaf, ServerCard};
 
 use crate::{Furniture, Office, State};
 
 impl Office {
-    /// Opens the office: replays every migration from its facts and compares what follows with leaves and rows.
+    /// Opens the office: replays every migration from its facts and compares what follows with leaves and rows. A renewed
+    /// card is noted in the journal when it opens with it for the first time.
     ///
     /// # Errors
     /// A fault when the registry cannot be read. A mismatch is no error: the office opens, serves evidence only, and
@@ -21,7 +23,24 @@ impl Office {
     pub fn open(furniture: Furniture) -> Result<Self> {
         let state = State::read(&furniture)?;
         let Furniture { registry, ring, shelf, key, card, clock, entropy, deadline_days_max } = furniture;
-        Ok(Self { registry, ring, shelf, key, card, clock, entropy, deadline_days_max, state: Mutex::new(state) })
+        let state = Mutex::new(state);
+        let office = Self { registry, ring, shelf, key, card, clock, entropy, deadline_days_max, state };
+        if let Err(trouble) = office.note_card() {
+            tracing::error!(code = %trouble.code(), "That the card was renewed could not be noted: {trouble}.");
+        }
+        Ok(office)
+    }
+
+    /// Whoever audits sees since when devices are to pin another certificate.
+    fn note_card(&self) -> Result<()> {
+        let ServerCard { fingerprint, serial: Some(serial), .. } = &self.card else { return Ok(()) };
+        let subject = digest_of(&self.card)?.to_string();
+        if self.registry.marked(Mark::Renewed, &subject)?.is_none() {
+            let text = format!("the card was renewed: serial {serial}, TLS certificate {fingerprint}");
+            let leaf = Leaf::Note { nonce: self.nonce()?, at: self.clock.now(), text };
+            self.registry.mark(&leaf, &Marking { mark: Mark::Renewed, subject: &subject, forget: None })?;
+        }
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use wire::ParcelLine;
 use crate::Office;
 
 impl Office {
-    /// Stores one parcel of the attempt that runs.
+    /// Stores one parcel of the attempt that runs: its bytes and their digest, which whoever took them in has compared.
     ///
     /// # Errors
     /// A refusal when the signer's device holds no lease to extract, or other bytes are stored under that name; a fault
@@ -20,7 +20,7 @@ impl Office {
         signer: &Signer,
         migration: MigrationId,
         address: ParcelAddress,
-        bytes: Bytes,
+        (bytes, digest): (Bytes, Digest),
     ) -> Result<ParcelLine> {
         if bytes.len() > limits::PARCEL_BYTES_MAX {
             return Err(Refusal::new(Code(830), "this parcel is larger than 64 MiB", "Seal smaller parcels.").into());
@@ -45,7 +45,7 @@ impl Office {
             attempt: address.attempt,
             parcel: address.parcel,
             bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-            digest: Digest::of(&bytes),
+            digest,
         };
         self.shelf.put(address, bytes).await?;
         let state = self.state.lock().await;

@@ -272,26 +272,9 @@ impl Errand<'_> {
     }
 
     pub(crate) async fn put(&self, attempt: u32, parcel: ParcelId, bytes: Bytes, digest: Digest) -> Result<()> {
-        let client = self.desk.client();
-        let line = self
-            .patiently(|| {
-                client.put_parcel(
-                    self.desk.keeper(),
-                    self.migration,
-                    self.consignment,
-                    (attempt, parcel),
-                    bytes.clone(),
-                )
-            })
-            .await?;
-        if line.digest != digest {
-            return Err(Alarm::new(
-                Code(608),
-                format!("the server stored other bytes for parcel {parcel} than were sent"),
-            )
-            .into());
-        }
-        Ok(())
+        let (client, keeper, place) = (self.desk.client(), self.desk.keeper(), (attempt, parcel));
+        let put = || client.put_parcel(keeper, self.migration, self.consignment, place, (bytes.clone(), digest));
+        self.patiently(put).await.map(drop)
     }
 
     /// Makes a call again while the environment says that trying makes sense. The parcel in hand is kept meanwhile, so

@@ -143,8 +143,7 @@ async fn seal_everything(
     })
 }
 
-/// The schema of the old system, when it is the plan's. A column that the scope does not know is told by its name, which
-/// says more than that something changed.
+/// The schema of the old system, when it is the plan's. Else what changed, by the names of tables and columns.
 fn approved_schema(found: &[SourceTable], papers: &Papers) -> Result<Digest> {
     let schema = connectors::schema_digest(found)?;
     if schema == papers.plan.source.schema {
@@ -161,11 +160,20 @@ fn approved_schema(found: &[SourceTable], papers: &Papers) -> Result<Digest> {
         let columns = there.columns.iter().map(|column| &column.name).chain(&table.leave);
         table.check_columns(&columns.cloned().collect::<Vec<_>>())?;
     }
-    Err(changed("a table or the type of a column of the old system changed since the plan was approved").into())
+    let otherwise = papers.report.declared_otherwise(&papers.scope, found)?;
+    Err(changed(&if otherwise.is_empty() {
+        "a table of the old system that is not in the scope came, went or changed since the plan was approved"
+            .to_owned()
+    } else {
+        let names = otherwise.join("; ");
+        format!("the old system declares otherwise than when the plan was approved, or hides: {names}")
+    })
+    .into())
 }
 
 fn changed(what: &str) -> Refusal {
-    Refusal::new(Code(611), what, "Draft and check the scope again, and have the amended plan approved.")
+    let remedy = "Have it put back, or mend the scope, check it again and have the amended plan approved.";
+    Refusal::new(Code(611), what, remedy)
 }
 
 /// Rows of each table: all, and in scope; the latter within what was approved.

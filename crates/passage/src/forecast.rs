@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use lexicon::{Code, ConsignmentId, Refusal, Result};
+use lexicon::{Code, ConsignmentId, Refusal, Result, Timestamp};
 use procedure::{Act, Consignment, ExtractMeasure, Kind, Ledger, LoadMeasure, Manifest, Step};
 use serde::Serialize;
 
@@ -30,6 +30,25 @@ pub struct Forecast {
     pub total: Window,
     /// Its attempts that gave up: the code says why. The sentence was told where it happened.
     pub refused: Vec<RefusedAttempt>,
+    /// The full round itself, once it is extracted.
+    pub came: Option<Came>,
+}
+
+/// What the full round took, by its signed facts and the server's clock: waiting for parcels and lines included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Came {
+    /// The full round.
+    pub consignment: ConsignmentId,
+    /// Rows that were sealed.
+    pub rows: u64,
+    /// Sealed bytes.
+    pub sealed_bytes: u64,
+    /// From the begin of the attempt that closed to its manifest, in milliseconds.
+    pub extract_ms: u64,
+    /// From the begin of the load to its report, the target read again, in milliseconds; none when it is not loaded.
+    pub load_and_reconcile_ms: Option<u64>,
+    /// Attempts at any step. What an earlier one brought is in none of these times.
+    pub attempts: usize,
 }
 
 /// One table.
@@ -104,6 +123,33 @@ pub fn forecast(ledger: &Ledger, named: Option<ConsignmentId>) -> Result<Forecas
         total: tables.iter().map(|table| table.window).reduce(Window::and).unwrap_or_default(),
         tables,
         refused: refused(ledger, round),
+        came: came(ledger),
+    })
+}
+
+/// The last full round that is extracted.
+fn came(ledger: &Ledger) -> Option<Came> {
+    let extracted = |round: &&Consignment| round.kind == Kind::Full && round.manifest.is_some();
+    let round = ledger.migration().consignments.iter().rfind(extracted)?;
+    let (_, manifest) = round.manifest.as_ref()?;
+    let facts = || ledger.recorded().iter().map(|recorded| &recorded.fact);
+    let facts = || facts().filter(|fact| fact.act.consignment() == Some(round.id));
+    let took = |attempt: u32, end: Timestamp| {
+        let began = facts().find(|fact| matches!(fact.act, Act::Begin { attempt: begun, .. } if begun == attempt))?;
+        u64::try_from(end.duration_since(began.at).as_millis()).ok()
+    };
+    let closed = facts().find(|fact| matches!(fact.act, Act::Close { .. }))?;
+    let loaded = facts().rev().find_map(|fact| {
+        let Act::Done { step: Step::Load, attempt, .. } = &fact.act else { return None };
+        took(*attempt, fact.at)
+    });
+    Some(Came {
+        consignment: round.id,
+        rows: manifest.tables.iter().map(|table| table.rows).fold(0, u64::saturating_add),
+        sealed_bytes: manifest.parcels.iter().map(|parcel| parcel.bytes).fold(0, u64::saturating_add),
+        extract_ms: took(manifest.attempt, closed.at)?,
+        load_and_reconcile_ms: loaded,
+        attempts: round.attempts.len(),
     })
 }
 
@@ -210,8 +256,10 @@ mod tests {
         // 1,000 bytes and 10 for each row.
         let half = Some(HalfSealed { rows: 50, bytes: 1_500 });
         assert_eq!(sealed_bytes(&measure(10_000, half), (100, 2_000)), Some(101_000));
-        // Ten million rows are three parcels and a bit.
-        assert_eq!(sealed_bytes(&measure(10_000_000, half), (100, 2_000)), Some(100_000_000 + 3_000));
+        // Ten million rows are several parcels.
+        let parcels = 1 + 100_000_000 / u64::try_from(seal::PARCEL_BYTES_ENOUGH).unwrap();
+        assert!(parcels > 1);
+        assert_eq!(sealed_bytes(&measure(10_000_000, half), (100, 2_000)), Some(100_000_000 + parcels * 1_000));
         assert_eq!(sealed_bytes(&measure(10_000, None), (100, 2_000)), Some(200_000));
     }
 

@@ -21,7 +21,7 @@ mod whole;
 
 pub use errand::{Errand, Preview, PreviewTable, check_papers, preview};
 pub use extract::{extract, extract_as, hand_over};
-pub use forecast::{Forecast, RefusedAttempt, TableForecast, Window, forecast};
+pub use forecast::{Came, Forecast, RefusedAttempt, TableForecast, Window, forecast};
 pub use load::{LoadReport, load, reconcile};
 pub use locate::{Found, Located};
 pub use part::{PartReport, Probe, destroy_part, offer, probe};

@@ -30,31 +30,22 @@ pub(crate) async fn draw(
 /// What was refused so far. A rehearsal goes on and tells it all together, anything else stops at the first.
 pub(crate) struct Refusals {
     rehearses: bool,
-    kept: Vec<Refusal>,
+    kept: lexicon::Refusals,
 }
 
 impl Refusals {
     pub(crate) fn new(rehearses: bool) -> Self {
-        Self { rehearses, kept: Vec::new() }
+        Self { rehearses, kept: lexicon::Refusals::default() }
     }
 
     /// The value; or nothing, if it was refused and the rehearsal goes on.
     pub(crate) fn keep<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
-        match outcome {
-            Ok(value) => Ok(Some(value)),
-            Err(Trouble::Refusal(refusal)) if self.rehearses => {
-                self.kept.push(refusal);
-                Ok(None)
-            }
-            Err(trouble) => Err(trouble),
-        }
+        if self.rehearses { self.kept.keep(outcome) } else { outcome.map(Some) }
     }
 
     /// Once a table is read: its refusals batch by batch become the one that adds them up.
     pub(crate) fn table_read(mut self, added_up: Option<Trouble>) -> Result<()> {
-        let batches = self.kept.len();
-        self.kept.retain(|refusal| refusal.code != scope::WITHOUT_IMAGE);
-        if self.kept.len() < batches
+        if self.kept.forget(scope::WITHOUT_IMAGE)
             && let Some(trouble) = added_up
         {
             self.keep::<()>(Err(trouble))?;
@@ -64,17 +55,13 @@ impl Refusals {
 
     /// # Errors
     /// The one refusal, or one that tells of them all.
-    pub(crate) fn verdict(mut self) -> Result<()> {
-        let several = self.kept.len() > 1;
-        let Some(last) = self.kept.pop() else { return Ok(()) };
-        if !several {
-            return Err(last.into());
-        }
-        self.kept.push(last);
-        let told: Vec<String> = self.kept.iter().map(Refusal::to_string).collect();
-        let message = format!("the rehearsal met {} refusals: {}", told.len(), told.join("; "));
-        let remedy = "Mend each of them; a foreign key to a table that was refused itself is broken by that alone.";
-        Err(Refusal::new(Code(640), message, remedy).into())
+    pub(crate) fn verdict(self) -> Result<()> {
+        self.kept.verdict(|several| {
+            let told: Vec<String> = several.iter().map(Refusal::to_string).collect();
+            let message = format!("the rehearsal met {} refusals: {}", told.len(), told.join("; "));
+            let remedy = "Mend each of them; a foreign key to a table that was refused itself is broken by that alone.";
+            Refusal::new(Code(640), message, remedy)
+        })
     }
 }
 

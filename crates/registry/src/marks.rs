@@ -20,6 +20,8 @@ pub enum Mark {
     Overdue,
     /// Of a consignment of a damaged migration: it is destroyed.
     Destroyed,
+    /// Of a card, by its digest: the server opened with it, and it is a renewed one.
+    Renewed,
 }
 
 impl Mark {
@@ -29,6 +31,7 @@ impl Mark {
             Self::Behind => "behind",
             Self::Overdue => "overdue",
             Self::Destroyed => "destroyed",
+            Self::Renewed => "renewed",
         }
     }
 }

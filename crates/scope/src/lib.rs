@@ -29,6 +29,7 @@
 mod admit;
 mod calendar;
 mod charset;
+mod declared;
 mod dialect;
 mod draft;
 mod file;
@@ -56,6 +57,7 @@ mod trouble;
 mod value;
 
 pub use admit::{Rows, ScopedBatch};
+pub use declared::{Declared, declared};
 pub use dialect::Dialect;
 pub use draft::{Draft, draft};
 pub use file::{Charset, Scope, TableScope, Take, Trim};

@@ -1,13 +1,13 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lexicon::limits::SINGLE_OUT_PATIENTS;
 use lexicon::{Digest, Result, Timestamp, digest_of};
 use serde::{Deserialize, Serialize};
 
 use crate::persons::Persons;
-use crate::{Scope, TableFindings, TableScope, WHOLE_ROWS_MAX, rules, trouble};
+use crate::{Declared, Scope, SourceTable, TableFindings, TableScope, WHOLE_ROWS_MAX, declared, rules, trouble};
 
-/// What a check of a scope against its source found: counts only. The approval binds its digest.
+/// What a check of a scope against its source found: names, counts and digests. The approval binds its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
@@ -17,6 +17,8 @@ pub struct Report {
     pub source: String,
     /// The digest of the source's tables and columns.
     pub schema: Digest,
+    /// How the scope's tables are declared in it, by their names there.
+    pub declared: BTreeMap<String, Declared>,
     /// When.
     pub at: Timestamp,
     /// By table, in the order of the scope.
@@ -91,6 +93,16 @@ impl Report {
         Ok(())
     }
 
+    /// What of the scope's tables is declared otherwise than when it was checked, a clause for each table, by names alone.
+    ///
+    /// # Errors
+    /// As [`declared`].
+    pub fn declared_otherwise(&self, scope: &Scope, found: &[SourceTable]) -> Result<Vec<String>> {
+        let now = declared(scope, found)?;
+        let both = self.declared.iter().filter_map(|(name, before)| Some((name, before, now.get(name)?)));
+        Ok(both.filter_map(|(name, before, now)| before.changed(name, now)).collect())
+    }
+
     /// Whether a table has, give or take 2 %, the rows in scope that the report counted.
     ///
     /// # Errors
@@ -109,6 +121,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SourceColumn;
 
     const TOML: &str = "[[table]]\nname = \"p\"\ntake = [{ column = \"a\", type = \"int64\" }]\nwhere = \"a = 1\"\n";
 
@@ -116,7 +129,8 @@ mod tests {
         let line = ReportTable::new(scope.table("p").unwrap(), 1000, rows_in_scope, TableFindings::default());
         {
             let (source, schema) = ("sqlite:/old".to_owned(), Digest::of(b"schema"));
-            Report { scope: scope.digest().unwrap(), source, schema, at: Timestamp::UNIX_EPOCH, tables: vec![line] }
+            let (scope, declared, at) = (scope.digest().unwrap(), BTreeMap::new(), Timestamp::UNIX_EPOCH);
+            Report { scope, source, schema, declared, at, tables: vec![line] }
         }
     }
 
@@ -210,6 +224,38 @@ mod tests {
         let scope = Scope::parse(TOML).unwrap();
         let other = Scope::parse(&TOML.replace("a = 1", "a = 2")).unwrap();
         assert_eq!(report(&scope, 500).check(&other).unwrap_err().code(), lexicon::Code(317));
+    }
+
+    #[test]
+    fn a_column_that_is_declared_otherwise_is_named_and_a_table_outside_the_scope_is_not() {
+        let scope = Scope::parse(TOML).unwrap();
+        let column = |name: &str, declared: &str| SourceColumn {
+            name: name.to_owned(),
+            declared: declared.to_owned(),
+            kind: None,
+            nullable: true,
+        };
+        let table = |name: &str, columns| SourceTable {
+            name: name.to_owned(),
+            columns,
+            primary_key: Vec::new(),
+            references: Vec::new(),
+            rows: Some(3),
+        };
+        let before = [table("p", vec![column("a", "int"), column("b", "text")]), table("q", vec![column("c", "int")])];
+        let report = Report { declared: declared(&scope, &before).unwrap(), ..report(&scope, 500) };
+        let told = |change: fn(&mut [SourceTable; 2])| {
+            let mut now = before.clone();
+            change(&mut now);
+            report.declared_otherwise(&scope, &now).unwrap().join("; ")
+        };
+        assert_eq!(told(|now| now[0].rows = None), "");
+        assert_eq!(told(|now| now[0].columns[0].declared = "enum('HIV')".to_owned()), "table `p`: column `a`");
+        assert_eq!(told(|now| now[0].columns[1].nullable = false), "table `p`: column `b`");
+        assert_eq!(told(|now| now[0].columns.truncate(0)), "table `p`: columns `a`, `b`");
+        assert_eq!(told(|now| now[0].columns.reverse()), "table `p`: its keys or the order of its columns");
+        assert_eq!(told(|now| now[0].primary_key = vec!["a".to_owned()]), told(|now| now[0].columns.reverse()));
+        assert_eq!(told(|now| now[1].columns[0].declared = "text".to_owned()), "");
     }
 
     #[test]

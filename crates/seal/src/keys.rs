@@ -8,6 +8,7 @@ use scope::FingerprintKeys;
 use zeroize::Zeroizing;
 
 use crate::form::Form;
+use crate::opaque::FileKey;
 use crate::parcel::ParcelName;
 use crate::share::Share;
 
@@ -19,6 +20,7 @@ pub(crate) const SALT_BYTES: usize = 32;
 
 const CONSIGNMENT: &[u8] = b"lazaret/1/consignment";
 const PARCEL_TABLE: &[u8] = b"lazaret/1/parcel/table";
+const PARCEL_FILE_MATERIAL: &[u8] = b"lazaret/1/parcel/file/material";
 const FINGERPRINT_ROW: &[u8] = b"lazaret/1/fingerprint/row";
 const FINGERPRINT_BUCKET: &[u8] = b"lazaret/1/fingerprint/bucket";
 
@@ -67,6 +69,19 @@ impl ConsignmentKey {
         self.child(salt, &info(PARCEL_TABLE, &[&name.migration.0, &name.consignment.0, &name.parcel.0]))
     }
 
+    /// What one opaque parcel is sealed and opened with.
+    ///
+    /// # Errors
+    /// A fault that would be a defect of ours.
+    pub fn file_key(&self, name: &ParcelName) -> Result<FileKey> {
+        Ok(FileKey::new(self.file_material(name)?, name))
+    }
+
+    /// No salt here: the parcel's own goes into what is derived from this.
+    fn file_material(&self, name: &ParcelName) -> Result<Key> {
+        self.child(&[], &info(PARCEL_FILE_MATERIAL, &[&name.migration.0, &name.consignment.0, &name.parcel.0]))
+    }
+
     /// A second holder of the same key, for the time that one parcel is read.
     pub(crate) fn lend(&self) -> Self {
         Self { key: self.key.clone(), form: self.form }
@@ -83,7 +98,7 @@ impl fmt::Debug for ConsignmentKey {
     }
 }
 
-fn hkdf(material: &[u8], salt: &[u8], info: &[u8]) -> Result<Key> {
+pub(crate) fn hkdf(material: &[u8], salt: &[u8], info: &[u8]) -> Result<Key> {
     let mut out = Key::default();
     Salt::new(HKDF_SHA256, salt)
         .extract(material)

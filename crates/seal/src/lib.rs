@@ -4,7 +4,8 @@
 //! a key of its own, derived from K with a random salt that lies in the parcel; no wrapped key lies anywhere in it, so
 //! whoever destroys one share leaves nothing else to find.
 //!
-//! Only rows that went through the scope can be sealed:
+//! A parcel holds rows of one table, as encrypted Parquet, or bytes that nobody can look into, in Tink's streaming format
+//! ([`FileKey`]). Only rows that went through the scope can be sealed as a table:
 //!
 //! ```compile_fail
 //! fn smuggle(writer: &mut seal::ParcelWriter, raw: &arrow_array::RecordBatch) -> lexicon::Result<()> {
@@ -20,6 +21,7 @@
 
 mod form;
 mod keys;
+mod opaque;
 mod open;
 mod parcel;
 mod share;
@@ -30,6 +32,7 @@ mod tests;
 
 pub use form::Form;
 pub use keys::ConsignmentKey;
+pub use opaque::{FileKey, FileRanges, SealedBytes, sealed_file_bytes};
 pub use open::{ParcelRows, open_header, open_parcel};
 pub use parcel::{ParcelName, Sealed};
 pub use share::Share;

@@ -39,11 +39,20 @@ pub struct Sealed {
 const METADATA_MAGIC: &[u8; 8] = b"lazaret1";
 
 impl ParcelName {
-    /// What authenticates every module of the file together with its place: the Parquet "AAD prefix". Not stored in
+    /// What authenticates every module of a table parcel together with its place: the Parquet "AAD prefix". Not stored in
     /// the file: it names the table.
     pub(crate) fn aad(&self) -> Vec<u8> {
+        self.bound(b"lazaret/1/parcel")
+    }
+
+    /// What goes into the key of an opaque parcel: the "associated data" of Tink. Not stored either.
+    pub(crate) fn associated(&self) -> Vec<u8> {
+        self.bound(b"lazaret/1/parcel/file")
+    }
+
+    fn bound(&self, purpose: &[u8]) -> Vec<u8> {
         info(
-            b"lazaret/1/parcel",
+            purpose,
             &[
                 &self.migration.0,
                 &self.consignment.0,

@@ -14,12 +14,16 @@ use crate::form::Form;
 use crate::keys::{ConsignmentKey, SALT_BYTES};
 use crate::parcel::{ParcelName, Sealed};
 
-/// 16 MiB of encoded columns, as the writer estimates them: what a reader must hold at once, and a quarter of a parcel.
-const ROW_GROUP_BYTES: usize = 16 * 1024 * 1024;
+/// 8 MiB of encoded columns, as the writer estimates them: what a reader must hold at once.
+const ROW_GROUP_BYTES: usize = 8 * 1024 * 1024;
 
-/// 32 MiB: a parcel that has reached this is ended. It leaves as much again for the next batch (at most 8 MiB), for an
-/// estimate that is too low, and for the footer, below [`PARCEL_BYTES_MAX`].
-pub const PARCEL_BYTES_ENOUGH: usize = 32 * 1024 * 1024;
+/// 64 KiB, some thousands of different values: a column that has more gains nothing by a dictionary, and building one is
+/// the dearest part of its encoding.
+const DICTIONARY_BYTES: usize = 64 * 1024;
+
+/// 16 MiB: a parcel that has reached this is ended. It is a good size for one request, and both ends hold several: one
+/// that leaves and one that is filled for each table.
+pub const PARCEL_BYTES_ENOUGH: usize = 16 * 1024 * 1024;
 
 /// 8 MiB: footer, page heads, and what an estimate is too low by.
 const PARQUET_BYTES: usize = 8 * 1024 * 1024;
@@ -130,6 +134,7 @@ pub fn seal_fingerprints(
 fn properties(key: &ConsignmentKey, name: &ParcelName, salt: &[u8; SALT_BYTES]) -> Result<WriterProperties> {
     let shape = WriterProperties::builder()
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         // The writer leaves bloom filters in clear, in a file that is otherwise encrypted.
         .set_bloom_filter_enabled(false)
         // A parcel is read whole: minima, maxima and page places would serve nobody.

@@ -149,7 +149,7 @@ impl Client {
         self.request(keeper, Method::Get, &path::parcels(migration, consignment), "", Bytes::new()).await
     }
 
-    /// Stores a sealed parcel. Storing the same bytes again is the same.
+    /// Stores a sealed parcel, whose digest whoever sealed it knows. Storing the same bytes again is the same.
     ///
     /// # Errors
     /// As [`Self::request`]; alarm 1204 when the server says that it stored anything else than was sent.
@@ -159,11 +159,12 @@ impl Client {
         migration: MigrationId,
         consignment: ConsignmentId,
         (attempt, parcel): (u32, ParcelId),
-        sealed: Bytes,
+        (sealed, digest): (Bytes, Digest),
     ) -> Result<ParcelLine> {
-        let (digest, bytes) = (Digest::of(&sealed), u64::try_from(sealed.len()).unwrap_or(u64::MAX));
+        let bytes = u64::try_from(sealed.len()).unwrap_or(u64::MAX);
         let path = path::parcel(migration, consignment, attempt, parcel);
-        let line: ParcelLine = self.request(keeper, Method::Put, &path, "", sealed).await?;
+        let answer = self.exchange(keeper, (Method::Put, &path, ""), (sealed, digest), ANSWER_BYTES_MAX).await?;
+        let line: ParcelLine = parsed(&answer)?;
         if (ParcelLine { attempt, parcel, bytes, digest }) != line {
             return Err(Alarm::new(
                 Code(1204),
@@ -201,16 +202,15 @@ impl Client {
         query: &str,
         body: Bytes,
     ) -> Result<T> {
-        let answer = self.exchange(keeper, (method, path, query), body, ANSWER_BYTES_MAX).await?;
-        serde_json::from_slice(&answer.body).map_err(|_| unreadable(answer.status))
+        parsed(&self.exchange(keeper, (method, path, query), digested(body), ANSWER_BYTES_MAX).await?)
     }
 
     async fn nothing(&self, keeper: &dyn Keeper, path: &str, body: Vec<u8>) -> Result<()> {
-        self.exchange(keeper, (Method::Post, path, ""), body.into(), ANSWER_BYTES_MAX).await.map(drop)
+        self.exchange(keeper, (Method::Post, path, ""), digested(body.into()), ANSWER_BYTES_MAX).await.map(drop)
     }
 
     async fn bytes(&self, keeper: &dyn Keeper, path: &str, bytes_max: usize) -> Result<Bytes> {
-        let answer = self.exchange(keeper, (Method::Get, path, ""), Bytes::new(), bytes_max).await?;
+        let answer = self.exchange(keeper, (Method::Get, path, ""), digested(Bytes::new()), bytes_max).await?;
         Ok(answer.body)
     }
 
@@ -218,10 +218,10 @@ impl Client {
         &self,
         keeper: &dyn Keeper,
         (method, path, query): (Method, &str, &str),
-        body: Bytes,
+        (body, digest): (Bytes, Digest),
         answer_bytes_max: usize,
     ) -> Result<Answer> {
-        let request = Request { method: method.text(), path, query, body: Digest::of(&body) };
+        let request = Request { method: method.text(), path, query, body: digest };
         let claim = Claim {
             keyid: keeper.certificate(),
             created: self.clock.now().as_second(),
@@ -240,6 +240,15 @@ impl Client {
         let answer = self.transport.carry(Outgoing { method, path, query, headers, body, answer_bytes_max }).await?;
         if (200..300).contains(&answer.status) { Ok(answer) } else { Err(said(&answer)) }
     }
+}
+
+fn digested(body: Bytes) -> (Bytes, Digest) {
+    let digest = Digest::of(&body);
+    (body, digest)
+}
+
+fn parsed<T: DeserializeOwned>(answer: &Answer) -> Result<T> {
+    serde_json::from_slice(&answer.body).map_err(|_| unreadable(answer.status))
 }
 
 /// The trouble that the server answers with. Its words are the server's: nothing in them reaches a terminal's controls.

@@ -7,6 +7,7 @@ use std::process::Command;
 use desk::{Home, Round};
 use lexicon::ConsignmentId;
 use procedure::{Act, ConsignmentStage, Ledger, Part, ProbeResult, Step};
+use registry::Registry;
 use serde_json::Value;
 
 use super::passing::{Passing, Tries};
@@ -106,10 +107,12 @@ fn attempts(ledger: &Ledger, tries: &BTreeMap<Stride, Tries>) {
     }
 }
 
-/// Shelf, ring and devices hold nothing of the round but tombstones.
+/// Shelf, registry, ring and devices hold no key and no parcel of the round, but tombstones.
 fn nothing_is_left(world: &World, migration: lexicon::MigrationId, consignment: ConsignmentId) {
     let shelf = files_below(&[&world.server_folder().join("shelf")]);
     assert!(shelf.is_empty(), "left on the shelf: {shelf:?}");
+    let registry = Registry::open(&world.server_folder().join("registry.sqlite")).unwrap();
+    assert_eq!(registry.strongroom(migration).unwrap(), [], "wrapped shares are left in the registry");
     let ring = world.ring_folder();
     let keys = files_below(&[&ring.join("keys")]);
     assert!(keys.is_empty(), "left in the ring: {keys:?}");

@@ -44,6 +44,21 @@ impl Figures {
         *killed = killed.saturating_add(1);
     }
 
+    fn of(&self, stride: Stride, victim: Victim) -> u32 {
+        self.kills.get(&stride).and_then(|of| of.get(&victim)).copied().unwrap_or_default()
+    }
+
+    pub(super) fn spares(&self, stride: Stride, victim: Victim) -> bool {
+        self.of(stride, victim) == 0
+    }
+
+    /// Each step in which a process was never killed, and whose.
+    pub fn spared(&self) -> Vec<String> {
+        let all = Stride::ALL.into_iter().flat_map(|stride| Victim::ALL.map(|victim| (stride, victim)));
+        let spared = all.filter(|(stride, victim)| self.spares(*stride, *victim));
+        spared.map(|(stride, victim)| format!("{stride:?} of the {victim:?}")).collect()
+    }
+
     /// All kills.
     pub fn kills(&self) -> u32 {
         self.kills.values().flat_map(BTreeMap::values).sum()
@@ -53,8 +68,7 @@ impl Figures {
     pub fn line(&self) -> String {
         let mut line = format!("{} kills in {} migrations", self.kills(), self.migrations);
         for stride in Stride::ALL {
-            let of = |victim| self.kills.get(&stride).and_then(|of| of.get(&victim)).copied().unwrap_or_default();
-            let (agent, server) = (of(Victim::Agent), of(Victim::Server));
+            let (agent, server) = (self.of(stride, Victim::Agent), self.of(stride, Victim::Server));
             write!(line, ", {stride:?} {agent}+{server}").unwrap();
         }
         let (missed, attempts) = (self.missed, self.attempts);

@@ -31,7 +31,8 @@ use passing::Bound;
 pub enum Until {
     /// After so many kills.
     Kills(u32),
-    /// After this time, but not before every kept seed had its turn.
+    /// After this time, but not before every kept seed had its turn. Then processes that were killed in no run of a step
+    /// have theirs, for four times as long at most.
     Elapsed(Duration),
 }
 
@@ -94,9 +95,9 @@ async fn kill_until(wanted: Wanted, pair: &Pair, program: &Path, figures: &mut F
         let bound = match wanted.until {
             Until::Kills(count) => Bound::Kills(count.saturating_sub(figures.kills())),
             Until::Elapsed(_) if left > 0 => Bound::None,
-            Until::Elapsed(time) => Bound::Before(started.checked_add(time)),
+            Until::Elapsed(enough) => Bound::Time { started, enough },
         };
-        if bound.is_over() {
+        if !bound.allows(!figures.spared().is_empty()) {
             break;
         }
         left = left.saturating_sub(1);

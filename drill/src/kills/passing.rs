@@ -23,15 +23,22 @@ use crate::Name;
 pub(super) enum Bound {
     None,
     Kills(u32),
-    Before(Option<Instant>),
+    /// After so long only those that were spared so far, for four times as long at most.
+    Time {
+        started: Instant,
+        enough: Duration,
+    },
 }
 
 impl Bound {
-    pub(super) fn is_over(self) -> bool {
+    /// Whether there may be another kill, and whether of one that was spared so far.
+    pub(super) fn allows(self, spared: bool) -> bool {
         match self {
-            Self::None => false,
-            Self::Kills(left) => left == 0,
-            Self::Before(end) => end.is_some_and(|end| Instant::now() >= end),
+            Self::None => true,
+            Self::Kills(left) => left > 0,
+            Self::Time { started, enough } => {
+                started.elapsed() < if spared { enough.saturating_mul(5) } else { enough }
+            }
         }
     }
 
@@ -144,7 +151,8 @@ impl<'a> Passing<'a> {
             let took = usual.and_then(|usual| usual.took.get(&stride)).copied().unwrap_or_default();
             let mut drawn = 0_u32;
             let mut next = || {
-                let point = points.next().filter(|_| !bound.after(drawn).is_over());
+                let allows = |of: &Point| bound.after(drawn).allows(figures.spares(stride, of.victim));
+                let point = points.find(allows);
                 drawn = drawn.saturating_add(u32::from(point.is_some()));
                 point
             };

@@ -59,6 +59,10 @@ pub(super) enum Victim {
     Server,
 }
 
+impl Victim {
+    pub(super) const ALL: [Self; 2] = [Self::Agent, Self::Server];
+}
+
 /// When.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum When {
@@ -83,13 +87,22 @@ pub(super) struct Point {
     pub(super) when: When,
 }
 
-/// The points of every stride.
+/// The points of every stride. No process is spared in any: one that none of a stride's points is for gets another.
 pub(super) fn drawn(seed: u64, tables: usize) -> Vec<(Stride, Vec<Point>)> {
-    let mut dice = Dice(seed);
+    // Dice of their own for those others: a kept seed draws what it drew when it was kept.
+    let (mut dice, mut others) = (Dice(seed), Dice(!seed));
     let strides = Stride::ALL.into_iter().map(|stride| {
         let (least, most) = stride.cuts();
         let cuts = least.saturating_add(dice.below(most.saturating_sub(least).saturating_add(1)));
-        (stride, (0..cuts).map(|_| dice.point(stride, tables)).collect())
+        let mut points: Vec<Point> = (0..cuts).map(|_| dice.point(stride, tables)).collect();
+        for victim in Victim::ALL {
+            if points.iter().all(|point| point.victim != victim) {
+                let other = Point { victim, when: When::Share(others.share()) };
+                // An agent that outlives its server often takes the step, and what stands behind comes too late.
+                points.insert(if victim == Victim::Agent { 0 } else { points.len() }, other);
+            }
+        }
+        (stride, points)
     });
     strides.collect()
 }
@@ -126,5 +139,21 @@ impl Dice {
             When::Share(self.share().max(self.share()))
         };
         Point { victim, when }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_seed_cuts_every_process_of_every_step() {
+        for seed in 0..500 {
+            for (stride, points) in drawn(seed, 5) {
+                for victim in Victim::ALL {
+                    assert!(points.iter().any(|point| point.victim == victim), "{seed}: {stride:?} spares {victim:?}");
+                }
+            }
+        }
     }
 }

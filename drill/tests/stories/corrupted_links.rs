@@ -133,7 +133,8 @@ impl<'a> Careless<'a> {
     async fn store(&self, name: ParcelName, sealed: Sealed) -> ManifestParcel {
         let (rows, digest, bytes) = (sealed.rows, sealed.digest, u64::try_from(sealed.bytes.len()).unwrap());
         let (client, place) = (self.desk.client(), (1, name.parcel));
-        let putting = client.put_parcel(self.desk.keeper(), self.plan.migration, self.consignment, place, sealed.bytes);
+        let (keeper, sealed) = (self.desk.keeper(), (sealed.bytes, digest));
+        let putting = client.put_parcel(keeper, self.plan.migration, self.consignment, place, sealed);
         putting.await.unwrap();
         ManifestParcel { parcel: name.parcel, attempt: 1, table: name.table, sequence: 0, bytes, rows, digest }
     }

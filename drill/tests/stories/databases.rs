@@ -81,6 +81,19 @@ impl Databases {
         format!("{scheme}://{account}:{word}@{}", rest.rsplit_once('@').unwrap().1)
     }
 
+    /// Drops the old system's database, or makes it anew without a table.
+    pub(super) async fn away_from_mariadb(&self, away: bool) {
+        let what = if away { "DROP DATABASE" } else { "CREATE DATABASE" };
+        run_on_mariadb(&self.servers.0, &format!("{what} {}", self.name)).await;
+    }
+
+    /// Gives the new system's database another name, or its own again.
+    pub(super) async fn away_from_postgres(&self, away: bool) {
+        let (own, other) = (self.name.clone(), format!("{}_away", self.name));
+        let (from, to) = if away { (own, other) } else { (other, own) };
+        run_on_postgres(&self.servers.1, &format!("ALTER DATABASE {from} RENAME TO {to}")).await;
+    }
+
     /// Runs SQL on the old system, as its people would.
     pub(super) async fn on_mariadb(&self, sql: &str) {
         run_on_mariadb(&self.mariadb, sql).await;

@@ -72,8 +72,11 @@ pub(super) fn read(file: &Path) -> Result<Option<Value>> {
     serde_json::from_str(&text).map(Some).with_context(|| format!("{} is no JSON", file.display()))
 }
 
-/// Writes a bench file and its page beside it.
+/// Writes a bench file and its page beside it, in a folder that a fresh clone need not have.
 pub(super) fn keep(file: &Path, document: &Value) -> Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     write(file, &format!("{}\n", serde_json::to_string_pretty(document)?))?;
     write(&file.with_extension("md"), &page(document))
 }
@@ -237,6 +240,17 @@ mod tests {
         let new = document(Some(&old), &machine, "now", &[row("B", 1.5)]);
         let values: Vec<_> = new.get("rows").unwrap().as_array().unwrap().iter().map(|row| row.get("value")).collect();
         assert_eq!(values, [Some(&json!(1.5)), Some(&json!(1.0))]);
+    }
+
+    #[test]
+    fn a_file_is_kept_where_none_was_and_read_again() {
+        let place = std::env::temp_dir().join(format!("lazaret-bench-{}", std::process::id()));
+        let file = place.join("docs/bench/passage.json");
+        let document = document(None, &BTreeMap::new(), "today", &[row("A", 1.0)]);
+        keep(&file, &document).unwrap();
+        assert_eq!(read(&file).unwrap(), Some(document));
+        assert!(file.with_extension("md").is_file());
+        std::fs::remove_dir_all(place).unwrap();
     }
 
     #[test]

@@ -154,8 +154,13 @@ pub(crate) fn install_with(others: &[(&'static str, &str)]) -> Result<()> {
         let servers = [(postgres::PACKAGE, postgres::is_installed()), (mariadb::PACKAGE, mariadb::is_installed())];
         let others = others.iter().map(|(package, program)| (*package, process::find(program, &[]).is_some()));
         let parts = servers.into_iter().chain(others);
-        parts.filter(|(_, there)| !there).map(|(package, _)| package).collect::<Vec<_>>()
+        parts.filter(|(_, there)| !there).map(|(package, _)| package).collect()
     };
+    install_packages(&missing)
+}
+
+/// Installs the packages that `missing` names, where we may; otherwise says which.
+pub(crate) fn install_packages(missing: &dyn Fn() -> Vec<&'static str>) -> Result<()> {
     let packages = missing();
     if packages.is_empty() {
         return Ok(());

@@ -305,6 +305,48 @@ async fn blis(lab: &Lab) {
     assert!(rows.len() > 30 && all > 10_000, "{} tables, {all} rows", rows.len());
 }
 
+/// A forecast takes what a sample's table grew by and multiplies it by rows. InnoDB gives out pages one by one and then 64
+/// at once, so that within a factor of two is what can be held.
+#[test]
+fn the_size_of_a_target_grows_with_its_rows_and_is_near_what_they_and_their_indexes_weigh() {
+    on_mariadb("the_size_of_a_target_grows_with_its_rows_and_is_near_what_they_and_their_indexes_weigh", |lab| {
+        Box::pin(async move {
+            const ROWS: [u64; 2] = [3_000, 30_000];
+            /// A number and ASCII; the index holds both once more.
+            const BYTES: u64 = 2 * (8 + 200);
+            lab.make_targets(&Scope::parse("").unwrap()).await;
+            let words = ["sample", "everything"].map(|name| Words {
+                name,
+                target: if name == "sample" { "import_sample" } else { "import_everything" },
+                key: &["id"],
+                take: &[("id", "int64"), ("label", "text")],
+                ..Words::default()
+            });
+            for (words, rows) in words.iter().zip(ROWS) {
+                lab.run(&format!(
+                    "CREATE TABLE {0} (id bigint PRIMARY KEY, label varchar(200) CHARACTER SET latin1); \
+                     INSERT INTO {0} SELECT seq, RPAD(seq, 200, 'x') FROM seq_1_to_{rows}; \
+                     CREATE TABLE {1} (id bigint PRIMARY KEY, label varchar(200) CHARACTER SET utf8mb4, KEY (label))",
+                    words.name, words.target
+                ))
+                .await;
+            }
+            let scope = super::lab::scope_of_all(&words);
+            let empty = lab.sink().sizes(&scope).await.unwrap();
+            for (words, rows) in words.iter().zip(ROWS) {
+                assert_eq!(lab.carry(&scope, words.name, mark(1)).await.unwrap().rows, rows);
+            }
+            let full = lab.sink().sizes(&scope).await.unwrap();
+            let [sample, everything] = words.map(|words| full[words.name].checked_sub(empty[words.name]).unwrap());
+            let within_two = |figure: u64, of: u64| figure <= of.saturating_mul(2) && figure.saturating_mul(2) >= of;
+            println!("{sample} bytes for {} rows, {everything} for {}", ROWS[0], ROWS[1]);
+            // No row takes less than its values.
+            assert!(everything >= ROWS[1] * BYTES && within_two(everything, ROWS[1] * BYTES), "{everything}");
+            assert!(within_two(sample * (ROWS[1] / ROWS[0]), everything), "{sample} foretells {everything}");
+        })
+    });
+}
+
 #[test]
 fn a_line_that_must_be_protected_never_falls_back_to_clear() {
     on_mariadb("a_line_that_must_be_protected_never_falls_back_to_clear", |lab| {

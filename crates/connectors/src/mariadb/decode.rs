@@ -4,7 +4,7 @@
 use bytes::Buf;
 
 use super::types::Wire;
-use crate::columns::{Cells, ODD_KIND, ODD_PRECISION, ODD_RANGE, ODD_SPELLING, ODD_UTF8, ODD_ZERO_DATE, Odd};
+use crate::columns::{Cells, ODD_KIND, ODD_PRECISION, ODD_RANGE, ODD_SPELLING, ODD_ZERO_DATE, Odd};
 use crate::spelling::{self, DAY, SECOND};
 
 /// Reads one value; none is NULL.
@@ -19,7 +19,7 @@ pub(super) fn put(cells: &mut Cells, wire: Wire, value: Option<&[u8]>) -> Result
             1 => to.append_value(true),
             _ => return Err(ODD_KIND),
         },
-        (Cells::Bytes(to), Wire::Bytes) => to.append_value(value),
+        (Cells::Bytes(to), Wire::Bytes) | (Cells::Text(to), Wire::Text) => to.append_value(value),
         (Cells::Date(to), Wire::Date) => to.append_value(Moment::read(value)?.days()?),
         (Cells::Decimal(to, precision, scale), Wire::Decimal) => {
             let text = std::str::from_utf8(value).map_err(|_| ODD_SPELLING)?;
@@ -32,7 +32,6 @@ pub(super) fn put(cells: &mut Cells, wire: Wire, value: Option<&[u8]>) -> Result
         (Cells::Int64(to), Wire::Bits | Wire::Decimal | Wire::Signed | Wire::Unsigned) => {
             to.append_value(i64::try_from(integer(wire, value)?).map_err(|_| ODD_RANGE)?);
         }
-        (Cells::Text(to), Wire::Text) => to.append_value(std::str::from_utf8(value).map_err(|_| ODD_UTF8)?),
         (Cells::Text(to), Wire::Date) => to.append_value(Moment::read(value)?.spell_date()),
         (Cells::Text(to), Wire::Time) => to.append_value(Span::read(value)?.spell()),
         (Cells::Text(to), Wire::Timestamp) => to.append_value(Moment::read(value)?.spell()),

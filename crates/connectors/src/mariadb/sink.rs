@@ -5,7 +5,7 @@ use arrow_schema::{Field, SchemaRef};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
-use lexicon::Result;
+use lexicon::{Refusals, Result};
 use scope::{Dialect, Followed, Scope, SourceTable, TableScope};
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlConnection;
@@ -21,7 +21,6 @@ use crate::at_fault::{AtFault, ROWS_KEPT_MAX, key_of};
 use crate::columns::{Odd, Otherwise, kind_name};
 use crate::gate::{orphans_of, same_shape, table_scope};
 use crate::order::{Node, waves};
-use crate::trouble::Refused;
 use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
 
 /// The session's own table, gone with it.
@@ -138,14 +137,14 @@ impl<'a> Wanted<'a> {
             return Err(trouble::untestable(target, &format!("the engine {}, without transactions", found.engine)));
         }
         let schema = taken.target_schema();
-        let (mut columns, mut landings, mut refused) = (Vec::new(), Vec::new(), Refused::default());
+        let (mut columns, mut landings, mut refused) = (Vec::new(), Vec::new(), Refusals::default());
         for field in schema.fields() {
             if let Some((column, landing)) = refused.keep(landing(target, field, found))? {
                 columns.push(column);
                 landings.push(landing);
             }
         }
-        refused.verdict()?;
+        refused.verdict(trouble::together)?;
         let filled: BTreeSet<_> = columns.iter().map(|column| &column.name).collect();
         let mut left = found.columns.iter().filter(|column| !filled.contains(&column.name));
         let must_be_filled = |column: &&Column| !column.nullable && column.otherwise == Otherwise::Null;
@@ -182,7 +181,7 @@ async fn prepare(session: &mut MySqlConnection, scope: &Scope) -> Result<Prepare
     }
     let by_target: BTreeMap<_, _> = scope.tables().iter().map(|table| (&table.target, &table.name)).collect();
     let (mut nodes, mut counts, mut described, mut remarks) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
-    let mut refused = Refused::default();
+    let mut refused = Refusals::default();
     for taken in scope.tables() {
         let target = &taken.target;
         let Some(found) = refused.keep(fitting(session, taken).await)? else { continue };
@@ -196,7 +195,7 @@ async fn prepare(session: &mut MySqlConnection, scope: &Scope) -> Result<Prepare
         nodes.push(Node { name: taken.name.clone(), after: after.map(|name| (*name).clone()).collect() });
         described.push(table);
     }
-    refused.verdict()?;
+    refused.verdict(trouble::together)?;
     let (waves, schema) = (waves(nodes)?, schema_digest(&described)?);
     let straight = BTreeSet::new();
     Ok(Prepared { waves, at_once: TABLES_AT_ONCE, straight, schema, counts, notes: remarks })

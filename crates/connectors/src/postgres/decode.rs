@@ -9,7 +9,7 @@ use lexicon::Result;
 use super::SYSTEM;
 use super::types::Wire;
 use crate::at_fault::AtFault;
-use crate::columns::{Batcher, Cells, ODD_INFINITE, ODD_KIND, ODD_NAN, ODD_PRECISION, ODD_RANGE, ODD_UTF8, Odd};
+use crate::columns::{Batcher, Cells, ODD_INFINITE, ODD_KIND, ODD_NAN, ODD_PRECISION, ODD_RANGE, Odd};
 use crate::spelling::{self, DAY};
 use crate::trouble;
 
@@ -142,7 +142,7 @@ fn row_length(bytes: &[u8]) -> Result<Option<usize>> {
 fn put(cells: &mut Cells, wire: Wire, field: &[u8]) -> Result<(), Odd> {
     match (cells, wire) {
         (Cells::Bool(to), Wire::Bool) => to.append_value(field.first().is_some_and(|byte| *byte != 0)),
-        (Cells::Bytes(to), Wire::Bytes) => to.append_value(field),
+        (Cells::Bytes(to), Wire::Bytes) | (Cells::Text(to), Wire::Text) => to.append_value(field),
         (Cells::Date(to), Wire::Date) => {
             let days = i32::from_be_bytes(field.try_into().map_err(|_| ODD_KIND)?);
             if days == i32::MAX || days == i32::MIN {
@@ -160,7 +160,6 @@ fn put(cells: &mut Cells, wire: Wire, field: &[u8]) -> Result<(), Odd> {
         (Cells::Int64(to), Wire::Numeric) => {
             to.append_value(i64::try_from(numeric(field, 38, 0)?).map_err(|_| ODD_RANGE)?);
         }
-        (Cells::Text(to), Wire::Text) => to.append_value(std::str::from_utf8(field).map_err(|_| ODD_UTF8)?),
         (Cells::Time(to), Wire::Time) => {
             let micros = i64::from_be_bytes(field.try_into().map_err(|_| ODD_KIND)?);
             // 24:00:00 is a time in PostgreSQL and nowhere else.

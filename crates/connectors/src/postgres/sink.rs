@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, SinkExt, StreamExt, TryFutureExt, TryStreamExt};
-use lexicon::Result;
+use lexicon::{Refusals, Result};
 use scope::{Dialect, Followed, Scope, SourceTable, TableScope};
 use tokio_postgres::Client;
 
@@ -20,7 +20,6 @@ use crate::at_fault::{AtFault, ROWS_KEPT_MAX, key_of};
 use crate::columns::{Otherwise, kind_name};
 use crate::gate::{orphans_of, same_shape, table_scope};
 use crate::order::{Node, waves};
-use crate::trouble::Refused;
 use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
 
 /// The session's own table, gone with its transaction.
@@ -127,14 +126,14 @@ impl<'a> Wanted<'a> {
             return Err(trouble::untestable(target, "another form than an ordinary table (a view or a partition)"));
         }
         let schema = taken.target_schema();
-        let (mut columns, mut landings, mut refused) = (Vec::new(), Vec::new(), Refused::default());
+        let (mut columns, mut landings, mut refused) = (Vec::new(), Vec::new(), Refusals::default());
         for field in schema.fields() {
             if let Some((column, landing)) = refused.keep(landing(target, field, found))? {
                 columns.push(column);
                 landings.push(landing);
             }
         }
-        refused.verdict()?;
+        refused.verdict(trouble::together)?;
         let filled: BTreeSet<_> = columns.iter().map(|column| &column.name).collect();
         let mut left = found.columns.iter().filter(|column| !filled.contains(&column.name));
         if let Some(column) = left.find(|column| !constraints::can_stay_empty(column)) {
@@ -168,7 +167,7 @@ async fn prepare(client: &Client, scope: &Scope) -> Result<Prepared> {
     let by_target: BTreeMap<_, _> = scope.tables().iter().map(|table| (&table.target, &table.name)).collect();
     let (mut nodes, mut counts, mut described, mut remarks) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
     let (may_silence, mut straight) = (straight::may(client).await?, BTreeSet::new());
-    let mut refused = Refused::default();
+    let mut refused = Refusals::default();
     for taken in scope.tables() {
         let Some(found) = refused.keep(fitting(client, taken).await)? else { continue };
         if may_silence
@@ -184,7 +183,7 @@ async fn prepare(client: &Client, scope: &Scope) -> Result<Prepared> {
         nodes.push(Node { name: taken.name.clone(), after: after.map(|name| (*name).clone()).collect() });
         described.push(table);
     }
-    refused.verdict()?;
+    refused.verdict(trouble::together)?;
     let (waves, schema) = (waves(nodes)?, schema_digest(&described)?);
     Ok(Prepared { waves, at_once: TABLES_AT_ONCE, straight, schema, counts, notes: remarks })
 }

@@ -14,7 +14,7 @@ use arrow_schema::DataType;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 
 use super::Affinity;
-use crate::columns::{Cells, ODD_KIND, ODD_NAN, ODD_PRECISION, ODD_RANGE, ODD_SPELLING, ODD_UTF8, Odd};
+use crate::columns::{Cells, ODD_KIND, ODD_NAN, ODD_PRECISION, ODD_RANGE, ODD_SPELLING, Odd};
 use crate::spelling;
 
 /// Every integer up to 2^53 has an exact double.
@@ -60,7 +60,7 @@ pub(super) fn put(cells: &mut Cells, value: ValueRef<'_>) -> Result<(), Odd> {
             _ => return Err(ODD_KIND),
         },
         Cells::Text(to) => match value {
-            ValueRef::Text(bytes) => to.append_value(std::str::from_utf8(bytes).map_err(|_| ODD_UTF8)?),
+            ValueRef::Text(bytes) => to.append_value(bytes),
             _ => return Err(ODD_KIND),
         },
         Cells::Time(to) => to.append_value(spelled(value, spelling::read_time)?),

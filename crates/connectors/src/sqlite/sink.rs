@@ -6,7 +6,7 @@ use arrow_schema::{Field, SchemaRef};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
-use lexicon::Result;
+use lexicon::{Refusals, Result};
 use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params_from_iter};
 use scope::{Dialect, Followed, Scope, SourceTable, TableScope};
 use tokio::sync::mpsc;
@@ -19,7 +19,6 @@ use crate::at_fault::{AtFault, ROWS_KEPT_MAX, key_of};
 use crate::columns::{Batcher, Odd, Otherwise, kind_name};
 use crate::gate::{orphans_of, same_shape, table_scope};
 use crate::order::{Node, waves};
-use crate::trouble::Refused;
 use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
 
 const BATCHES_WAITING: usize = 2;
@@ -158,7 +157,7 @@ fn prepare(connection: &Connection, wanted: &[Wanted]) -> Result<Prepared> {
     }
     let by_target: BTreeMap<_, _> = wanted.iter().map(|table| (table.target.to_lowercase(), &table.name)).collect();
     let (mut nodes, mut counts, mut described, mut remarks) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
-    let mut refused = Refused::default();
+    let mut refused = Refusals::default();
     for table in wanted {
         if refused.keep(check(connection, table))?.is_none() {
             continue;
@@ -182,7 +181,7 @@ fn prepare(connection: &Connection, wanted: &[Wanted]) -> Result<Prepared> {
                 .push(format!("target table `{}` has {triggers} triggers, which run while it is loaded", table.target));
         }
     }
-    refused.verdict()?;
+    refused.verdict(trouble::together)?;
     let (waves, schema) = (waves(nodes)?, schema_digest(&described)?);
     let straight = BTreeSet::new();
     Ok(Prepared { waves, at_once: TABLES_AT_ONCE, straight, schema, counts, notes: remarks })
@@ -201,11 +200,11 @@ fn check(connection: &Connection, table: &Wanted) -> Result<()> {
             |row| row.get(0),
         )
         .map_err(|error| failed("listing tables", &error))?;
-    let mut refused = Refused::default();
+    let mut refused = Refusals::default();
     for field in table.schema.fields() {
         refused.keep(keeps(table, field, &found, strict))?;
     }
-    refused.verdict()?;
+    refused.verdict(trouble::together)?;
     let filled = |name: &str| table.schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
     let stays_empty =
         |column: &&Column| !column.not_null || column.otherwise != Otherwise::Null || filled(&column.name);

@@ -14,7 +14,7 @@ use crate::server::{self, Named};
 /// How a server is known.
 #[derive(Subcommand)]
 pub(crate) enum Card {
-    /// Take a changed TLS certificate into the card, and sign the paper by which devices take it in
+    /// Take a changed TLS certificate into the card, and sign the paper by which devices take it in; or that paper again
     Renew(Renew),
 }
 
@@ -44,13 +44,18 @@ impl Renew {
         let settings = ServerSettings::load(&self.place)?;
         let passphrase = context.passphrase("the server")?;
         let named = if self.own { Named::Own } else { Named::Configured };
-        let card = server::renew_card(context, &settings, &passphrase, &named, &self.out)?;
+        let (card, changed) = server::renew_card(context, &settings, &passphrase, &named, &self.out)?;
+        let what = if changed {
+            "The card names the changed certificate."
+        } else {
+            "The card is as it was; its paper is written again."
+        };
         let text = format!(
-            "The card names the changed certificate.\nTLS fingerprint: {}\nNext: start the server again, give {} to every device: `lazaret trust FILE --card`, and the new card to the organisations for their invitations: {}",
+            "{what}\nTLS fingerprint: {}\nNext: start the server again, give {} to every device: `lazaret trust FILE --card`, and the new card to the organisations for their invitations: {}",
             card.fingerprint,
             self.out.display(),
             settings.data.join("card.json").display()
         );
-        Ok(Done::new(text, json!({ "card": card, "paper": self.out })))
+        Ok(Done::new(text, json!({ "card": card, "changed": changed, "paper": self.out })))
     }
 }

@@ -1,11 +1,12 @@
 //! `lazaret consignment forecast`, and what a rehearsal's load says at its end.
 
-use passage::{Forecast, RefusedAttempt, TableForecast, Window};
+use passage::{Came, Forecast, RefusedAttempt, TableForecast, Window};
 use procedure::{Step, percent};
+use serde_json::json;
 
 use super::Context;
 use super::consignment::WhichRound;
-use super::context::value;
+use super::context::{turn, value};
 use crate::output::{Done, add};
 
 /// What the full round will take, from the last rehearsal or the one that is named.
@@ -14,7 +15,8 @@ pub(crate) async fn run(context: &Context, which: &WhichRound) -> Result<Done, l
     let id = context.migration(&desk, which.which.migration).await?;
     let ledger = desk.follow(id).await?;
     let forecast = passage::forecast(&ledger, which.consignment)?;
-    Ok(Done::new(text(&forecast), value(&forecast)))
+    let text = format!("{}\n{}", text(&forecast), turn(ledger.migration()));
+    Ok(Done::new(text, value(&forecast)).with(json!({ "turn": ledger.migration().turn() })))
 }
 
 /// For people.
@@ -30,6 +32,9 @@ pub(crate) fn text(forecast: &Forecast) -> String {
         add(&mut text, format_args!("  {name} → {target}: {}; {sampled} rows in the sample\n", told(window)));
     }
     add(&mut text, format_args!("  in all: {}\n", told(&forecast.total)));
+    if let Some(came) = &forecast.came {
+        add(&mut text, format_args!("  came:   {}\n", told_of(came)));
+    }
     text.push_str(
         "Reading the old system takes what it took, the rest grows with bytes and rows; tables as if one came after the \
          other, two at once take as little as half of it.\n",
@@ -79,6 +84,20 @@ fn told(window: &Window) -> String {
         known(window.load_ms, duration),
         known(window.reconcile_ms, duration),
         known(window.target_bytes, bytes)
+    )
+}
+
+fn told_of(came: &Came) -> String {
+    let loaded = came
+        .load_and_reconcile_ms
+        .map_or_else(|| "not loaded".to_owned(), |time| format!("{} to load and read again", duration(time)));
+    format!(
+        "{} rows, {} sealed, {} to extract, {loaded}; consignment {}, {} attempts, by the server's clock",
+        came.rows,
+        bytes(came.sealed_bytes),
+        duration(came.extract_ms),
+        came.consignment,
+        came.attempts
     )
 }
 

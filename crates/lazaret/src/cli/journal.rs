@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ::journal::{Checkpoint, Tree};
 use clap::{Args, Subcommand};
 use desk::Desk;
-use lexicon::{Alarm, Code, MigrationId, Refusal, Result, Trouble, canonical, digest_of};
+use lexicon::{Alarm, Code, MigrationId, Refusal, Result, Timestamp, Trouble, canonical, digest_of};
 use people::Roster;
 use procedure::Ledger;
 use registry::{MigrationRow, Registry};
@@ -41,6 +41,23 @@ pub(crate) struct Verify {
     data: Option<PathBuf>,
 }
 
+/// A leaf of the server's own.
+#[derive(serde::Serialize)]
+struct Note {
+    leaf: u64,
+    at: Timestamp,
+    text: String,
+}
+
+/// What the leaves hold.
+#[derive(Default)]
+struct Read {
+    count: Leaves,
+    /// The entries of the facts, by leaf.
+    facts: BTreeMap<u64, Placed>,
+    notes: Vec<Note>,
+}
+
 /// How many leaves of each kind there are.
 #[derive(Default, serde::Serialize)]
 struct Leaves {
@@ -64,8 +81,8 @@ fn verify_data(data: &Path) -> Result<Done> {
     let card: ServerCard = files::json(&data.join("card.json"))?;
     let registry = Registry::open(&file)?;
     let tree = registry.tree()?;
-    let (leaves, placed) = read_leaves(&registry, tree.size())?;
-    let replayed = replay(&registry, &card, &placed)?;
+    let Read { count: leaves, facts, notes } = read_leaves(&registry, tree.size())?;
+    let replayed = replay(&registry, &card, &facts)?;
     let mut text = format!(
         "Journal {}\n{} leaves, root {}\n  {} facts, {} roots, {} certificates, {} revocations, {} notes\n",
         card.origin,
@@ -77,6 +94,9 @@ fn verify_data(data: &Path) -> Result<Done> {
         leaves.revocations,
         leaves.notes
     );
+    for Note { leaf, at, text: note } in &notes {
+        add(&mut text, format_args!("Note, leaf {leaf}, {at}: {note}\n"));
+    }
     for row in &replayed {
         add(&mut text, format_args!("Migration {}: {} facts replayed, {}\n", row.id, row.facts, row.stage));
     }
@@ -92,6 +112,7 @@ fn verify_data(data: &Path) -> Result<Done> {
         "size": tree.size(),
         "root": tree.root(),
         "leaves": leaves,
+        "notes": notes,
         "migrations": migrations,
     });
     Ok(Done::new(text, json))
@@ -101,10 +122,9 @@ fn damaged(leaf: u64, why: &str) -> Trouble {
     Alarm::new(Code(1053), format!("leaf {leaf} of the journal {why}")).into()
 }
 
-/// Every leaf parsed, and the entries of the facts among them by leaf.
-fn read_leaves(registry: &Registry, size: u64) -> Result<(Leaves, BTreeMap<u64, Placed>)> {
-    let mut count = Leaves::default();
-    let mut facts = BTreeMap::new();
+/// Every leaf parsed.
+fn read_leaves(registry: &Registry, size: u64) -> Result<Read> {
+    let Read { mut count, mut facts, mut notes } = Read::default();
     let mut tree = Tree::new();
     for number in 0..size {
         let body = registry.leaf(number)?.ok_or_else(|| damaged(number, "is missing"))?;
@@ -122,11 +142,14 @@ fn read_leaves(registry: &Registry, size: u64) -> Result<(Leaves, BTreeMap<u64, 
             Leaf::Root { .. } => &mut count.roots,
             Leaf::Certificate { .. } => &mut count.certificates,
             Leaf::Revocation { .. } => &mut count.revocations,
-            Leaf::Note { .. } => &mut count.notes,
+            Leaf::Note { at, text, .. } => {
+                notes.push(Note { leaf: number, at, text });
+                &mut count.notes
+            }
         };
         *counter = counter.saturating_add(1);
     }
-    Ok((count, facts))
+    Ok(Read { count, facts, notes })
 }
 
 /// Replays every migration from its facts, which must be those of the leaves and lead to what the rows say.

@@ -223,7 +223,8 @@ impl Check {
         let moment = snapshot.description();
         snapshot.finish().await?;
         let (source, schema) = (system.identity.clone(), system.schema);
-        let report = Report { scope: scope.digest()?, source, schema, at: desk.now()?, tables };
+        let (digest, declared) = (scope.digest()?, scope::declared(scope, &found)?);
+        let report = Report { scope: digest, source, schema, declared, at: desk.now()?, tables };
         report.check(scope)?;
         let document = canonical(&desk.state(&report)?)?;
         files::write_new(out, &document)?;
@@ -231,7 +232,7 @@ impl Check {
         add(
             &mut text,
             format_args!(
-                "Read {moment}.\nSigned by {}: {} (digest {}). Counts only; no value left this machine.\n{}",
+                "Read {moment}.\nSigned by {}: {} (digest {}). Names, counts and digests; no value left this machine.\n{}",
                 desk.me().person.name,
                 out.display(),
                 Digest::of(&document),

@@ -107,6 +107,13 @@ impl Scene {
         code(self.ground.organisation("server", &[&["serve", "--data", "server"], more].concat()))
     }
 
+    /// The notes in the server's journal.
+    fn notes(&self) -> Vec<String> {
+        let verified = done(self.ground.organisation("server", &["journal", "verify", "--data", "server"]));
+        let notes = verified["notes"].as_array().unwrap().iter();
+        notes.map(|note| note["text"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// The device asks the server whether anything waits.
     fn asks(&self) -> (i32, Value) {
         self.ground.person("controller", &["next"])
@@ -121,14 +128,23 @@ fn a_changed_certificate_is_an_alarm_until_the_servers_key_vouches_for_it() {
     done(scene.asks());
     drop(serving);
 
+    let renew = |out| ground.organisation("server", &["card", "renew", "--data", "server", "--out", out]);
+    assert_eq!(code(renew("papers/card")), (REFUSED, 1059), "every device has the card that names it already");
     let renewed = certify(ground, 2999);
     assert_eq!(scene.refused(&[]), (REFUSED, 1039));
-    let renew = ["card", "renew", "--data", "server", "--out", "papers/card"];
-    let card = done(ground.organisation("server", &renew))["card"].clone();
-    let again = ["card", "renew", "--data", "server", "--out", "papers/again"];
-    assert_eq!(code(ground.organisation("server", &again)), (REFUSED, 1059), "the card names it already");
-    assert_eq!((&card["fingerprint"], &card["key"]), (&Value::from(renewed), &scene.card["key"]));
+    let card = done(renew("papers/card"))["card"].clone();
+    // A paper that was lost is written again, the same: nothing in it is newer.
+    let again = done(renew("papers/again"));
+    assert_eq!((&again["card"], &again["changed"]), (&card, &Value::from(false)));
+    let papers = ["card", "again"].map(|name| std::fs::read(ground.path(&format!("papers/{name}"))).unwrap());
+    assert_eq!(papers[0], papers[1]);
+    assert_eq!((&card["fingerprint"], &card["key"]), (&Value::from(renewed.clone()), &scene.card["key"]));
+    assert_eq!(scene.notes(), Vec::<String>::new());
+    drop(scene.serve());
     let _serving = scene.serve();
+    let notes = scene.notes();
+    let [note] = notes.as_slice() else { panic!("a renewal is noted once: {notes:?}") };
+    assert!(note.contains(&renewed) && note.contains(&card["serial"].to_string()), "{note}");
     let (status, said) = scene.asks();
     assert_eq!((status, said["error"]["code"].as_u64()), (MISMATCH, Some(1202)), "{said}");
     assert!(said.to_string().contains("lazaret trust FILE --card"), "it does not say what to do: {said}");

@@ -58,6 +58,9 @@ fn the_derivation_gives_the_known_answers() {
     assert_eq!(hex(bucket.as_ref()), vector["fingerprint_bucket_key"]);
     assert_eq!(hex(&name().aad()), vector["parcel_aad"]);
     assert_eq!(hex(&name().key_metadata(&salt)), vector["parcel_key_metadata"]);
+
+    assert_eq!(hex(key().file_material(&name()).unwrap().as_ref()), vector["parcel_file_material"]);
+    assert_eq!(hex(&name().associated()), vector["parcel_file_associated"]);
 }
 
 #[test]

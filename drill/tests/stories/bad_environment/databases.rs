@@ -1,6 +1,6 @@
-//! The same with servers of databases: away, and with an account or a password that they do not know.
+//! The same with servers of databases: away, with an account or a password that they do not know, without the database.
 
-use drill::{Systems, World, write_file};
+use drill::{Name, Systems, World, write_file};
 use futures::FutureExt;
 use scope::{Account, Dialect};
 
@@ -75,7 +75,7 @@ async fn told(databases: &Databases) {
     extract(&stranger(&old), "wrong.word").await.says(AUTHENTICATION, 423, &["mariadb://127.0.0.1:", "password"]);
     ended(scene.extracting_from(&old)).await.says(AUTHENTICATION, 423, &["mariadb://127.0.0.1:", "password"]);
     databases.on_mariadb("ALTER TABLE analyser MODIFY label VARCHAR(90) NOT NULL").await;
-    extract(&old, "old.word").await.says(REFUSED, 611, &["changed since the plan was approved"]);
+    extract(&old, "old.word").await.says(REFUSED, 611, &["table `analyser`: column `label`"]);
     databases.on_mariadb("ALTER TABLE analyser MODIFY label VARCHAR(80) NOT NULL").await;
     assert_eq!(scene.given_up().await, [402, 423, 423, 423, 611]);
     extract(&old, "old.word").await.done();
@@ -102,4 +102,63 @@ async fn told(databases: &Databases) {
 async fn a_database_that_is_away_or_does_not_know_who_asks_is_told_apart() {
     let name = "a_database_that_is_away_or_does_not_know_who_asks_is_told_apart";
     databases::with(name, |databases| told(databases).boxed_local()).await;
+}
+
+/// The address names no database; or somebody moved both since the plan was approved.
+async fn not_there(databases: &Databases) {
+    let wanted = scope::Scope::parse(SCOPE).unwrap();
+    databases.on_mariadb(OLD).await;
+    databases.on_postgres(&scope::target_ddl(&wanted, Dialect::Postgres).unwrap()).await;
+    let grants = scope::grants(&wanted, Dialect::MariaDb, Account::local(databases.account())).unwrap();
+    let reader = databases.reader(&grants).await;
+    let world = World::start_as(false).await;
+    let systems = Systems {
+        source: connectors::connect_source(&databases.mariadb, None).unwrap(),
+        sink: connectors::connect_sink(&databases.postgres, None).unwrap(),
+        ..world.systems(1)
+    };
+    let scene = Scene::of(world, systems, SCOPE).await;
+
+    let known = "answers and has no such database";
+    for (address, code, words) in [
+        (&databases.mariadb, 424, ["mariadb://127.0.0.1:", known]),
+        (&databases.postgres, 424, ["postgres://127.0.0.1:", known]),
+        // To whoever may see no database of that name, MariaDB does not say whether there is one.
+        (&reader, 404, ["does not allow this account", "opening the database"]),
+    ] {
+        let nowhere = format!("{}/{}_not", address.rsplit_once('/').unwrap().0, databases.account());
+        let draft = scene.world.path("draft.toml");
+        let drafting = ["scope", "draft", "--source", &nowhere, "--out", draft.to_str().unwrap()];
+        ended(super::command(&scene.world, Name::Engineer, &drafting)).await.says(REFUSED, code, &words);
+        assert!(!draft.exists());
+    }
+
+    let extract = || {
+        scene.now();
+        ended(scene.extracting_from(&databases.mariadb))
+    };
+    let load = || {
+        scene.now();
+        ended(scene.loading_into(&databases.postgres))
+    };
+
+    databases.away_from_mariadb(true).await;
+    extract().await.says(REFUSED, 424, &["mariadb://127.0.0.1:", "no such database"]);
+    databases.away_from_mariadb(false).await;
+    databases.on_mariadb(OLD).await;
+    extract().await.done();
+    scene.world.release(&scene.plan, scene.consignment).await.unwrap();
+    databases.away_from_postgres(true).await;
+    load().await.says(REFUSED, 424, &["postgres://127.0.0.1:", "no such database"]);
+    databases.away_from_postgres(false).await;
+
+    assert_eq!(scene.given_up().await, [424, 424]);
+    assert_eq!(load().await.done()["equal"], true);
+    scene.destroyed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_answers_and_has_no_such_database_is_told_apart_from_one_that_is_away() {
+    let name = "a_server_that_answers_and_has_no_such_database_is_told_apart_from_one_that_is_away";
+    databases::with(name, |databases| not_there(databases).boxed_local()).await;
 }

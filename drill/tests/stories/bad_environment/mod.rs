@@ -9,6 +9,7 @@ mod databases;
 mod devices;
 #[cfg(target_os = "linux")]
 mod disk;
+mod leases;
 mod line;
 mod parcels;
 mod server;

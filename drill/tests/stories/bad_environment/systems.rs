@@ -41,11 +41,27 @@ async fn an_old_system_that_is_not_as_it_was_approved_is_not_extracted() {
     sql(&old, "ALTER TABLE patient DROP COLUMN remark; ALTER TABLE patient RENAME COLUMN civility TO title");
     scene.extract().await.says(REFUSED, 311, &["patient", "civility", "title"]);
     sql(&old, "ALTER TABLE patient RENAME COLUMN title TO civility");
+    let otherwise = [
+        ("prescriber", "city TEXT", "city VARCHAR(9)", "table `prescriber`: column `city`"),
+        ("result", "unit TEXT", "unit TEXT NOT NULL", "table `result`: column `unit`"),
+        ("patient", "portal_password TEXT", "portal_password BLOB", "table `patient`: column `portal_password`"),
+        ("staff_user", "login TEXT", "login BLOB", "a table of the old system that is not in the scope"),
+    ];
+    for (table, before, after, told) in otherwise {
+        declared(&old, (table, before, after));
+        scene.extract().await.says(REFUSED, 611, &[told, "the plan was approved"]);
+        declared(&old, (table, after, before));
+    }
     declared(&old, ("prescriber", "city TEXT", "city VARCHAR(9)"));
-    scene.extract().await.says(REFUSED, 611, &["changed since the plan was approved"]);
-    declared(&old, ("prescriber", "city VARCHAR(9)", "city TEXT"));
+    declared(&old, ("patient", "city TEXT", "city VARCHAR(9)"));
+    declared(&old, ("patient", "civility TEXT", "civility VARCHAR(9)"));
+    let several = "table `patient`: columns `city`, `civility`; table `prescriber`: column `city`";
+    scene.extract().await.says(REFUSED, 611, &[several]);
+    for (table, column) in [("prescriber", "city"), ("patient", "city"), ("patient", "civility")] {
+        declared(&old, (table, &format!("{column} VARCHAR(9)"), &format!("{column} TEXT")));
+    }
 
-    assert_eq!(scene.given_up().await, [402, 402, 611, 311, 311, 611]);
+    assert_eq!(scene.given_up().await, [402, 402, 611, 311, 311, 611, 611, 611, 611, 611]);
     scene.to_the_end().await;
 }
 
