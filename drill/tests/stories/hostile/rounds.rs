@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use connectors::Sink;
 use drill::{Name, World, entropy};
 use lexicon::{Clock, ConsignmentId, Digest, ParcelId, hours_after};
 use people::OpeningKey;
@@ -78,7 +79,10 @@ async fn a_superseded_manifest_is_refused() {
 }
 
 /// A plan with a rehearsal into a target of its own.
-async fn with_rehearsal(world: &World, systems: &drill::Systems, sink: &dyn connectors::Sink) -> Plan {
+async fn with_rehearsal(world: &World, systems: &drill::Systems) -> (Box<dyn Sink>, Plan) {
+    let small = world.path("rehearsal.sqlite");
+    synth::new_system(&small).unwrap();
+    let sink = connectors::connect_sink(&format!("sqlite:{}", small.display()), None).unwrap();
     let id = world.open().await;
     let (mut plan, documents) =
         world.plan(id, &synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
@@ -87,7 +91,7 @@ async fn with_rehearsal(world: &World, systems: &drill::Systems, sink: &dyn conn
     plan.allowed.push(Allowed { kind: Kind::Rehearsal, count_max: 2, hours_max: 240 });
     world.propose(&plan, &documents).await.unwrap();
     world.approve(&plan).await;
-    plan
+    (sink, plan)
 }
 
 fn opening(world: &World, plan: &Plan, consignment: ConsignmentId, (kind, target): (Kind, Kind)) -> Act {
@@ -209,10 +213,7 @@ async fn counted(world: &World, systems: &drill::Systems) -> Vec<ReportTable> {
 async fn released_and_loaded(bend: fn(&mut Vec<ReportTable>)) -> (Option<String>, String) {
     let world = World::start().await;
     let systems = world.systems(60);
-    let small = world.path("rehearsal.sqlite");
-    synth::new_system(&small).unwrap();
-    let sink = connectors::connect_sink(&format!("sqlite:{}", small.display()), None).unwrap();
-    let plan = with_rehearsal(&world, &systems, sink.as_ref()).await;
+    let (sink, plan) = with_rehearsal(&world, &systems).await;
     let (id, consignment) = (plan.migration, ConsignmentId::draw(entropy().as_ref()).unwrap());
     let (truth, mut tables) = (Story::so_far(&world, id).await, counted(&world, &systems).await);
     bend(&mut tables);
@@ -248,10 +249,7 @@ async fn a_manifest_with_a_table_or_rows_left_out_is_neither_released_nor_loaded
 async fn a_rehearsal_is_not_taken_for_a_full_round() {
     let world = World::start().await;
     let systems = world.systems(60);
-    let small = world.path("rehearsal.sqlite");
-    synth::new_system(&small).unwrap();
-    let sink = connectors::connect_sink(&format!("sqlite:{}", small.display()), None).unwrap();
-    let plan = with_rehearsal(&world, &systems, sink.as_ref()).await;
+    let (sink, plan) = with_rehearsal(&world, &systems).await;
     let (id, consignment) = (plan.migration, ConsignmentId::draw(entropy().as_ref()).unwrap());
     let truth = Story::so_far(&world, id).await;
 
