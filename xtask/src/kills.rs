@@ -2,11 +2,12 @@
 //! each migration must end as one that nobody disturbed. The killing itself stands in `drill::kills`.
 
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::process;
 use crate::servers::{self, Servers};
 
 const USAGE: &str = "cargo xtask kills [options]
@@ -51,12 +52,11 @@ impl Options {
 pub(crate) fn command(root: &Path, words: &[&str]) -> Result<ExitCode> {
     let options = Options::parse(words)?;
     servers::install()?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let build = ["build", "--package", "lazaret", "--bin", "lazaret", "--package", "drill", "--example", "kills"];
-    crate::process::run(Command::new(&cargo).args(build).current_dir(root), Duration::from_hours(1))?;
+    process::run(process::cargo(root).args(build), Duration::from_hours(1))?;
     let mut servers = Servers::start()?;
-    let mut kills = Command::new(&cargo);
-    kills.args(["run", "--quiet", "--package", "drill", "--example", "kills", "--"]).current_dir(root);
+    let mut kills = process::cargo(root);
+    kills.args(["run", "--quiet", "--package", "drill", "--example", "kills", "--"]);
     kills.args([options.count.to_string(), options.seed.to_string()]);
     if !options.json {
         kills.stdout(Stdio::null());

@@ -6,6 +6,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+/// Cargo in the workspace at `root`, as a person calls it there. What `cargo run` told us about our own package stays
+/// with us: ring's build script looks at it, and parquet with all that stands on it would be compiled again whenever
+/// `cargo xtask` and cargo itself take turns.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root);
+    for (name, _) in std::env::vars_os() {
+        let word = name.to_string_lossy();
+        if word.starts_with("CARGO_PKG_") || word.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
+
 /// Where a program stands: on `PATH` or in one of `folders`.
 pub(crate) fn find(program: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

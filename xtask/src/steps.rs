@@ -67,10 +67,9 @@ pub(crate) fn test(root: &Path) -> Result<ExitCode> {
     let mut servers = Servers::start()?;
     tally.note("servers", begun, "ok");
     python::ready(root, &mut servers, &mut tally)?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     for step in &STEPS {
-        let mut command = Command::new(&cargo);
-        command.args(step.words).current_dir(root);
+        let mut command = process::cargo(root);
+        command.args(step.words);
         tally.step(&mut servers, step.name, &mut command, step.minutes)?;
     }
     deny(root, &mut servers, &mut tally)?;

@@ -93,7 +93,7 @@ impl Bench<'_> {
         if self.options.wants(Family::Sqlite) {
             self.family(&Sqlite::new(&self.folder), self.options.sizes, &asked(sqlite::DUMP))?;
         }
-        if self.options.huge {
+        if self.options.wants(Family::Huge) {
             self.huge(&Postgres::new("PostgreSQL, 10 GB", servers, &self.folder)?)?;
         }
         Ok(())

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::list::{Mutant, Story};
+use crate::process;
 use crate::servers::Servers;
 
 /// For a small machine that compiles everything for the first time.
@@ -126,13 +127,11 @@ impl Copy {
     ) -> Result<(Option<bool>, String)> {
         let log = self.log.join(format!("{name}.txt"));
         let file = new(&log)?;
-        let mut command = Command::new("cargo");
-        command.arg("test").args(story.words()).args(more).arg("--").args(to_tests).current_dir(&self.tree);
+        let mut command = process::cargo(&self.tree);
+        command.arg("test").args(story.words()).args(more).arg("--").args(to_tests);
         command.env("CARGO_TARGET_DIR", &self.target).stdout(file.try_clone()?).stderr(Stdio::from(file));
         // A property that fails need not find its smallest example, and leaves nothing for the next run.
         command.env("PROPTEST_MAX_SHRINK_ITERS", "0").env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
-        // Cargo's words to this program are not for the other workspace.
-        command.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO");
         let status = self.servers.run(&mut command, limit)?;
         let said = fs::read(&log)?;
         Ok((status.map(|status| status.success()), String::from_utf8_lossy(&said).into_owned()))

@@ -9,11 +9,13 @@ mod source;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
 pub(crate) use manual::command as write_codes;
+
+use crate::process;
 
 /// Where our Rust files are.
 const FOLDERS: &[&str] = &["crates", "drill", "xtask"];
@@ -66,10 +68,8 @@ fn findings(root: &Path) -> Result<Vec<Finding>> {
 }
 
 fn metadata(root: &Path) -> Result<serde_json::Value> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = process::cargo(root)
         .args(["metadata", "--format-version", "1"])
-        .current_dir(root)
         .output()
         .context("cargo metadata cannot be started")?;
     if !output.status.success() {
