@@ -96,3 +96,18 @@ pub(crate) fn in_a_group(command: &mut Command) -> &mut Command {
 pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(50));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_not_told_what_cargo_told_us_of_our_own_package() {
+        let command = cargo(Path::new("."));
+        let removed: Vec<_> = command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        // Ring's build script looks at each of the first.
+        for name in ["CARGO_PKG_NAME", "CARGO_PKG_VERSION_MAJOR", "CARGO_MANIFEST_DIR"] {
+            assert!(std::env::var_os(name).is_some() && removed.contains(&std::ffi::OsStr::new(name)), "{name}");
+        }
+    }
+}

@@ -93,10 +93,10 @@ fn deny(root: &Path, servers: &mut Servers, tally: &mut Tally) -> Result<()> {
         None if is_right(&cached) => cached,
         None => {
             std::fs::create_dir_all(&cache)?;
-            let mut install = Command::new("cargo");
             // From the cache's folder, so that the workspace's own settings stay out of it.
+            let mut install = process::cargo(&cache);
             install.args(["install", "--quiet", "--locked", "cargo-deny", "--version", DENY_VERSION, "--root"]);
-            tally.step(servers, "deny-install", install.arg(&cache).current_dir(&cache), 30)?;
+            tally.step(servers, "deny-install", install.arg(&cache), 30)?;
             cached
         }
     };

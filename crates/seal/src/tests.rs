@@ -18,12 +18,12 @@ fn key() -> ConsignmentKey {
     key_of(1, 2, 3)
 }
 
-fn key_of(laboratory: u8, strongroom: u8, act: u8) -> ConsignmentKey {
+pub(crate) fn key_of(laboratory: u8, strongroom: u8, act: u8) -> ConsignmentKey {
     let share = |byte| Share::take(&[byte; 32]).unwrap();
     ConsignmentKey::derive(&share(laboratory), &share(strongroom), Digest([act; 32])).unwrap()
 }
 
-fn name() -> ParcelName {
+pub(crate) fn name() -> ParcelName {
     ParcelName {
         migration: MigrationId([1; 16]),
         consignment: ConsignmentId([2; 16]),
@@ -32,6 +32,14 @@ fn name() -> ParcelName {
         table: SENTINELS[2].to_owned(),
         sequence: 0,
     }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+pub(crate) fn unhex(hex: &str) -> Vec<u8> {
+    hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 /// A row of every kind that a scope knows, a row of nothing, and a sentinel.

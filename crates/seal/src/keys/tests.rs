@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use lexicon::{MigrationId, ParcelId};
 
 use super::*;
+use crate::tests::{hex, unhex};
 
 const VECTOR: &str = include_str!("../../vectors/derivation.txt");
 
@@ -10,14 +11,8 @@ fn vector() -> BTreeMap<&'static str, &'static str> {
     VECTOR.lines().filter_map(|line| line.split_once(": ")).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
-
 fn bytes<const N: usize>(text: &str) -> [u8; N] {
-    let bytes =
-        text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
-    bytes.collect::<Vec<_>>().try_into().unwrap()
+    unhex(text).try_into().unwrap()
 }
 
 fn shares() -> (Share, Share) {

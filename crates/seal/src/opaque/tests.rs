@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::cut::{Cutter, Segment};
 use super::*;
-use crate::{ConsignmentKey, Share};
+use crate::tests::key_of as keys_of;
 
 /// Room for 24 bytes beside the header, then for 64.
 const SMALL: Shape = Shape { segment_bytes: 80 };
@@ -20,20 +20,11 @@ const FIRST: usize = SEGMENT_BYTES - HEADER_BYTES - TAG_BYTES;
 const LATER: usize = SEGMENT_BYTES - TAG_BYTES;
 
 fn name() -> ParcelName {
-    ParcelName {
-        migration: MigrationId([1; 16]),
-        consignment: ConsignmentId([2; 16]),
-        attempt: 1,
-        parcel: ParcelId([3; 16]),
-        table: "report".to_owned(),
-        sequence: 0,
-    }
+    ParcelName { table: "report".to_owned(), ..crate::tests::name() }
 }
 
 fn key_of(name: &ParcelName, shape: Shape) -> FileKey {
-    let half = |byte| Share::take(&[byte; 32]).unwrap();
-    let key = ConsignmentKey::derive(&half(1), &half(2), Digest([3; 32])).unwrap();
-    FileKey { shape, ..key.file_key(name).unwrap() }
+    FileKey { shape, ..keys_of(1, 2, 3).file_key(name).unwrap() }
 }
 
 fn key(shape: Shape) -> FileKey {

@@ -202,10 +202,9 @@ fn a_parcel_opens_under_its_whole_name_and_its_shares_only() {
         refused_at(&key_of(other, SMALL), &sealed, 0, 1);
         assert_eq!(key_of(other, SMALL).ranges(&sealed.as_slice()).err().unwrap().code(), Code(504));
     }
-    let share = |byte| Share::take(&[byte; 32]).unwrap();
     for (laboratory, strongroom, act) in [(9, 2, 3), (1, 9, 3), (1, 2, 9)] {
-        let key = ConsignmentKey::derive(&share(laboratory), &share(strongroom), Digest([act; 32])).unwrap();
-        refused_at(&FileKey { shape: SMALL, ..key.file_key(&name()).unwrap() }, &sealed, 0, 1);
+        let key = keys_of(laboratory, strongroom, act).file_key(&name()).unwrap();
+        refused_at(&FileKey { shape: SMALL, ..key }, &sealed, 0, 1);
     }
     refused_at(&key(Shape::TINK_1MB), &sealed, 0, 1);
 }

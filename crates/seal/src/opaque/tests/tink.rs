@@ -6,19 +6,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 
 use super::*;
+use crate::tests::{hex, unhex};
 
 const VECTORS: &str = include_str!("../../../vectors/tink.txt");
 const ASK_TINK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/ask_tink.py");
 /// The Python that has the packages of `xtask/python.txt`; set by `cargo xtask test`.
 const PYTHON: &str = "LAZARET_TEST_PYTHON";
-
-fn bytes(hex: &str) -> Vec<u8> {
-    hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
 
 fn key_of_tink(material: &[u8], associated: &[u8], segment_bytes: usize) -> FileKey {
     let material = Key::new(material.try_into().unwrap());
@@ -49,17 +42,17 @@ fn the_vectors_of_tink_open_or_are_refused_as_they_say() {
         let case: BTreeMap<&str, &str> = case.lines().filter_map(|line| line.split_once(": ")).collect();
         let why = case["case"];
         let segment_bytes = case["segment_bytes"].parse().unwrap();
-        let key = key_of_tink(&bytes(case["material"]), &bytes(case["associated"]), segment_bytes);
+        let key = key_of_tink(&unhex(case["material"]), &unhex(case["associated"]), segment_bytes);
         let clear = counted(case["clear_bytes"].parse().unwrap());
         *seen.entry(case["expect"]).or_insert(0) += 1;
-        match (case["expect"], case.get("sealed").map(|sealed| bytes(sealed))) {
+        match (case["expect"], case.get("sealed").map(|sealed| unhex(sealed))) {
             ("open", Some(sealed)) => {
                 let (out, ended) = opened(&key, &sealed, 1);
                 assert_eq!((out, ended.unwrap()), (clear.clone(), wide(clear.len())), "{why}");
                 assert_eq!(sealed_with_header(&key, &sealed, &clear), sealed, "{why}");
             }
             ("open", None) => {
-                let sealed = sealed_with_header(&key, &bytes(case["header"]), &clear);
+                let sealed = sealed_with_header(&key, &unhex(case["header"]), &clear);
                 assert_eq!(sealed.len().to_string(), case["sealed_bytes"], "{why}");
                 assert_eq!(Digest::of(&sealed).to_string(), case["sealed_digest"], "{why}");
             }
