@@ -80,10 +80,13 @@ pub fn clean(program: &Path) -> Command {
         "LAZARET_RING",
         "LAZARET_LISTEN",
         "LAZARET_HOME",
+        "LAZARET_IDENTITY_FILE",
         "LAZARET_PASSPHRASE_FILE",
         "CREDENTIALS_DIRECTORY",
     ] {
         command.env_remove(name);
     }
+    // Whatever swap the machine has that runs the tests.
+    command.env("LAZARET_DANGER_CLEAR_SWAP", "1");
     command
 }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::process;
-use crate::servers::{self, Servers};
+use crate::servers::{self, Purpose, Servers};
 
 const DENY_VERSION: &str = "0.20.2";
+const GARAGE_VERSION: &str = "2.5.0";
 
 /// One check: its name in the summary, what is run, and how many minutes that may take. The bounds are for a small
 /// machine that compiles everything for the first time.
@@ -67,6 +68,12 @@ pub(crate) fn test(root: &Path) -> Result<ExitCode> {
     let mut servers = Servers::start()?;
     tally.note("servers", begun, "ok");
     python::ready(root, &mut servers, &mut tally)?;
+    // Garage is a whole object store: about eight minutes, once.
+    compiled(&mut servers, &mut tally, ("garage", GARAGE_VERSION))?;
+    let begun_stores = Instant::now();
+    let stores = Servers::start_for(Purpose::Stores)?;
+    servers.environment.extend(stores.environment.clone());
+    tally.note("stores", begun_stores, "ok");
     for step in &STEPS {
         let mut command = process::cargo(root);
         command.args(step.words);
@@ -74,6 +81,7 @@ pub(crate) fn test(root: &Path) -> Result<ExitCode> {
     }
     deny(root, &mut servers, &mut tally)?;
     let started = Instant::now();
+    drop(stores);
     drop(servers);
     tally.note("stop", started, "ok");
     let verdict = if tally.failed { "FAILED" } else { "passed" };
@@ -81,28 +89,51 @@ pub(crate) fn test(root: &Path) -> Result<ExitCode> {
     Ok(if tally.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The guards of `deny.toml`. One version for everybody, because each knows the file's keys a little differently; it is
-/// compiled once into a cache outside the repository (about six minutes).
+/// The guards of `deny.toml`. One version for everybody, because each knows the file's keys a little differently.
 fn deny(root: &Path, servers: &mut Servers, tally: &mut Tally) -> Result<()> {
-    let cache = cache()?.join(format!("cargo-deny-{DENY_VERSION}"));
-    let cached = cache.join("bin").join("cargo-deny");
     let is_right =
-        |program: &Path| process::answer(program, &["--version"]) == Some(format!("cargo-deny {DENY_VERSION}"));
-    let program = match process::find("cargo-deny", &[]).filter(|program| is_right(program)) {
+        |program: &PathBuf| process::answer(program, &["--version"]) == Some(format!("cargo-deny {DENY_VERSION}"));
+    let program = match process::find("cargo-deny", &[]).filter(is_right) {
         Some(program) => program,
-        None if is_right(&cached) => cached,
-        None => {
-            std::fs::create_dir_all(&cache)?;
-            // From the cache's folder, so that the workspace's own settings stay out of it.
-            let mut install = process::cargo(&cache);
-            install.args(["install", "--quiet", "--locked", "cargo-deny", "--version", DENY_VERSION, "--root"]);
-            tally.step(servers, "deny-install", install.arg(&cache), 30)?;
-            cached
-        }
+        None => compiled(servers, tally, ("cargo-deny", DENY_VERSION))?,
     };
     let mut command = Command::new(program);
     command.args(["--log-level", "error", "check", "bans", "licenses", "sources"]).current_dir(root);
     tally.step(servers, "deny", &mut command, 10)
+}
+
+/// A program of a crate, compiled once into a cache outside the repository.
+fn compiled(servers: &mut Servers, tally: &mut Tally, (name, version): (&str, &str)) -> Result<PathBuf> {
+    let folder = folder_of(name, version)?;
+    let program = folder.join("bin").join(name);
+    if !program.is_file() {
+        std::fs::create_dir_all(&folder)?;
+        // From the cache's folder, so that the workspace's own settings stay out of it.
+        let mut install = process::cargo(&folder);
+        install.args(["install", "--quiet", "--locked", name, "--version", version, "--root"]);
+        tally.step(servers, &format!("{name}-install"), install.arg(&folder), 45)?;
+    }
+    Ok(program)
+}
+
+fn folder_of(name: &str, version: &str) -> Result<PathBuf> {
+    Ok(cache()?.join(format!("{name}-{version}")))
+}
+
+/// Garage, where it has been compiled.
+pub(crate) fn garage() -> Result<Option<PathBuf>> {
+    let program = folder_of("garage", GARAGE_VERSION)?.join("bin").join("garage");
+    Ok(Some(program).filter(|program| program.is_file()))
+}
+
+/// The Python that has the packages of `xtask/python.txt`, where it has been made.
+pub(crate) fn python() -> Result<Option<PathBuf>> {
+    python::program()
+}
+
+/// OpenBao's program, which a package of that list carries.
+pub(crate) fn openbao() -> Result<Option<PathBuf>> {
+    python::openbao()
 }
 
 /// `LAZARET_CACHE`, or `lazaret` in the user's cache folder.

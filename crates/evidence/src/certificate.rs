@@ -113,7 +113,7 @@ pub struct DestructionCertificate {
     pub instruction: Option<Digest>,
     /// Digest of the scope in it.
     pub scope: Option<Digest>,
-    /// The level of the key ring: `K0` is a local file.
+    /// The level of the key ring: `K0` is a local file, `K1` a token, `K2` a service.
     pub level: String,
     /// Why.
     pub trigger: Trigger,
@@ -164,7 +164,13 @@ pub(crate) fn compose(ledger: &Ledger, card: &ServerCard, at: Timestamp) -> Resu
     let rounds = Round::all(ledger);
     let facts = ledger.last();
     let parties = |side: Side| migration.parties.iter().filter(move |party| party.side == side);
-    let level = plan.map_or("none", |(_, plan, _)| if plan.key_ring == "local" { "K0" } else { "unknown" });
+    let level = plan.map_or("none", |(_, plan, _)| match plan.key_ring.as_str() {
+        "local" => "K0",
+        "pkcs11" => "K1",
+        "openbao" => "K2",
+        _ => "unknown",
+    });
+    let unlinked = rounds.iter().any(|round| round.destroyed.is_some_and(|(_, destroyed)| destroyed.unlinked));
     Ok(DestructionCertificate {
         purpose: DestructionCertificate::PURPOSE.to_owned(),
         demonstration: card.demonstration,
@@ -182,7 +188,7 @@ pub(crate) fn compose(ledger: &Ledger, card: &ServerCard, at: Timestamp) -> Resu
         trigger: trigger(ledger).ok_or_else(|| nothing_to_certify("nothing ended the migration"))?,
         persons: deeds(ledger),
         consignments: rounds.iter().filter_map(|round| certified(ledger, round)).collect(),
-        wording: wording::of_all(card.demonstration, rounds.len(), level),
+        wording: wording::of_all(card.demonstration, rounds.len(), (level, unlinked)),
         issued_at: at,
     })
 }

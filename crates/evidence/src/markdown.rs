@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::DestructionCertificate;
 use crate::round::Round;
-use crate::rounds::kind;
+use crate::rounds::{kind, lingering};
 use crate::statements::{Strength, count};
 use crate::story::{organisation, when, who};
 use crate::trouble::unwritten;
@@ -289,13 +289,14 @@ fn certificate(shown: &Shown<'_>, signed: &DestructionCertificate) -> Result<Str
         writeln!(
             page,
             "Ended because {}. Ring key destroyed at {}; {} sealed objects of {} bytes deleted, {} listed afterwards \
-             (fact {}).\n",
+             (fact {}).{}\n",
             certified.ended,
             when(destroyed.key_at),
             count(destroyed.parcels),
             count(destroyed.bytes),
             count(destroyed.listed_after),
-            certified.fact
+            certified.fact,
+            lingering(destroyed)
         )?;
         certified.wording.iter().try_for_each(|sentence| writeln!(page, "* {}", cell(sentence)))?;
     }

@@ -211,13 +211,27 @@ fn erased(destroyed: &Destroyed) -> String {
     };
     format!(
         "the ring key was destroyed at {} ({}); asked again, {refused}. {} sealed objects of {} bytes were deleted, {} \
-         were listed afterwards.",
+         were listed afterwards.{}",
         when(destroyed.key_at),
         quoted(&destroyed.key),
         count(destroyed.parcels),
         count(destroyed.bytes),
-        count(destroyed.listed_after)
+        count(destroyed.listed_after),
+        lingering(destroyed)
     )
+}
+
+/// What an object store keeps all the same, by name and date.
+pub(crate) fn lingering(destroyed: &Destroyed) -> String {
+    if destroyed.lingering.is_empty() {
+        return String::new();
+    }
+    let named = destroyed.lingering.iter().map(|kept| {
+        let until =
+            kept.until.map_or_else(|| "until somebody lifts its hold".to_owned(), |at| format!("until {}", when(at)));
+        format!("parcel {} of attempt {}, {} bytes, {until}", kept.parcel, kept.attempt, count(kept.bytes))
+    });
+    format!(" The object store lets nobody delete these yet, and keeps: {}.", named.collect::<Vec<_>>().join("; "))
 }
 
 fn part(round: &Round<'_>, said: &PartSaid<'_>) -> String {

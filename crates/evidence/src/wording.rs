@@ -45,6 +45,17 @@ const BY_VENDOR: &str = "The laboratory share was held by the vendor: the extrac
 const K0: &str = "Level K0: the ring key lay in a local file that the server overwrote and removed. That is a \
                   logical erasure; remnants on the storage medium are not excluded.";
 
+const K0_UNLINKED: &str = "Level K0: the ring key lay in a local file that the server unlinked. Its file system is not \
+                           known to write over bytes where they lie: old copies of the key's file may be left on the \
+                           storage medium.";
+
+const K1: &str = "Level K1: the ring key lay in a token (PKCS#11) that gives no key out, and was destroyed in it. Backups \
+                  of the token are not reached.";
+
+const K2: &str = "Level K2: the ring key lay in a service that gives no key out, and was deleted in it. Snapshots and \
+                  backups of the service's storage are not reached: until the last of them is gone, whoever restores \
+                  one has the key again.";
+
 const NO_LEVEL: &str = "No ring key was ever made.";
 
 const OTHER_LEVEL: &str = "The level of the key ring is not one that these words know.";
@@ -52,10 +63,13 @@ const OTHER_LEVEL: &str = "The level of the key ring is not one that these words
 const NOTHING: &str = "No consignment was ever opened: no record left the laboratory through this server.";
 
 /// What holds for a whole certificate.
-pub(crate) fn of_all(demonstration: bool, rounds: usize, level: &str) -> Vec<String> {
+pub(crate) fn of_all(demonstration: bool, rounds: usize, (level, unlinked): (&str, bool)) -> Vec<String> {
     let mark = demonstration.then_some(DEMONSTRATION);
     let level = match level {
+        "K0" if unlinked => K0_UNLINKED,
         "K0" => K0,
+        "K1" => K1,
+        "K2" => K2,
         "none" => NO_LEVEL,
         _ => OTHER_LEVEL,
     };

@@ -7,6 +7,8 @@ use serde::Deserialize;
 
 use crate::cli::Place;
 use crate::files;
+use crate::ring::{self, RingSettings};
+use crate::shelf::{self, BucketSettings};
 
 /// What a file may say.
 #[derive(Debug, Default, Deserialize)]
@@ -18,6 +20,18 @@ struct File {
     deadline_days_max: Option<i64>,
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    shelf: Option<BucketSettings>,
+    key_ring: Option<RingSettings>,
+    #[serde(default)]
+    danger: Danger,
+}
+
+/// What a server may be told to accept. It notes each in its journal.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Danger {
+    #[serde(default)]
+    clear_swap: bool,
 }
 
 /// Where a configured certificate and its key lie, in PEM.
@@ -44,8 +58,14 @@ pub(crate) struct ServerSettings {
     pub deadline_days_max: i64,
     /// The certificate to show; the server's own where none is configured.
     pub tls: Option<TlsFiles>,
+    /// The bucket of the shelf; a folder of the data folder where none is configured.
+    pub shelf: Option<BucketSettings>,
+    /// Where the ring's keys lie; in files of its folder where nothing is configured.
+    pub key_ring: Option<RingSettings>,
+    /// Whether the machine's memory may go to swap in clear.
+    pub clear_swap: bool,
     /// Where each value came from: a flag, the environment, the file, or the default.
-    origins: [(&'static str, String); 7],
+    origins: [(&'static str, String); 10],
 }
 
 /// Whether a value that was given came by its flag or by its environment variable.
@@ -56,6 +76,10 @@ pub(crate) fn given<V: AsRef<std::ffi::OsStr>>(value: Option<V>, variable: &str)
 
 /// What a file may set.
 const KEYS: [&str; 6] = ["ring", "listen", "sweep_seconds", "deadline_days_max", "tls_certificate", "tls_key"];
+/// And in tables of their own.
+const SHELF: [&str; 5] = shelf::KEYS;
+const KEY_RING: [&str; 8] = ring::KEYS;
+const DANGER: [&str; 1] = ["clear_swap"];
 const LISTEN: &str = "127.0.0.1:8443";
 const SWEEP_SECONDS: u64 = 5;
 
@@ -98,6 +122,9 @@ impl ServerSettings {
             ("deadline_days_max", below(file.deadline_days_max.is_some())),
             ("tls_certificate", flag_or(place.tls_certificate.is_some(), file.tls_certificate.is_some())),
             ("tls_key", flag_or(place.tls_key.is_some(), file.tls_key.is_some())),
+            ("shelf", below(file.shelf.is_some())),
+            ("key_ring", below(file.key_ring.is_some())),
+            ("danger.clear_swap", below(file.danger.clear_swap)),
         ];
         let ring = ring.cloned().or(file.ring).ok_or_else(|| {
             Refusal::new(
@@ -112,6 +139,9 @@ impl ServerSettings {
             listen: listen.map(str::to_owned).or(file.listen).unwrap_or_else(|| LISTEN.to_owned()),
             sweep_seconds: swept(file.sweep_seconds.unwrap_or(SWEEP_SECONDS))?,
             deadline_days_max: farthest(file.deadline_days_max.unwrap_or(limits::DEADLINE_DAYS_DEFAULT))?,
+            shelf: file.shelf,
+            key_ring: file.key_ring,
+            clear_swap: file.danger.clear_swap,
             tls: both(place.tls_certificate.clone().or(file.tls_certificate), place.tls_key.clone().or(file.tls_key))?,
             origins,
         })
@@ -142,12 +172,13 @@ impl ServerSettings {
 /// A secret may stand in a line by mistake: nothing of it is told but the name of a setting, or what may be meant as one.
 fn what_is_wrong(line: &str) -> String {
     let key = line.split_once('=').map_or("", |(key, _)| key.trim());
-    if KEYS.contains(&key) {
+    if KEYS.iter().chain(&SHELF).chain(&KEY_RING).chain(&DANGER).any(|known| *known == key) {
         return format!("`{key}` does not take this value, or stands twice");
     }
     let name = (1..=32).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let key = if name { format!("`{key}` is no setting") } else { "it sets nothing that is known".to_owned() };
-    format!("{key}; there are `{}`", KEYS.join("`, `"))
+    let [keys, shelf, ring, danger] = [&KEYS[..], &SHELF, &KEY_RING, &DANGER].map(|keys| keys.join("`, `"));
+    format!("{key}; there are `{keys}`, in `[shelf]` `{shelf}`, in `[key_ring]` `{ring}`, and in `[danger]` `{danger}`")
 }
 
 /// Paths and addresses are shown in errors: what was pasted in their place, and may be the key itself, is not.
@@ -163,7 +194,10 @@ fn names_files(place: &Place, file: &File) -> Result<()> {
         ("tls_key", place.tls_key.as_deref()),
         ("tls_key", file.tls_key.as_deref()),
     ];
-    let Some((key, _)) = values.iter().find(|(_, value)| value.is_some_and(is_pasted)) else { return Ok(()) };
+    let of_shelf = file.shelf.iter().flat_map(BucketSettings::values);
+    let of_ring = file.key_ring.iter().flat_map(RingSettings::values);
+    let pasted = values.into_iter().chain(of_shelf).chain(of_ring).find(|(_, value)| value.is_some_and(is_pasted));
+    let Some((key, _)) = pasted else { return Ok(()) };
     let why = format!("the setting `{key}` holds a text or a key, or looks so, where one line names a place");
     let remedy = "Name the file that holds the text; one that is not there yet and looks like a key is written with `./` in it. A key that was pasted here may be in a history or a backup: have a new one certified.";
     Err(Refusal::new(Code(1058), why, remedy).into())
@@ -261,6 +295,10 @@ mod tests {
             (format!("{SECRET}=\n"), 1040),
             (format!("{SECRET} = 'x'\n"), 1040),
             (format!("sweep_seconds = '{SECRET}'\n"), 1040),
+            (format!("[shelf]\naccess_key = '{BARE}'\n"), 1058),
+            (format!("[shelf]\nsecret = '{SECRET}'\n"), 1040),
+            (format!("[key_ring]\npin_file = '{BARE}'\n"), 1058),
+            (format!("[key_ring]\npin = '{SECRET}'\n"), 1040),
         ] {
             let (was, said) = refused(&settings, None);
             assert_eq!(was, Code(code), "{said}");

@@ -30,6 +30,22 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| missing(error).into())
 }
 
+/// The mode of a file that everybody on this machine can use. A group may, as the credentials of a service manager and the
+/// keys of some systems are kept.
+pub(crate) fn open_to_everybody(path: &Path) -> Option<u32> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(path).map_or(0, |about| about.permissions().mode());
+        (mode & 0o007 != 0).then_some(mode & 0o777)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
+
 /// Everything on standard input.
 pub(crate) fn standard_input() -> Result<Vec<u8>> {
     let mut bytes = Vec::new();

@@ -6,8 +6,12 @@ mod config;
 mod demo;
 mod exit;
 mod files;
+mod memory;
+mod opener;
 mod output;
+mod ring;
 mod server;
+mod shelf;
 mod tls;
 
 use std::process::ExitCode;
@@ -24,6 +28,9 @@ fn main() -> ExitCode {
     };
     let printer = Printer::new(&cli.global);
     output::start_log(cli.global.quiet);
+    if let Err(trouble) = memory::keep() {
+        return printer.trouble(&trouble);
+    }
     let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else {
         return ExitCode::from(exit::FAILURE);
     };

@@ -11,16 +11,17 @@ use std::time::Duration;
 use doors::Identity;
 use lexicon::{Alarm, Code, ConsignmentId, Digest, Fault, MigrationId, Refusal, Result, Retry, canonical};
 use office::{Furniture, Office};
-use people::{Passphrase, Root, SigningKey};
+use people::{Root, SigningKey};
 use registry::Registry;
 use serde::{Deserialize, Serialize};
-use vault::{DiskShelf, LocalRing, Secret};
+use vault::{LocalRing, Secret};
 use wire::ServerCard;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::cli::Context;
 use crate::config::ServerSettings;
-use crate::{files, output, tls};
+use crate::opener::Opener;
+use crate::{files, output, ring, shelf, tls};
 
 /// What `server.key` holds.
 #[derive(Serialize, Deserialize)]
@@ -47,7 +48,7 @@ pub(crate) fn init(
     settings: &ServerSettings,
     host: Option<&str>,
     demonstration: bool,
-    passphrase: &Passphrase,
+    opener: &Opener,
 ) -> Result<ServerCard> {
     if settings.data.join("server.key").exists() {
         return Err(
@@ -87,26 +88,27 @@ pub(crate) fn init(
         demonstration,
         serial: None,
     };
-    ring(context, &secrets, &settings.data, &settings.ring)?;
+    LocalRing::open(
+        &settings.ring,
+        Secret::new(secrets.ring.0.to_vec())?,
+        &settings.data,
+        Arc::clone(&context.clock),
+        Arc::clone(&context.entropy),
+    )?;
     Registry::open(&settings.data.join("registry.sqlite"))?;
     files::write_new(&settings.data.join("tls.pem"), own.certificate_pem.as_bytes())?;
     files::write_new(&settings.data.join("card.json"), &canonical(&card)?)?;
     files::write_new(&settings.data.join("lazaret.toml"), settings.to_toml().as_bytes())?;
     let plain = Zeroizing::new(canonical(&secrets)?);
-    files::write_new(&settings.data.join("server.key"), &people::lock(&plain, passphrase)?)?;
+    files::write_new(&settings.data.join("server.key"), &opener.lock(&plain)?)?;
     Ok(card)
 }
 
-fn secrets(data: &Path, passphrase: &Passphrase) -> Result<Secrets> {
-    let plain = people::unlock(&files::read(&data.join("server.key"))?, passphrase)?;
+fn secrets(data: &Path, opener: &Opener) -> Result<Secrets> {
+    let plain = opener.unlock(&files::read(&data.join("server.key"))?)?;
     serde_json::from_slice(&plain).map_err(|_| {
         Fault::new(Code(1033), Retry::Never, "server.key does not hold what this version writes there").into()
     })
-}
-
-fn ring(context: &Context, secrets: &Secrets, data: &Path, ring: &Path) -> Result<LocalRing> {
-    let secret = Secret::new(secrets.ring.0.to_vec())?;
-    LocalRing::open(ring, secret, data, Arc::clone(&context.clock), Arc::clone(&context.entropy))
 }
 
 /// The strongroom share of a consignment, out of a data folder and a ring folder that no server holds, for whoever has
@@ -117,31 +119,34 @@ fn ring(context: &Context, secrets: &Secrets, data: &Path, ring: &Path) -> Resul
 pub(crate) fn strongroom_share(
     context: &Context,
     (data, ring_folder): (&Path, &Path),
-    passphrase: &Passphrase,
+    opener: &Opener,
     (migration, consignment): (MigrationId, ConsignmentId),
 ) -> Result<Option<Zeroizing<Vec<u8>>>> {
-    let ring = ring(context, &secrets(data, passphrase)?, data, ring_folder)?;
+    let secret = Secret::new(secrets(data, opener)?.ring.0.to_vec())?;
+    let ring = ring::open(context, (ring_folder, data), None, secret)?.ring;
     let registry = Registry::open(&data.join("registry.sqlite"))?;
-    office::strongroom_share(&registry, &ring, migration, consignment)
+    office::strongroom_share(&registry, ring.as_ref(), migration, consignment)
 }
 
 /// The office over a server's folders.
-pub(crate) fn open_office(
-    context: &Context,
-    settings: &ServerSettings,
-    passphrase: &Passphrase,
-) -> Result<(Office, Identity)> {
-    let secrets = secrets(&settings.data, passphrase)?;
-    let ring = ring(context, &secrets, &settings.data, &settings.ring)?;
-    for consignment in ring.returned() {
+pub(crate) fn open_office(context: &Context, settings: &ServerSettings, opener: &Opener) -> Result<(Office, Identity)> {
+    let secrets = secrets(&settings.data, opener)?;
+    let secret = Secret::new(secrets.ring.0.to_vec())?;
+    let keys = ring::open(context, (&settings.ring, &settings.data), settings.key_ring.as_ref(), secret)?;
+    if let Some(trouble) = &keys.trouble {
+        output::error_line(&format!(
+            "{trouble}. Until that is over no ring key is made or used, and what ends waits for its destruction."
+        ));
+    }
+    for consignment in &keys.returned {
         output::error_line(&format!(
             "ALARM: the ring key of consignment {consignment}, which was destroyed, lay in the ring again. It is destroyed again. [LZ-1034]"
         ));
     }
     let office = Office::open(Furniture {
         registry: Registry::open(&settings.data.join("registry.sqlite"))?,
-        ring: Arc::new(ring),
-        shelf: Arc::new(DiskShelf::open(&settings.data.join("shelf"))?),
+        ring: keys.ring,
+        shelf: shelf::open(&settings.data, settings.shelf.as_ref())?,
         key: SigningKey::from_seed(Zeroizing::new(secrets.signing.0))?,
         card: files::json(&settings.data.join("card.json"))?,
         clock: Arc::clone(&context.clock),
@@ -173,11 +178,11 @@ pub(crate) enum Named {
 pub(crate) fn renew_card(
     context: &Context,
     settings: &ServerSettings,
-    passphrase: &Passphrase,
+    opener: &Opener,
     named: &Named,
     out: &Path,
 ) -> Result<(ServerCard, bool)> {
-    let secrets = secrets(&settings.data, passphrase)?;
+    let secrets = secrets(&settings.data, opener)?;
     let path = settings.data.join("card.json");
     let last: ServerCard = files::json(&path)?;
     let own = matches!(named, Named::Own).then(|| own(settings, &secrets)).transpose()?;
@@ -199,9 +204,9 @@ pub(crate) fn renew_card(
 pub(crate) fn open(
     context: &Context,
     settings: &ServerSettings,
-    passphrase: &Passphrase,
+    opener: &Opener,
 ) -> Result<(Arc<Office>, Identity, TcpListener)> {
-    let (office, identity) = open_office(context, settings, passphrase)?;
+    let (office, identity) = open_office(context, settings, opener)?;
     if !office.card().mark_holds() {
         let why = "card.json and the name of the journal do not agree on whether this server is a demonstration";
         return Err(Alarm::new(Code(1038), why).into());
@@ -225,8 +230,8 @@ pub(crate) fn open(
 }
 
 /// Admits an organisation on the server of a data folder, whether it runs or not: it takes it up by itself.
-pub(crate) fn admit(data: &Path, root: &Root, passphrase: &Passphrase) -> Result<()> {
-    let secrets = secrets(data, passphrase)?;
+pub(crate) fn admit(data: &Path, root: &Root, opener: &Opener) -> Result<()> {
+    let secrets = secrets(data, opener)?;
     let key = SigningKey::from_seed(Zeroizing::new(secrets.signing.0))?;
     let admission = office::admission(root, &files::json(&data.join("card.json"))?, &key)?;
     Registry::leave_admission(&data.join("registry.sqlite"), root.id(), &admission)

@@ -57,23 +57,9 @@ pub(crate) fn renewed(configured: Option<Identity>, own: Option<Identity>, card:
     Ok(fingerprint)
 }
 
-/// A group may read it, as the credentials of a service manager and the keys of some systems are kept; everybody may not.
 fn closed(key: &Path) -> Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(key).map_or(0, |about| about.permissions().mode());
-        if mode & 0o007 != 0 {
-            let why = format!(
-                "the TLS key {} can be used by everybody on this machine (mode {:o})",
-                key.display(),
-                mode & 0o777
-            );
-            let remedy = "Close it with `chmod o= FILE`, and have a new key certified if somebody may have read it.";
-            return Err(Refusal::new(Code(1049), why, remedy).into());
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = key;
-    Ok(())
+    let Some(mode) = files::open_to_everybody(key) else { return Ok(()) };
+    let why = format!("the TLS key {} can be used by everybody on this machine (mode {mode:o})", key.display());
+    let remedy = "Close it with `chmod o= FILE`, and have a new key certified if somebody may have read it.";
+    Err(Refusal::new(Code(1049), why, remedy).into())
 }

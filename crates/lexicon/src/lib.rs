@@ -7,6 +7,7 @@
 mod canonical;
 mod digest;
 mod entropy;
+mod guarded;
 mod id;
 pub mod limits;
 mod time;
@@ -16,6 +17,7 @@ mod words;
 pub use canonical::{canonical, digest_of};
 pub use digest::{Digest, Hasher};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
+pub use guarded::Guarded;
 pub use id::{ConsignmentId, MigrationId, ParcelId, PersonId, Serial};
 pub use jiff::Timestamp;
 pub use time::{Clock, FixedClock, SystemClock, hours_after};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use lexicon::{Code, ConsignmentId, Fault, MigrationId, Result, Retry};
+use lexicon::{Code, ConsignmentId, Fault, MigrationId, Result, Retry, Trouble};
 use people::Envelope;
-use procedure::{Act, ConsignmentStage, Destroyed, Proof, Stage};
-use vault::{ShelfErasure, Wrapped};
+use procedure::{Act, ConsignmentStage, Destroyed, Lingering, Proof, Stage};
+use vault::{Receipt, ShelfErasure, Wrapped};
 
 use crate::submit::bound;
 use crate::{Office, State};
@@ -16,26 +16,36 @@ impl Office {
     /// # Errors
     /// A fault when something could not be destroyed; it is tried again at the next call.
     pub async fn sweep(&self) -> Result<()> {
-        let mut state = self.state.lock().await;
-        // What cannot be taken up or spread holds up no deadline; its trouble is told at the end.
-        let mut first = self.take_up_admissions(&mut state);
-        first = first.and(self.spread_revocations(&mut state));
-        let ids: Vec<MigrationId> = state.ledgers.keys().copied().collect();
-        for id in ids {
-            let swept = self.sweep_one(&mut state, id).await;
-            first = first.and(swept);
+        let (mut first, whole, damaged) = {
+            let mut state = self.state.lock().await;
+            // What cannot be taken up or spread holds up no deadline; its trouble is told at the end.
+            let mut first = self.take_up_admissions(&mut state);
+            first = first.and(self.spread_revocations(&mut state));
+            let ids: Vec<MigrationId> = state.ledgers.keys().copied().collect();
+            let (damaged, whole): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| state.damaged.contains(id));
+            for id in &whole {
+                first = first.and(self.carry_out_deadlines(&mut state, *id));
+            }
+            (first, whole, damaged)
+        };
+        // Every key goes before any parcel: a shelf that cannot be reached lets no key live.
+        for id in &whole {
+            first = first.and(self.destroy_keys(*id).await);
         }
-        first
+        for id in damaged {
+            first = first.and(self.destroy_damaged(id).await);
+        }
+        for id in whole {
+            first = first.and(self.empty_shelves(id).await);
+        }
+        first.and(self.look_back().await)
     }
 
-    async fn sweep_one(&self, state: &mut State, id: MigrationId) -> Result<()> {
-        if state.damaged.contains(&id) {
-            return self.destroy_damaged(state, id).await;
-        }
-        for act in self.overdue(state, id) {
+    fn carry_out_deadlines(&self, state: &mut State, id: MigrationId) -> Result<()> {
+        self.overdue(state, id).into_iter().try_for_each(|act| {
             self.record(state, id, Proof::Deadline(act), &[])?;
-        }
-        self.destroy_what_ended(state, id).await
+            Ok(())
+        })
     }
 
     fn overdue(&self, state: &State, id: MigrationId) -> Vec<Act> {
@@ -52,33 +62,105 @@ impl Office {
         due.map(|consignment| Act::Overdue { consignment: Some(consignment.id) }).collect()
     }
 
-    /// Destroys the server's part of every consignment that has an ending, then certifies the whole when it has one.
-    pub(crate) async fn destroy_what_ended(&self, state: &mut State, id: MigrationId) -> Result<()> {
-        let Some(ledger) = state.ledgers.get(&id) else { return Ok(()) };
-        let ended: Vec<ConsignmentId> = ledger
-            .migration()
-            .consignments
-            .iter()
-            .filter(|consignment| consignment.ending.is_some() && consignment.stage != ConsignmentStage::Destroyed)
-            .map(|consignment| consignment.id)
-            .collect();
-        for consignment in ended {
-            self.destroy_one(state, id, consignment).await?;
-        }
-        self.finish(state, id)
+    /// Destroys the server's part of every consignment that has an ending, then certifies the whole when it has one. The
+    /// office goes on meanwhile: its lock is taken for what is recorded, and never while a ring or a shelf is waited for.
+    pub(crate) async fn destroy_what_ended(&self, id: MigrationId) -> Result<()> {
+        let keys = self.destroy_keys(id).await;
+        keys.and(self.empty_shelves(id).await)
     }
 
-    async fn destroy_one(&self, state: &mut State, id: MigrationId, consignment: ConsignmentId) -> Result<()> {
+    async fn ended(&self, id: MigrationId) -> Vec<ConsignmentId> {
+        let state = self.state.lock().await;
+        let consignments = state.ledgers.get(&id).map(|ledger| ledger.migration().consignments.iter());
+        let ended = consignments
+            .into_iter()
+            .flatten()
+            .filter(|consignment| consignment.ending.is_some() && consignment.stage != ConsignmentStage::Destroyed);
+        ended.map(|consignment| consignment.id).collect()
+    }
+
+    /// The proof that the journal holds the reason, and what the ring must not open any more.
+    fn reason(&self, id: MigrationId, consignment: ConsignmentId) -> Result<(Receipt, Option<Wrapped>)> {
         let last = self.registry.facts(id, 1)?.last().map_or(0, |placed| placed.leaf);
-        let receipt = self.registry.receipt(last)?;
-        let wrapped = (consignment, self.wrapped(id, consignment)?);
+        Ok((self.registry.receipt(last)?, self.wrapped(id, consignment)?))
+    }
+
+    async fn destroy_keys(&self, id: MigrationId) -> Result<()> {
+        let mut first = Ok(());
+        for consignment in self.ended(id).await {
+            let destroyed = match self.reason(id, consignment) {
+                Ok((receipt, wrapped)) => {
+                    vault::destroy_key(Arc::clone(&self.ring), (consignment, wrapped), &receipt).await.map(drop)
+                }
+                Err(trouble) => Err(trouble),
+            };
+            if let Err(trouble) = &destroyed {
+                self.tell_waiting(consignment, trouble).await;
+            }
+            first = first.and(destroyed);
+        }
+        first
+    }
+
+    /// A destruction that waits for its key ring is in the journal once, and in the log at every beat.
+    async fn tell_waiting(&self, consignment: ConsignmentId, trouble: &Trouble) {
+        if self.state.lock().await.waiting.insert(consignment) {
+            let noted = self.note(format!("consignment {consignment}: its key is not destroyed yet: {trouble}"));
+            if let Err(trouble) = noted {
+                tracing::error!(code = %trouble.code(), "That a destruction waits could not be noted: {trouble}.");
+            }
+        }
+    }
+
+    /// Asks the ring about one consignment whose key is destroyed, the next one at each beat: a key that somebody put back
+    /// is found, and destroyed again, without a restart.
+    async fn look_back(&self) -> Result<()> {
+        let next = {
+            let mut state = self.state.lock().await;
+            let consignments = state.ledgers.values().flat_map(|ledger| &ledger.migration().consignments);
+            let gone = consignments.filter(|consignment| consignment.stage == ConsignmentStage::Destroyed);
+            let mut gone: Vec<ConsignmentId> = gone.map(|consignment| consignment.id).collect();
+            gone.sort_unstable();
+            let next = gone.iter().find(|id| Some(**id) > state.looked_at).or(gone.first()).copied();
+            state.looked_at = next;
+            next
+        };
+        let Some(consignment) = next else { return Ok(()) };
+        let ring = Arc::clone(&self.ring);
+        let asked = tokio::task::spawn_blocking(move || ring.attest(consignment)).await;
+        match asked.map_err(|_| Fault::new(Code(807), Retry::Later, "what the server was doing broke off"))? {
+            Err(Trouble::Alarm(alarm)) => {
+                tracing::error!("{alarm}.");
+                self.note(format!("{alarm}"))
+            }
+            // A ring that is away is told of by whatever needs it.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn empty_shelves(&self, id: MigrationId) -> Result<()> {
+        if !self.ended(id).await.is_empty() {
+            // One at a time: who comes second finds it done.
+            let _alone = self.destroying.lock().await;
+            let mut first = Ok(());
+            for consignment in self.ended(id).await {
+                first = first.and(self.destroy_one(id, consignment).await);
+            }
+            first?;
+        }
+        self.finish(&mut *self.state.lock().await, id)
+    }
+
+    async fn destroy_one(&self, id: MigrationId, consignment: ConsignmentId) -> Result<()> {
+        let (receipt, wrapped) = self.reason(id, consignment)?;
+        let wrapped = (consignment, wrapped);
         let erasure = vault::erase(Arc::clone(&self.ring), self.shelf.as_ref(), wrapped, &receipt).await?;
         // What was noted as stored: an erasure that was cut and taken up again would count only the rest.
         let stored = self.registry.parcels(consignment)?;
         let erased = match erasure.shelf {
             ShelfErasure::Empty(erased) => erased,
             ShelfErasure::Left(trouble) => {
-                if state.left.insert(consignment) {
+                if self.state.lock().await.left.insert(consignment) {
                     self.note(format!(
                         "consignment {consignment}: its key is destroyed, its parcels are not deleted yet: {trouble}"
                     ))?;
@@ -92,17 +174,22 @@ impl Office {
             }
         };
         let listed = self.shelf.list(consignment).await?.len();
+        let lingering: Vec<Lingering> = erased.lingering.iter().map(lingers).collect();
+        let kept = lingering.iter().map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
         let evidence = Destroyed {
-            key: format!("{}; epoch {}", erasure.ring.level, erasure.ring.epoch),
+            key: erasure.ring.words(),
             key_at: erasure.ring.destroyed_at,
             // There is no erasure otherwise: the ring was asked before the parcels went.
             ring_refuses: true,
             share_shown: Some(erasure.share_shown),
-            parcels: erased.objects.max(u64::try_from(stored.len()).unwrap_or(u64::MAX)),
-            bytes: erased.bytes.max(stored.iter().map(|line| line.bytes).sum()),
-            listed_after: u64::try_from(listed).unwrap_or(u64::MAX),
+            parcels: erased.objects.max(counted(stored.len()).saturating_sub(counted(lingering.len()))),
+            bytes: erased.bytes.max(stored.iter().map(|line| line.bytes).sum::<u64>().saturating_sub(kept)),
+            listed_after: counted(listed),
+            unlinked: erasure.ring.unlinked,
+            lingering,
         };
-        self.record(state, id, Proof::Server(Act::Destroyed { consignment, evidence }), &[])?;
+        let mut state = self.state.lock().await;
+        self.record(&mut state, id, Proof::Server(Act::Destroyed { consignment, evidence }), &[])?;
         Ok(())
     }
 
@@ -125,4 +212,13 @@ impl Office {
         self.record(state, id, Proof::Server(Act::Finish { certificate: digest }), &[(digest, body)])?;
         Ok(())
     }
+}
+
+fn counted(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn lingers(parcel: &vault::Lingering) -> Lingering {
+    let vault::Lingering { attempt, parcel, bytes, until } = *parcel;
+    Lingering { attempt, parcel, bytes, until }
 }

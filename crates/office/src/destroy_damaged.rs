@@ -11,29 +11,36 @@ use std::sync::Arc;
 use lexicon::{Code, ConsignmentId, Digest, Fault, MigrationId, Result, Retry, Timestamp, hours_after};
 use procedure::{Act, ConsignmentStage, Ledger};
 use registry::{Mark, Marking};
-use vault::{KeyState, Receipt, ShelfErasure};
+use vault::{Erased, KeyState, Receipt, ShelfErasure};
 
 use crate::{Office, State};
 
 impl Office {
     /// Destroys the consignments of a damaged migration whose deadline has passed.
-    pub(crate) async fn destroy_damaged(&self, state: &mut State, id: MigrationId) -> Result<()> {
+    pub(crate) async fn destroy_damaged(&self, id: MigrationId) -> Result<()> {
+        let (mut first, due) = self.due_without_facts(id).await?;
+        for (consignment, deadline) in due {
+            let ended = self.destroy_without_fact((id, consignment), deadline).await;
+            first = first.and(ended);
+        }
+        first
+    }
+
+    /// What is due, and the trouble of saying so: a mark that cannot be set holds up no deadline that is known.
+    async fn due_without_facts(&self, id: MigrationId) -> Result<(Result<()>, Vec<(ConsignmentId, Timestamp)>)> {
+        let state = self.state.lock().await;
         let last = state.ledgers.get(&id).map_or(Timestamp::MIN, |ledger| ledger.migration().last_at);
         let now = self.clock.now().max(last);
-        // A mark that cannot be set holds up no deadline that is known; its trouble is told at the end.
-        let (seen, mut first) = match self.damage_seen(id, now) {
+        let (seen, first) = match self.damage_seen(id, now) {
             Ok(seen) => (seen, Ok(())),
             Err(trouble) => (now, Err(trouble)),
         };
         let latest = hours_after(seen, self.deadline_days_max.saturating_mul(24));
-        for (consignment, deadline) in self.deadlines(state, id)? {
-            let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
-            if now >= deadline && !state.settled.contains(&consignment) {
-                let ended = self.destroy_without_fact(state, (id, consignment), deadline).await;
-                first = first.and(ended);
-            }
-        }
-        first
+        let told = self.deadlines(&state, id)?.into_iter();
+        let deadlines =
+            told.map(|(consignment, told)| (consignment, told.map_or(latest, |deadline| deadline.min(latest))));
+        let due = deadlines.filter(|(consignment, deadline)| now >= *deadline && !state.settled.contains(consignment));
+        Ok((first, due.collect()))
     }
 
     /// When the damage was seen first: now, if nobody wrote it down before.
@@ -69,14 +76,13 @@ impl Office {
 
     async fn destroy_without_fact(
         &self,
-        state: &mut State,
         (id, consignment): (MigrationId, ConsignmentId),
         deadline: Timestamp,
     ) -> Result<()> {
         let subject = consignment.to_string();
         let done = self.registry.marked(Mark::Destroyed, &subject)?.is_some();
         if done || self.is_gone(consignment).await? {
-            state.settled.insert(consignment);
+            self.state.lock().await.settled.insert(consignment);
             return Ok(());
         }
         let receipt = self.overdue_receipt(id, consignment, deadline)?;
@@ -87,9 +93,14 @@ impl Office {
             return Err(Fault::new(Code(840), Retry::Later, text).into());
         };
         let text = format!(
-            "consignment {consignment} of migration {id}: destroyed without a fact, its ring key at {} ({}; epoch {}), then {} parcels of {} bytes",
-            erasure.ring.destroyed_at, erasure.ring.level, erasure.ring.epoch, erased.objects, erased.bytes
+            "consignment {consignment} of migration {id}: destroyed without a fact, its ring key at {} ({}), then {} parcels of {} bytes{}",
+            erasure.ring.destroyed_at,
+            erasure.ring.words(),
+            erased.objects,
+            erased.bytes,
+            lingering(&erased)
         );
+        let mut state = self.state.lock().await;
         let kept = state.ledgers.get(&id).map(planned).unwrap_or_default();
         let marking = Marking { mark: Mark::Destroyed, subject: &subject, forget: Some((id, consignment, &kept)) };
         self.mark(text, &marking)?;
@@ -122,4 +133,13 @@ fn planned(ledger: &Ledger) -> Vec<Digest> {
         if let Act::Propose { plan } = &recorded.fact.act { Some([plan.scope, plan.report]) } else { None }
     });
     plans.flatten().collect()
+}
+
+/// What the store lets nobody delete yet, for the note.
+fn lingering(erased: &Erased) -> String {
+    let named = erased.lingering.iter().map(|kept| {
+        let until = kept.until.map_or_else(|| "its hold is lifted".to_owned(), |until| until.to_string());
+        format!("; parcel {} is kept by the object store until {until}", kept.parcel)
+    });
+    named.collect()
 }

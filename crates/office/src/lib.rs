@@ -64,6 +64,8 @@ pub struct Office {
     entropy: Arc<dyn Entropy>,
     deadline_days_max: i64,
     state: Mutex<State>,
+    /// Held while parcels of a consignment are deleted, which may take longer than the state's lock is held.
+    destroying: Mutex<()>,
 }
 
 /// What follows from the rows, kept in memory.
@@ -75,6 +77,10 @@ struct State {
     alarm: Option<Alarm>,
     /// Consignments whose dead parcels could not be deleted yet, and of which that is noted.
     left: BTreeSet<ConsignmentId>,
+    /// Consignments whose key could not be destroyed yet, and of which that is noted.
+    waiting: BTreeSet<ConsignmentId>,
+    /// The destroyed consignment that the ring was asked about last.
+    looked_at: Option<ConsignmentId>,
     /// Migrations whose agents know facts that this server does not: it was restored, and may only destroy them.
     behind: BTreeSet<MigrationId>,
     /// Migrations whose facts are not whole: none is added to them, and their deadlines hold all the same.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use lexicon::{Alarm, Code, MigrationId, Result, Trouble, digest_of};
+use lexicon::{Alarm, Code, Digest, MigrationId, Result, Trouble, digest_of};
 use people::Roster;
 use procedure::{Ledger, Migration};
 use registry::{Differences, Mark, Marking, Registry};
@@ -24,7 +24,8 @@ impl Office {
         let state = State::read(&furniture)?;
         let Furniture { registry, ring, shelf, key, card, clock, entropy, deadline_days_max } = furniture;
         let state = Mutex::new(state);
-        let office = Self { registry, ring, shelf, key, card, clock, entropy, deadline_days_max, state };
+        let destroying = Mutex::default();
+        let office = Self { registry, ring, shelf, key, card, clock, entropy, deadline_days_max, state, destroying };
         if let Err(trouble) = office.note_card() {
             tracing::error!(code = %trouble.code(), "That the card was renewed could not be noted: {trouble}.");
         }
@@ -34,11 +35,23 @@ impl Office {
     /// Whoever audits sees since when devices are to pin another certificate.
     fn note_card(&self) -> Result<()> {
         let ServerCard { fingerprint, serial: Some(serial), .. } = &self.card else { return Ok(()) };
-        let subject = digest_of(&self.card)?.to_string();
-        if self.registry.marked(Mark::Renewed, &subject)?.is_none() {
-            let text = format!("the card was renewed: serial {serial}, TLS certificate {fingerprint}");
+        let text = format!("the card was renewed: serial {serial}, TLS certificate {fingerprint}");
+        self.note_once(Mark::Renewed, &digest_of(&self.card)?.to_string(), text)
+    }
+
+    /// Notes in the journal, once, that the server runs with something that its settings call a danger.
+    ///
+    /// # Errors
+    /// A fault when the registry takes no note; an alarm when the journal is damaged.
+    pub fn note_danger(&self, danger: &str) -> Result<()> {
+        let subject = Digest::of(danger.as_bytes()).to_string();
+        self.note_once(Mark::Danger, &subject, format!("a danger that the settings accept: {danger}"))
+    }
+
+    fn note_once(&self, mark: Mark, subject: &str, text: String) -> Result<()> {
+        if self.registry.marked(mark, subject)?.is_none() {
             let leaf = Leaf::Note { nonce: self.nonce()?, at: self.clock.now(), text };
-            self.registry.mark(&leaf, &Marking { mark: Mark::Renewed, subject: &subject, forget: None })?;
+            self.registry.mark(&leaf, &Marking { mark, subject, forget: None })?;
         }
         Ok(())
     }

@@ -4,12 +4,20 @@ use bytes::Bytes;
 use lexicon::{Code, ConsignmentId, Digest, MigrationId, Refusal, Result, limits};
 use people::Signer;
 use procedure::{Consignment, ConsignmentStage, Step};
-use vault::ParcelAddress;
+use vault::{Keeps, ParcelAddress};
 use wire::ParcelLine;
 
 use crate::Office;
 
 impl Office {
+    /// Asks the shelf what it keeps of what is deleted: at start, and before anything is opened that is to be destroyed.
+    ///
+    /// # Errors
+    /// A refusal when it would let nobody delete; a fault when it cannot be asked.
+    pub async fn shelf_keeps(&self) -> Result<Keeps> {
+        self.shelf.keeps().await
+    }
+
     /// Stores one parcel of the attempt that runs: its bytes and their digest, which whoever took them in has compared.
     ///
     /// # Errors

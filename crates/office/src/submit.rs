@@ -19,8 +19,7 @@ impl Office {
     /// A refusal of signature, staleness or procedure; nothing has happened then. An alarm when the signer knows facts
     /// that this server does not.
     pub async fn submit(&self, signer: &Signer, migration: MigrationId, submitted: SubmitAct) -> Result<Submitted> {
-        let mut state = self.state.lock().await;
-        state.writable()?;
+        self.state.lock().await.writable()?;
         let Proof::Signed(envelope) = &submitted.proof else {
             let why = "only acts that a device signed are taken here";
             return Err(Refusal::new(Code(810), why, "Hand a revocation in with `lazaret organisation revoke`.").into());
@@ -28,10 +27,17 @@ impl Office {
         let body: ActBody = serde_json::from_slice(&envelope.bytes()?).map_err(|_| {
             Refusal::new(Code(811), "this act does not parse", "Use the lazaret command of the server's version.")
         })?;
+        if matches!(body.body, Act::Open { .. } | Act::OpenConsignment { .. }) {
+            // Without the lock: a store far away may take its time.
+            self.shelf_keeps().await?;
+        }
+        let mut state = self.state.lock().await;
+        state.writable()?;
         if envelope.keyid()? != signer.certificate() {
             return Err(Alarm::new(Code(812), "an act was sent by another device than the one that signed it").into());
         }
         self.check_party(&state, signer, migration, &body)?;
+        self.check_ring(&state, migration, &body.body)?;
         let documents = checked_documents(&body.body, submitted.documents)?;
         let key =
             if let Act::Begin { consignment, key, .. } = &body.body { Some((*consignment, key.clone())) } else { None };
@@ -40,10 +46,33 @@ impl Office {
         let placed = self.record_signed(&mut state, migration, submitted.proof, &documents, share.as_ref())?;
         let share = share.transpose()?.map(|sealed| STANDARD.encode(sealed));
         // The act is a fact whatever comes of its consequences: the sweep takes up what could not be done now.
-        if let Err(trouble) = self.destroy_what_ended(&mut state, migration).await {
+        drop(state);
+        if let Err(trouble) = self.destroy_what_ended(migration).await {
             tracing::error!(code = %trouble.code(), "What ended could not be destroyed yet: {trouble}.");
         }
         Ok(Submitted { entry: placed, share })
+    }
+
+    /// The plan names the kind of key ring that people approved: what a destruction can achieve depends on it.
+    fn check_ring(&self, state: &State, migration: MigrationId, act: &Act) -> Result<()> {
+        let standing = state.ledgers.get(&migration).and_then(|ledger| ledger.migration().plan.as_ref());
+        let plan = if let Act::Propose { plan } = act {
+            Some(plan.as_ref())
+        } else if matches!(act, Act::OpenConsignment { .. }) {
+            standing.map(|(_, plan, _)| plan)
+        } else {
+            None
+        };
+        let own = self.ring.level().key_ring();
+        match plan {
+            Some(plan) if plan.key_ring != own => Err(Refusal::new(
+                Code(819),
+                format!("the plan asks for a key ring of kind '{}', and this server's is '{own}'", plan.key_ring),
+                format!("Propose a plan with key_ring = \"{own}\", and have it approved."),
+            )
+            .into()),
+            _ => Ok(()),
+        }
     }
 
     fn check_party(&self, state: &State, signer: &Signer, migration: MigrationId, body: &ActBody) -> Result<()> {

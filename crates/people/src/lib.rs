@@ -17,6 +17,6 @@ pub use actor::{Actor, Signer};
 pub use certificate::{Certificate, Device, Person, Revocation, Role, Root, RootId, is_generic_name};
 pub use envelope::{Envelope, PayloadType, Signature};
 pub use key::{PublicKey, SigningKey};
-pub use keyfile::{Passphrase, lock, unlock};
+pub use keyfile::{AgeIdentity, Passphrase, lock, lock_to, unlock, unlock_with};
 pub use opening::{OpeningKey, Recipient, seal_to};
 pub use roster::Roster;

@@ -1,4 +1,4 @@
-use lexicon::{ConsignmentId, Digest, MigrationId, Timestamp};
+use lexicon::{ConsignmentId, Digest, MigrationId, ParcelId, Timestamp};
 use people::{Recipient, RootId};
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +86,27 @@ pub struct Destroyed {
     pub bytes: u64,
     /// Objects still listed afterwards.
     pub listed_after: u64,
+    /// Whether the key lay in a file that was only unlinked: its file system is not known to write over bytes where they
+    /// lie. Absent in facts of servers that did not look.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlinked: bool,
+    /// Parcels that are listed no more and of which an object store lets nobody delete the last bytes yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lingering: Vec<Lingering>,
+}
+
+/// What an object store keeps of one parcel, whatever it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lingering {
+    /// The attempt that stored it.
+    pub attempt: u32,
+    /// The parcel.
+    pub parcel: ParcelId,
+    /// How many bytes of it are left, older versions included.
+    pub bytes: u64,
+    /// Until when; none when somebody has to lift a hold first.
+    pub until: Option<Timestamp>,
 }
 
 /// Everything that can be done to a migration.

@@ -16,7 +16,8 @@ mod migration;
 mod plan;
 
 pub use act::{
-    Act, ActBody, Destroyed, EVERYTHING, History, Kind, LastFact, Part, ProbeResult, SeenCheckpoint, Step, percent,
+    Act, ActBody, Destroyed, EVERYTHING, History, Kind, LastFact, Lingering, Part, ProbeResult, SeenCheckpoint, Step,
+    percent,
 };
 pub use consignment::{Attempt, Consignment, Ending, Offer, Outcome, Released, Stage as ConsignmentStage};
 pub use counts::{Nulls, Orphans};

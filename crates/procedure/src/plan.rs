@@ -96,7 +96,7 @@ pub struct Plan {
     pub deadline: Timestamp,
     /// The farthest that the deadline can ever be extended to.
     pub extension_cap: Timestamp,
-    /// Kind of key ring: `local`.
+    /// Kind of key ring: one of [`Plan::KEY_RINGS`].
     pub key_ring: String,
     /// Whether one person may extract and load.
     pub one_operator_both_ends: bool,
@@ -105,6 +105,9 @@ pub struct Plan {
 impl Plan {
     /// The one purpose there is.
     pub const PURPOSE: &'static str = "lazaret/1/plan";
+
+    /// The kinds of key ring: a file of the server, a token (PKCS#11), a service (OpenBao).
+    pub const KEY_RINGS: [&'static str; 3] = ["local", "pkcs11", "openbao"];
 
     /// SHA-256 of the canonical bytes.
     ///
@@ -163,7 +166,10 @@ impl Plan {
                 self.instruction.deadline.is_some_and(|deadline| self.deadline <= deadline),
                 "its deadline is after the instruction's",
             ),
-            (self.key_ring == "local", "its key ring is of a kind that this version does not have"),
+            (
+                Self::KEY_RINGS.contains(&self.key_ring.as_str()),
+                "its key ring is of a kind that this version does not have",
+            ),
         ];
         match checks.iter().find(|(holds, _)| !holds) {
             None => Ok(()),

@@ -22,6 +22,8 @@ pub enum Mark {
     Destroyed,
     /// Of a card, by its digest: the server opened with it, and it is a renewed one.
     Renewed,
+    /// Of a danger that the settings accept, by the digest of its words: the server runs with it.
+    Danger,
 }
 
 impl Mark {
@@ -32,6 +34,7 @@ impl Mark {
             Self::Overdue => "overdue",
             Self::Destroyed => "destroyed",
             Self::Renewed => "renewed",
+            Self::Danger => "danger",
         }
     }
 }

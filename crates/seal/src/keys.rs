@@ -1,9 +1,9 @@
 //! The derivation, in one place. `vectors/derivation.txt` holds known answers computed by another program.
 
-use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
-use lexicon::{Code, ConsignmentId, Digest, Fault, Result, Retry};
+use lexicon::{Code, ConsignmentId, Digest, Fault, Guarded, Result, Retry};
 use scope::FingerprintKeys;
 use zeroize::Zeroizing;
 
@@ -24,9 +24,10 @@ const PARCEL_FILE_MATERIAL: &[u8] = b"lazaret/1/parcel/file/material";
 const FINGERPRINT_ROW: &[u8] = b"lazaret/1/fingerprint/row";
 const FINGERPRINT_BUCKET: &[u8] = b"lazaret/1/fingerprint/bucket";
 
-/// K: what both shares make for one consignment. It lives in an agent's memory only and is wiped when dropped.
+/// K: what both shares make for one consignment. It lives in an agent's [`Guarded`] memory only.
+#[derive(Debug)]
 pub struct ConsignmentKey {
-    key: Key,
+    key: Arc<Guarded>,
     /// What is written under it.
     pub(crate) form: Form,
 }
@@ -38,9 +39,9 @@ impl ConsignmentKey {
     /// # Errors
     /// A fault that would be a defect of ours.
     pub fn derive(laboratory: &Share, strongroom: &Share, open_act: Digest) -> Result<Self> {
-        let both = Zeroizing::new([laboratory.expose().as_slice(), strongroom.expose()].concat());
-        let key = hkdf(&both, &open_act.0, CONSIGNMENT)?;
-        Ok(Self { key, form: Form::default() })
+        let both = Zeroizing::new([laboratory.expose(), strongroom.expose()].concat());
+        let key = Guarded::written(KEY_BYTES, |key| expand(&both, &open_act.0, CONSIGNMENT, key))?;
+        Ok(Self { key: Arc::new(key), form: Form::default() })
     }
 
     /// The same key, under which parcels are written in this form.
@@ -84,28 +85,27 @@ impl ConsignmentKey {
 
     /// A second holder of the same key, for the time that one parcel is read.
     pub(crate) fn lend(&self) -> Self {
-        Self { key: self.key.clone(), form: self.form }
+        Self { key: Arc::clone(&self.key), form: self.form }
     }
 
     fn child(&self, salt: &[u8], info: &[u8]) -> Result<Key> {
-        hkdf(self.key.as_ref(), salt, info)
-    }
-}
-
-impl fmt::Debug for ConsignmentKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ConsignmentKey(..)")
+        hkdf(self.key.expose(), salt, info)
     }
 }
 
 pub(crate) fn hkdf(material: &[u8], salt: &[u8], info: &[u8]) -> Result<Key> {
     let mut out = Key::default();
+    expand(material, salt, info, out.as_mut())?;
+    Ok(out)
+}
+
+/// Fills `out`, which has 32 bytes, where it lies.
+fn expand(material: &[u8], salt: &[u8], info: &[u8], out: &mut [u8]) -> Result<()> {
     Salt::new(HKDF_SHA256, salt)
         .extract(material)
         .expand(&[info], HKDF_SHA256)
-        .and_then(|key| key.fill(out.as_mut()))
-        .map_err(|_| Fault::new(Code(501), Retry::Never, "a key could not be derived"))?;
-    Ok(out)
+        .and_then(|key| key.fill(out))
+        .map_err(|_| Fault::new(Code(501), Retry::Never, "a key could not be derived").into())
 }
 
 /// `purpose`, then each part behind its length in four bytes, the highest first: no two lists of parts read alike.

@@ -11,7 +11,7 @@ use crate::shelf::{Erased, Shelf};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShelfErasure {
-    /// Nothing is listed under the consignment any more.
+    /// Nothing is listed under the consignment any more; what the store lets nobody delete is named.
     Empty(Erased),
     /// Dead parcels are left; erase again.
     Left(Trouble),
@@ -54,13 +54,27 @@ pub async fn erase(
     (consignment, wrapped): (ConsignmentId, Option<Wrapped>),
     seen: &Receipt,
 ) -> Result<Erasure> {
+    let (evidence, share_shown) = destroy_key(ring, (consignment, wrapped), seen).await?;
+    let left = shelf.erase(consignment, seen).await;
+    Ok(Erasure { ring: evidence, share_shown, shelf: left.map_or_else(ShelfErasure::Left, ShelfErasure::Empty) })
+}
+
+/// The first half of [`erase`], for whoever has many to do: the ring's evidence, and whether there was a stored share to
+/// show it.
+///
+/// # Errors
+/// As [`erase`].
+pub async fn destroy_key(
+    ring: Arc<dyn KeyRing>,
+    (consignment, wrapped): (ConsignmentId, Option<Wrapped>),
+    seen: &Receipt,
+) -> Result<(RingEvidence, bool)> {
     let (receipt, share_shown) = (seen.clone(), wrapped.is_some());
     let destroy = move || destroyed(ring.as_ref(), consignment, wrapped.as_ref(), &receipt);
     let evidence = tokio::task::spawn_blocking(destroy)
         .await
         .map_err(|_| Fault::new(Code(701), Retry::Now, "the destruction of a ring key was cut short"))??;
-    let left = shelf.erase(consignment, seen).await;
-    Ok(Erasure { ring: evidence, share_shown, shelf: left.map_or_else(ShelfErasure::Left, ShelfErasure::Empty) })
+    Ok((evidence, share_shown))
 }
 
 /// Destroys and then asks the ring again: its word at destruction is not enough.
@@ -80,8 +94,8 @@ fn destroyed(
         .into());
     }
     let refused = |asked: Result<()>, still: &str| match asked {
-        Err(Trouble::Refusal(_)) => Ok(()),
-        // A ring that cannot be reached has refused nothing.
+        Err(Trouble::Refusal(refusal)) if refusal.code == Code(707) => Ok(()),
+        // A ring that cannot be reached, or refuses for another reason, has not refused for want of the key.
         Err(trouble) => Err(trouble),
         Ok(()) => {
             let why = format!("the destroyed ring key of consignment {consignment} still {still}");

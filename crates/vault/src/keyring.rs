@@ -1,6 +1,13 @@
 //! The key ring: one ring key per consignment, in one place that can be erased, never in a database.
 
+#[cfg(test)]
+mod kit;
 mod local;
+mod medium;
+mod openbao;
+mod pkcs11;
+mod store;
+mod tombs;
 
 use std::fmt;
 
@@ -10,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub use local::LocalRing;
+pub use openbao::OpenBaoPlace;
+pub use pkcs11::TokenPlace;
+pub use store::StoreRing;
 
 /// 256 bits: a server secret that is shorter could be guessed by whoever holds a copy of the ring's folder.
 const SECRET_BYTES_MIN: usize = 32;
@@ -47,6 +57,49 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Where a ring keeps its keys, which is what a destruction in it can achieve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Level {
+    /// A file of this machine.
+    #[default]
+    K0,
+    /// A token: a hardware module behind PKCS#11, which gives no key out.
+    K1,
+    /// A service on another machine, which gives no key out and says what it did.
+    K2,
+}
+
+impl Level {
+    /// What plans and settings call such a ring.
+    pub fn key_ring(self) -> &'static str {
+        match self {
+            Self::K0 => "local",
+            Self::K1 => "pkcs11",
+            Self::K2 => "openbao",
+        }
+    }
+}
+
+/// One answer of the place where a key lay, as it gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Said {
+    /// What was asked of it.
+    pub asked: String,
+    /// Its answer.
+    pub answered: String,
+    /// Under which name the place's own records have it, where it says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.asked, self.answered)?;
+        self.request.as_ref().map_or(Ok(()), |request| write!(f, " (request {request})"))
+    }
+}
+
 /// Where a consignment's ring key stands, in life order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -57,7 +110,7 @@ pub enum KeyState {
     Alive,
     /// Its destruction has begun and cannot be taken back; it serves nobody any more.
     Destroying,
-    /// Gone, as far as this kind of ring can say; see [`KeyRing::level`].
+    /// Gone, as far as this kind of ring can say; see [`RingEvidence::level`].
     Destroyed {
         /// When the last step was on disk, by the server's clock.
         at: Timestamp,
@@ -70,8 +123,11 @@ pub enum KeyState {
 pub struct RingEvidence {
     /// Whose key it was.
     pub consignment: ConsignmentId,
-    /// [`KeyRing::level`] of the ring that destroyed it.
+    /// What a destruction in this ring achieves, in the words of the certificate.
     pub level: String,
+    /// [`KeyRing::level`] of the ring that destroyed it.
+    #[serde(default)]
+    pub kind: Level,
     /// Whether there was a key to destroy; without one only the tombstone was set.
     pub found: bool,
     /// The number of the journal leaf that the caller showed.
@@ -82,12 +138,31 @@ pub struct RingEvidence {
     pub begun_at: Timestamp,
     /// When the last step was on disk.
     pub destroyed_at: Timestamp,
-    /// The number of the epoch that the ring lives in since; every earlier one is overwritten.
+    /// The number of the epoch that a local ring lives in since; every earlier one is overwritten.
     pub epoch: u64,
     /// How many living keys were carried over into that epoch.
     pub carried: u64,
     /// How many key files could not be read and were therefore not carried over: lost keys.
     pub unreadable: u64,
+    /// Whether the key's file was only unlinked: its file system is not known to write over bytes where they lie.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlinked: bool,
+    /// What the place of the key said, in order; empty for a file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub said: Vec<Said>,
+}
+
+impl RingEvidence {
+    /// All of it that belongs into a fact, in one line.
+    pub fn words(&self) -> String {
+        match self.kind {
+            Level::K0 => format!("{}; epoch {}", self.level, self.epoch),
+            Level::K1 | Level::K2 => {
+                let said: Vec<String> = self.said.iter().map(Said::to_string).collect();
+                format!("{}; {}", self.level, said.join("; "))
+            }
+        }
+    }
 }
 
 /// Holds one key per consignment and lends its use, never its bytes.
@@ -116,16 +191,17 @@ pub trait KeyRing: Send + Sync {
     /// Destroys the key, for good. Doing it again gives the same evidence.
     ///
     /// # Errors
-    /// A fault when a step could not be made durable: the key serves nobody, call again. An alarm when the key of an
-    /// already destroyed consignment was found again; it has then been destroyed again.
+    /// A fault when a step could not be made durable or the place of the key could not be reached: the key serves
+    /// nobody, call again. An alarm when the key of an already destroyed consignment was found again; it has then been
+    /// destroyed again.
     fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence>;
 
-    /// Where the key stands.
+    /// Where the key stands. What was once seen destroyed stays so while its place cannot be reached.
     ///
     /// # Errors
     /// An alarm when a destroyed key is back; a fault of the place.
     fn attest(&self, id: ConsignmentId) -> Result<KeyState>;
 
-    /// What a destruction in this ring achieves, in the words of the certificate.
-    fn level(&self) -> &'static str;
+    /// Where the keys lie.
+    fn level(&self) -> Level;
 }

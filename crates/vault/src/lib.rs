@@ -9,7 +9,11 @@ mod erase;
 mod keyring;
 mod shelf;
 
-pub use erase::{Erasure, ShelfErasure, Wrapped, erase};
+pub use erase::{Erasure, ShelfErasure, Wrapped, destroy_key, erase};
 pub use journal::Receipt;
-pub use keyring::{KeyRing, KeyState, LocalRing, RingEvidence, Secret};
-pub use shelf::{DiskShelf, Erased, ParcelAddress, Shelf};
+pub use keyring::{
+    KeyRing, KeyState, Level, LocalRing, OpenBaoPlace, RingEvidence, Said, Secret, StoreRing, TokenPlace,
+};
+pub use shelf::{
+    BucketPlace, Credentials, DiskShelf, Erased, Keeps, Lingering, ParcelAddress, Patience, S3Shelf, Shelf,
+};

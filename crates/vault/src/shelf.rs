@@ -1,14 +1,19 @@
 //! The shelf: sealed parcels, named by identifiers only, put once and never changed.
 
 mod disk;
+#[cfg(test)]
+mod kit;
+mod s3;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use journal::Receipt;
-use lexicon::{ConsignmentId, ParcelId, Result};
+use lexicon::{Alarm, Code, ConsignmentId, ParcelId, Refusal, Result, Timestamp};
+use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use disk::DiskShelf;
+pub use s3::{BucketPlace, Credentials, Patience, S3Shelf};
 
 /// Where one parcel lies. It names nobody and nothing of the laboratory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,40 +28,118 @@ pub struct ParcelAddress {
 }
 
 /// What [`Shelf::erase`] removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Erased {
     /// Parcels.
     pub objects: u64,
-    /// Bytes of all files removed.
+    /// Bytes of everything removed, older versions included.
     pub bytes: u64,
-    /// Files that were no finished parcel: cut uploads.
+    /// What was no finished parcel: cut uploads.
     pub unfinished: u64,
+    /// What the store lets nobody delete yet. It is listed no more.
+    pub lingering: Vec<Lingering>,
+}
+
+/// A parcel of which the store keeps bytes that nobody may delete yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lingering {
+    /// The attempt that put it there.
+    pub attempt: u32,
+    /// The parcel.
+    pub parcel: ParcelId,
+    /// Bytes of all its versions that are left.
+    pub bytes: u64,
+    /// Until when the store keeps the last of them; none when somebody has to lift a hold first.
+    pub until: Option<Timestamp>,
+}
+
+/// What a shelf keeps of parcels that it no longer lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// Nothing.
+    Nothing,
+    /// Older versions, which [`Shelf::erase`] deletes one by one.
+    Versions,
 }
 
 /// Keeps sealed parcels.
 pub trait Shelf: Send + Sync {
+    /// Asks whether what is erased here would be gone: at start, and before a migration or a consignment is opened.
+    ///
+    /// # Errors
+    /// A refusal when the store would let nobody delete it; a fault when that cannot be learned.
+    fn keeps(&self) -> BoxFuture<'_, Result<Keeps>>;
+
     /// Puts one parcel; it is durable when this returns. The same bytes again are taken as already there.
     ///
     /// # Errors
-    /// A refusal when other bytes lie at that address; a fault of the disk.
+    /// A refusal when other bytes lie at that address; a fault of the disk or the store.
     fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>>;
 
     /// One parcel, whole: at most [`lexicon::limits::PARCEL_BYTES_MAX`] bytes.
     ///
     /// # Errors
-    /// A refusal when nothing lies there; a fault of the disk.
+    /// A refusal when nothing lies there; a fault of the disk or the store.
     fn read(&self, address: ParcelAddress) -> BoxFuture<'_, Result<Bytes>>;
 
     /// Every parcel of one consignment with its size in bytes, sorted by address.
     ///
     /// # Errors
-    /// An alarm when something lies there that no parcel is called; a fault of the disk.
+    /// An alarm when something lies there that no parcel is called; a fault of the disk or the store.
     fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>>;
 
-    /// Removes all that lies under one consignment, cut uploads included. Doing it again removes nothing more.
+    /// Removes all that lies under one consignment, cut uploads and older versions included. Nothing of it is listed
+    /// afterwards. Doing it again removes nothing more.
     ///
     /// # Errors
-    /// A fault when something is left; call again.
+    /// A fault when something is left that might be deleted; call again.
     fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>>;
+}
+
+fn path_of(address: ParcelAddress) -> Path {
+    Path::from(format!("{}/{}/{}", address.consignment, address.attempt, address.parcel))
+}
+
+fn address_of(path: &str) -> Option<ParcelAddress> {
+    let mut parts = path.split('/');
+    let address = ParcelAddress {
+        consignment: parts.next()?.parse().ok()?,
+        attempt: parts.next()?.parse().ok()?,
+        parcel: parts.next()?.parse().ok()?,
+    };
+    parts.next().is_none().then_some(address).filter(|address| path_of(*address).as_ref() == path)
+}
+
+/// What was listed under a consignment, names and sizes, by address.
+fn parcels<'a>(
+    consignment: ConsignmentId,
+    listed: impl Iterator<Item = (&'a str, u64)>,
+) -> Result<Vec<(ParcelAddress, u64)>> {
+    let mut parcels = Vec::new();
+    for (name, bytes) in listed {
+        let address = address_of(name).ok_or_else(|| {
+            Alarm::new(Code(714), format!("something on the shelf of consignment {consignment} is no parcel"))
+        })?;
+        parcels.push((address, bytes));
+    }
+    parcels.sort_unstable();
+    Ok(parcels)
+}
+
+fn other_bytes(parcel: ParcelId) -> Refusal {
+    Refusal::new(
+        Code(712),
+        format!("parcel {parcel} is on the shelf already with other bytes; a parcel never changes"),
+        "Seal again under a new parcel id.",
+    )
+}
+
+fn not_there(parcel: ParcelId) -> Refusal {
+    Refusal::new(
+        Code(713),
+        format!("parcel {parcel} is not on the shelf"),
+        "Look whether its consignment is destroyed or its upload was cut.",
+    )
 }

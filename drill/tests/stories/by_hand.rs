@@ -28,6 +28,7 @@ fn run(script: &Path, folder: &Path, patients: &str) -> Output {
         .arg(folder)
         .args([patients, &port.to_string()])
         .env("LAZARET", lazaret())
+        .env("LAZARET_DANGER_CLEAR_SWAP", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

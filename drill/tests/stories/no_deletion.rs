@@ -13,7 +13,7 @@ use office::Office;
 use passage::{Errand, PartReport, Quiet};
 use procedure::{Act, ConsignmentStage, Ending, Stage};
 use registry::Registry;
-use vault::{Erased, KeyRing, KeyState, ParcelAddress, Receipt, RingEvidence, Shelf};
+use vault::{Erased, Keeps, KeyRing, KeyState, Level, ParcelAddress, Receipt, RingEvidence, Shelf};
 use zeroize::Zeroizing;
 
 /// Where the power goes.
@@ -66,12 +66,16 @@ impl KeyRing for Cuts<dyn KeyRing> {
         self.inner.attest(id)
     }
 
-    fn level(&self) -> &'static str {
+    fn level(&self) -> Level {
         self.inner.level()
     }
 }
 
 impl Shelf for Cuts<dyn Shelf> {
+    fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
+        self.inner.keeps()
+    }
+
     fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         self.inner.put(address, bytes)
     }
@@ -342,7 +346,9 @@ async fn copies_of_data_and_ring_put_back_open_nothing_while_the_laboratorys_sha
     // Who saved the whole ring folder, and has the server's secret besides, has the strongroom share again: that is
     // what the ring's folder must never be in a backup for, and what the certificate says.
     let strongroom = world.strongroom_share(&saved.data, &saved.ring, &round).unwrap().unwrap();
-    let level = world.ring(&world.server_folder(), &world.ring_folder()).unwrap().level();
+    let ring = world.ring(&world.server_folder(), &world.ring_folder()).unwrap();
+    // Again, it says what it said.
+    let level = ring.destroy(round.consignment, &Receipt::of_committed(1, lexicon::Digest([0; 32]))).unwrap().level;
     let everything: Vec<Vec<u8>> =
         files_below(&[&saved.data, &saved.ring, &world.path("homes"), &world.server_folder()])
             .into_iter()

@@ -247,7 +247,7 @@ async fn the_whole_server_with_its_ring_and_its_secrets_opens_nothing_without_th
     let laboratory = world.laboratory_share(&world.home(Name::Operator), &round).unwrap();
     assert_eq!(round.opened_by(&server, salt, (&laboratory, &strongroom)), round.manifest.parcels.len() + 1);
     assert_eq!(round.opened_by(&server, salt, (&strongroom, &laboratory)), 0);
-    assert_eq!(round.shares_within([laboratory.expose().as_slice()]).len(), 1);
+    assert_eq!(round.shares_within([laboratory.expose()]).len(), 1);
 }
 
 /// Everything that the server calls by 64 hexadecimal digits: digests, keys, nonces.

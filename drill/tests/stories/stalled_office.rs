@@ -8,7 +8,7 @@ use drill::{Name, World, entropy};
 use lexicon::{Clock, ConsignmentId, Result, hours_after};
 use procedure::{Act, Kind};
 use tokio::time::timeout;
-use vault::{KeyRing, KeyState, Receipt, RingEvidence};
+use vault::{KeyRing, KeyState, Level, Receipt, RingEvidence};
 use wire::{Https, Method, Outgoing, Transport};
 use zeroize::Zeroizing;
 
@@ -42,7 +42,7 @@ impl KeyRing for Slow {
         self.inner.attest(id)
     }
 
-    fn level(&self) -> &'static str {
+    fn level(&self) -> Level {
         self.inner.level()
     }
 }

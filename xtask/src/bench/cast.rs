@@ -215,6 +215,8 @@ fn command(program: &Path, folder: &Path, words: &[&str]) -> Command {
     for name in ["CREDENTIALS_DIRECTORY", "LAZARET_DATA", "LAZARET_HOME", "LAZARET_LISTEN", "LAZARET_RING"] {
         command.env_remove(name);
     }
+    // Its records are nobody's.
+    command.env("LAZARET_DANGER_CLEAR_SWAP", "1");
     command
 }
 

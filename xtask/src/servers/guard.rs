@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::place::{Place, Server};
-use super::{PLACE, Purpose, READY, mariadb, postgres};
-use crate::process;
+use super::{PLACE, Purpose, READY, garage, mariadb, moto, postgres, softhsm};
+use crate::{process, steps};
 
 /// What the guard is told when no command runs.
 pub(super) const NO_GROUP: &str = "none";
@@ -16,11 +16,26 @@ pub(super) const NO_GROUP: &str = "none";
 pub(crate) fn guard(purpose: &str) -> Result<()> {
     let purpose = Purpose::of_word(purpose).context("these servers have no purpose")?;
     let place = Place::create()?;
-    let postgres = start("PostgreSQL", || postgres::start(&place, purpose))?;
-    let servers = [postgres, start("MariaDB", || mariadb::start(&place, purpose))?];
+    let (mut servers, mut told) = (Vec::new(), Vec::new());
+    if purpose == Purpose::Stores {
+        told.extend(softhsm::make(&place)?);
+        told.extend(steps::openbao()?.map(|program| ("LAZARET_TEST_BAO", program.display().to_string())));
+        if let Some(program) = steps::garage()? {
+            servers.push(start("Garage", || garage::start(&place, &program))?);
+        }
+        if let Some(python) = steps::python()? {
+            servers.push(start("moto", || moto::start(&place, &python))?);
+        }
+    } else {
+        servers.push(start("PostgreSQL", || postgres::start(&place, purpose))?);
+        servers.push(start("MariaDB", || mariadb::start(&place, purpose))?);
+    }
     let mut answers = std::io::stdout().lock();
     writeln!(answers, "{PLACE}={}", place.folder().display())?;
     for (name, value) in servers.iter().flat_map(Server::environment) {
+        writeln!(answers, "{name}={value}")?;
+    }
+    for (name, value) in told {
         writeln!(answers, "{name}={value}")?;
     }
     writeln!(answers, "{READY}")?;

@@ -1,14 +1,17 @@
-//! Private database servers for the tests: PostgreSQL and MariaDB on free loopback ports, in a temporary folder, with
-//! random passwords.
+//! Private servers for the tests: PostgreSQL and MariaDB, and two object stores, on free loopback ports, in a temporary
+//! folder, with random passwords.
 //!
 //! They belong to a *guard*: this program once more, in a process group of its own, holding one end of a pipe whose
 //! other end only we hold. However we end (a return, an error, Ctrl-C, KILL), the pipe closes and the guard stops the
 //! servers and removes their folder. That needs no signal handler, which the standard library does not have.
 
+mod garage;
 mod guard;
 mod mariadb;
+mod moto;
 mod place;
 mod postgres;
+mod softhsm;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -40,10 +43,12 @@ pub(crate) enum Purpose {
     Tests,
     /// As one would run them with records in them: large buffers, every commit on the disk, nothing in the background.
     Bench,
+    /// Not the databases but the object stores, those of them whose programs are there.
+    Stores,
 }
 
 impl Purpose {
-    const ALL: [(Self, &str); 2] = [(Self::Tests, "tests"), (Self::Bench, "bench")];
+    const ALL: [(Self, &str); 3] = [(Self::Tests, "tests"), (Self::Bench, "bench"), (Self::Stores, "stores")];
 
     fn word(self) -> &'static str {
         Self::ALL.iter().find(|(purpose, _)| *purpose == self).map_or("", |(_, word)| word)
@@ -90,7 +95,7 @@ impl Servers {
                 servers.environment.insert(name.to_owned(), value.to_owned());
             }
         }
-        bail!("the database servers did not start")
+        bail!("the servers did not start")
     }
 
     /// Runs a command that may use the servers, within `limit`; none when it took longer, and then it and everything
@@ -126,7 +131,7 @@ impl Drop for Servers {
         self.line = None;
         // The guard bounds its own work to less than this.
         if !matches!(process::wait(&mut self.guard, Duration::from_mins(1)), Ok(Some(_))) {
-            eprintln!("xtask: the guard of the database servers did not end");
+            eprintln!("xtask: the guard of the servers did not end");
         }
     }
 }
@@ -135,17 +140,20 @@ impl Drop for Servers {
 pub(crate) fn command() -> Result<ExitCode> {
     install()?;
     let mut servers = Servers::start()?;
-    for (name, value) in &servers.environment {
+    let stores = Servers::start_for(Purpose::Stores)?;
+    for (name, value) in servers.environment.iter().chain(&stores.environment) {
         println!("export {name}='{value}'");
     }
-    eprintln!("Both servers run until Ctrl-C.");
+    eprintln!(
+        "The servers run until Ctrl-C; Garage, moto and OpenBao among them once `cargo xtask test` has made them."
+    );
     let status = servers.guard.wait()?;
     bail!("the guard of the servers ended by itself ({status})")
 }
 
-/// Sees to it that both servers' programs are on this machine.
+/// Sees to it that the servers' programs, and SoftHSM, are on this machine.
 pub(crate) fn install() -> Result<()> {
-    install_with(&[])
+    install_with(&[softhsm::PACKAGE])
 }
 
 /// As [`install`], and other programs, each after its package.

@@ -106,6 +106,8 @@ pub(super) struct Server {
     log: PathBuf,
     child: Child,
     stop: &'static str,
+    /// What else the tests need to know, each as in `LAZARET_TEST_<name>_<which>`.
+    more: Vec<(&'static str, String)>,
 }
 
 impl Server {
@@ -116,7 +118,7 @@ impl Server {
         is_ready: impl Fn() -> bool,
     ) -> Result<Self> {
         let child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
-        let mut server = Self { name, url, log, child, stop };
+        let mut server = Self { name, url, log, child, stop, more: Vec::new() };
         let started = std::time::Instant::now();
         while !is_ready() {
             if let Some(status) = server.child.try_wait()? {
@@ -134,14 +136,22 @@ impl Server {
         Ok(server)
     }
 
+    /// The server, of which the tests are told this too.
+    pub(super) fn telling(mut self, which: &'static str, value: String) -> Self {
+        self.more.push((which, value));
+        self
+    }
+
     /// What the tests need to know.
-    pub(super) fn environment(&self) -> [(String, String); 3] {
+    pub(super) fn environment(&self) -> Vec<(String, String)> {
         let name = format!("LAZARET_TEST_{}", self.name);
-        [
+        let more = self.more.iter().map(|(which, value)| (format!("{name}_{which}"), value.clone()));
+        let known = [
             (format!("{name}_LOG"), self.log.display().to_string()),
             (format!("{name}_PROCESS"), self.child.id().to_string()),
-            (name, self.url.clone()),
-        ]
+            (name.clone(), self.url.clone()),
+        ];
+        known.into_iter().chain(more).collect()
     }
 
     fn log_end(&self) -> String {

@@ -45,6 +45,28 @@ fn each_certificate_says_what_every_destruction_achieves_and_what_none_does() {
 }
 
 #[test]
+fn the_level_of_the_ring_is_said_in_its_own_words() {
+    let words = |setting: Setting| {
+        let certificate = certificate(&Tale::whole(setting));
+        let [level] = certificate.wording.iter().filter(|words| words.starts_with("Level ")).collect::<Vec<_>>()[..]
+        else {
+            panic!("one level: {:?}", certificate.wording)
+        };
+        (certificate.level, level.clone())
+    };
+    let of = |key_ring| words(Setting { key_ring, ..Setting::default() });
+    let (level, said) = of("pkcs11");
+    assert!(level == "K1" && said.contains("token") && said.contains("Backups of the token are not reached"), "{said}");
+    let (level, said) = of("openbao");
+    assert!(level == "K2" && said.contains("service") && said.contains("whoever restores one has the key again"));
+    let (level, said) = words(Setting { unlinked: true, ..Setting::default() });
+    assert!(
+        level == "K0" && said.contains("unlinked") && !said.contains("eras") && !said.contains("overwrote"),
+        "{said}"
+    );
+}
+
+#[test]
 fn once_a_recipient_has_had_both_nothing_is_said_to_bind_it() {
     let whole = certificate(&Tale::whole(Setting::default()));
     let [round] = whole.consignments.as_slice() else { panic!("one consignment") };

@@ -8,9 +8,9 @@ use lexicon::{ConsignmentId, Digest, MigrationId, ParcelId, Timestamp, canonical
 use people::{Envelope, PayloadType, Recipient, Roster};
 use procedure::{
     Act, ActBody, Allowed, Clause, Clauses, Contract, Destroyed, Differing, Dpia, Entry, History, Instruction,
-    InstructionEnding, Kind, Ledger, Manifest, ManifestParcel, ManifestTable, Nulls, Orphans, Part, Party, Plan,
-    PlanParty, ProbeResult, Proof, Reconciliation, SeenCheckpoint, Side, Step, System, TableOutcome, Target, prepare,
-    sign_fact,
+    InstructionEnding, Kind, Ledger, Lingering, Manifest, ManifestParcel, ManifestTable, Nulls, Orphans, Part, Party,
+    Plan, PlanParty, ProbeResult, Proof, Reconciliation, SeenCheckpoint, Side, Step, System, TableOutcome, Target,
+    prepare, sign_fact,
 };
 use wire::{Leaf, People, Placed};
 
@@ -32,6 +32,12 @@ pub(crate) struct Setting {
     pub(crate) unequal: bool,
     /// There was no wrapped share any more to show the ring.
     pub(crate) share_lost: bool,
+    /// The object store keeps two parcels, one of them until somebody lifts a hold.
+    pub(crate) lingering: bool,
+    /// The ring key lay where bytes are not written over.
+    pub(crate) unlinked: bool,
+    /// What kind of key ring the plan asks for; `local` when it says nothing.
+    pub(crate) key_ring: &'static str,
     /// The recipient's keys open no parcel.
     pub(crate) opens_nothing: bool,
     /// The vendor's engineer extracts and loads.
@@ -141,7 +147,7 @@ impl Tale {
     pub(crate) fn approved(setting: Setting) -> Self {
         let mut tale = Self::new(setting);
         tale.does(Who::Engineer, Act::Open { parties: parties() });
-        tale.does(Who::Engineer, Act::Propose { plan: Box::new(plan(tale.at, setting.one_operator)) });
+        tale.does(Who::Engineer, Act::Propose { plan: Box::new(plan(tale.at, setting)) });
         let plan = tale.standing();
         tale.does(Who::Approver, Act::Approve { plan });
         tale.pass_minutes(24 * 60);
@@ -234,6 +240,8 @@ impl Tale {
             parcels: 3,
             bytes: 81_000_000,
             listed_after: 0,
+            unlinked: self.setting.unlinked,
+            lingering: if self.setting.lingering { lingering() } else { Vec::new() },
         };
         self.records(Proof::Server(Act::Destroyed { consignment: ROUND, evidence }));
         self
@@ -277,6 +285,16 @@ impl Tale {
             .recipient_says(Some(ProbeResult::Failed))
             .laboratory_says()
     }
+}
+
+fn lingering() -> Vec<Lingering> {
+    let of = |parcel, until: Option<&str>| Lingering {
+        attempt: 2,
+        parcel: ParcelId([parcel; 16]),
+        bytes: 1_000_000,
+        until: until.map(|until| until.parse().unwrap()),
+    };
+    vec![of(0xa1, Some("2099-01-02T00:00:00Z")), of(0xa2, None)]
 }
 
 pub(crate) fn leaf_of(entry: &Entry, nonce: Digest) -> Digest {
@@ -325,7 +343,7 @@ fn instruction(deadline: Timestamp) -> Instruction {
     }
 }
 
-fn plan(at: Timestamp, one_operator: bool) -> Plan {
+fn plan(at: Timestamp, setting: Setting) -> Plan {
     let device = |who| CAST.member(who).key.public();
     Plan {
         purpose: Plan::PURPOSE.to_owned(),
@@ -339,12 +357,12 @@ fn plan(at: Timestamp, one_operator: bool) -> Plan {
         source: System { identity: OLD.into(), schema: Digest::of(b"old schema"), live: false },
         targets: vec![Target { kinds: vec![Kind::Full], identity: NEW.into(), schema: Digest::of(b"new schema") }],
         extracting: vec![device(Who::Operator), device(Who::Engineer)],
-        loading: vec![device(if one_operator { Who::Engineer } else { Who::Recipient })],
+        loading: vec![device(if setting.one_operator { Who::Engineer } else { Who::Recipient })],
         allowed: vec![Allowed { kind: Kind::Full, count_max: 2, hours_max: 72 }],
         deadline: hours_after(at, 30 * 24),
         extension_cap: hours_after(at, 40 * 24),
-        key_ring: "local".into(),
-        one_operator_both_ends: one_operator,
+        key_ring: if setting.key_ring.is_empty() { "local" } else { setting.key_ring }.into(),
+        one_operator_both_ends: setting.one_operator,
     }
 }
 

@@ -47,6 +47,22 @@ fn the_ring_is_said_to_have_refused_what_it_was_shown_and_no_more() {
 }
 
 #[test]
+fn what_an_object_store_keeps_all_the_same_is_named_with_its_date() {
+    let setting = Setting { lingering: true, ..Setting::default() };
+    let named = format!(
+        "The object store lets nobody delete these yet, and keeps: parcel {} of attempt 2, 1,000,000 bytes, until \
+         2099-01-02 00:00:00 UTC; parcel {} of attempt 2, 1,000,000 bytes, until somebody lifts its hold.",
+        "a1".repeat(16),
+        "a2".repeat(16)
+    );
+    let certificate = told(setting).get("certificate.md").unwrap().clone();
+    assert!(certificate.contains(&named), "{certificate}");
+    let verdict = verify(&Tale::whole(setting).pack(), &CAST.roots()).unwrap();
+    assert!(verdict.statements.iter().any(|statement| statement.text.contains(&named)), "{:?}", verdict.statements);
+    assert!(!told(Setting::default()).get("certificate.md").unwrap().contains("object store"));
+}
+
+#[test]
 fn who_held_both_ends_is_said_whatever_the_answer() {
     let ends = |setting: Setting| {
         let verdict = verify(&Tale::whole(setting).pack(), &CAST.roots()).unwrap();

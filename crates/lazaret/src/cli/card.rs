@@ -42,9 +42,9 @@ pub(crate) struct Renew {
 impl Renew {
     fn run(self, context: &Context) -> Result<Done> {
         let settings = ServerSettings::load(&self.place)?;
-        let passphrase = context.passphrase("the server")?;
+        let opener = context.server_opener()?;
         let named = if self.own { Named::Own } else { Named::Configured };
-        let (card, changed) = server::renew_card(context, &settings, &passphrase, &named, &self.out)?;
+        let (card, changed) = server::renew_card(context, &settings, &opener, &named, &self.out)?;
         let what = if changed {
             "The card names the changed certificate."
         } else {

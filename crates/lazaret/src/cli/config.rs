@@ -8,6 +8,8 @@ use super::Context;
 use super::serving::Place;
 use crate::config::{self, ServerSettings};
 use crate::output::{Done, add};
+use crate::ring::RingSettings;
+use crate::shelf::BucketSettings;
 
 /// What is configured.
 #[derive(Subcommand)]
@@ -75,6 +77,12 @@ fn lines(context: &Context, settings: &ServerSettings) -> Vec<Line> {
             origin: of("deadline_days_max"),
         },
     ];
+    let shelf = settings.shelf.as_ref().map_or_else(|| path(&settings.data.join("shelf")), BucketSettings::shown);
+    lines.push(Line { key: "shelf", value: shelf, origin: of("shelf") });
+    let ring = settings.key_ring.as_ref().map_or_else(|| "local".to_owned(), RingSettings::shown);
+    lines.push(Line { key: "key_ring", value: ring, origin: of("key_ring") });
+    let danger = "danger.clear_swap";
+    lines.push(Line { key: danger, value: settings.clear_swap.to_string(), origin: of(danger) });
     let tls = settings.tls.as_ref();
     let shown =
         |file: Option<&std::path::PathBuf>| file.map_or_else(|| "the server's own".to_owned(), |file| path(file));
@@ -91,6 +99,9 @@ fn lines(context: &Context, settings: &ServerSettings) -> Vec<Line> {
     let (file, origin) = given(context.global.passphrase_file.as_ref(), "LAZARET_PASSPHRASE_FILE");
     let value = file.map_or_else(|| "(..), asked for".to_owned(), |file| format!("(..), in {file}"));
     lines.push(Line { key: "passphrase", value, origin });
+    let (file, origin) = given(context.global.identity_file.as_ref(), "LAZARET_IDENTITY_FILE");
+    let value = file.map_or_else(|| "none".to_owned(), |file| format!("(..), in {file}"));
+    lines.push(Line { key: "identity", value, origin });
     let log = std::env::var("LAZARET_LOG").ok();
     let origin = if log.is_some() { "environment LAZARET_LOG" } else { "default" };
     let value = log.unwrap_or_else(|| if context.global.quiet { "error" } else { "warn" }.to_owned());

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use desk::{Desk, Home, KeyHolder};
 use lexicon::{Clock, Code, Entropy, MigrationId, Refusal, Result, SystemClock, SystemEntropy, Timestamp, Trouble};
-use people::Passphrase;
+use people::{AgeIdentity, Passphrase};
 use procedure::{Ledger, Migration};
 use serde_json::{Value, json};
 use wire::Keeper;
+use zeroize::Zeroizing;
 
 use super::Global;
 use crate::files;
+use crate::opener::Opener;
 use crate::output::Done;
 
 /// What commands are run with: made once, from the machine.
@@ -55,6 +57,24 @@ impl Context {
         let typed = rpassword::prompt_password(format!("Passphrase of {what}: "))
             .map_err(|_| Refusal::new(Code(1012), "no passphrase was typed", "Run the command again."))?;
         Ok(Passphrase::new(&typed))
+    }
+
+    /// What opens a server's secrets: the age identity that is named or handed over by the service manager, its
+    /// passphrase otherwise.
+    pub(crate) fn server_opener(&self) -> Result<Opener> {
+        let handed = std::env::var_os("CREDENTIALS_DIRECTORY")
+            .map(|folder| PathBuf::from(folder).join("lazaret-identity"))
+            .filter(|path| path.exists());
+        let Some(path) = self.global.identity_file.clone().or(handed) else {
+            return Ok(Opener::Passphrase(self.passphrase("the server")?));
+        };
+        let text = Zeroizing::new(files::text(&path)?);
+        if let Some(mode) = files::open_to_everybody(&path) {
+            let why = format!("the age identity {} can be used by everybody (mode {mode:o})", path.display());
+            let remedy = "Close it with `chmod o= FILE`; if somebody may have read it, make a new server.";
+            return Err(Refusal::new(Code(1023), why, remedy).into());
+        }
+        Ok(Opener::Identity(AgeIdentity::parse(&text)?))
     }
 
     /// The desk for acts that do not bind: an unlocked key serves, where there is one.

@@ -46,6 +46,7 @@ pub(crate) struct Cli {
 
 /// What every command takes.
 #[derive(Args, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub(crate) struct Global {
     /// The folder of this person's device
     #[arg(long, global = true, env = "LAZARET_HOME")]
@@ -53,12 +54,18 @@ pub(crate) struct Global {
     /// The file that holds the passphrase; asked for otherwise
     #[arg(long, global = true, env = "LAZARET_PASSPHRASE_FILE")]
     pub passphrase_file: Option<PathBuf>,
+    /// The file with the age identity that opens a server's secrets in a passphrase's stead
+    #[arg(long, global = true, env = "LAZARET_IDENTITY_FILE")]
+    pub identity_file: Option<PathBuf>,
     /// One JSON document on standard output, errors too
     #[arg(long, global = true)]
     pub json: bool,
     /// No progress
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// Go on although this machine may write keys and records in clear to its swap
+    #[arg(long, global = true, env = "LAZARET_DANGER_CLEAR_SWAP", value_parser = clap::builder::FalseyValueParser::new())]
+    pub danger_clear_swap: bool,
     /// End when standard input does: whoever started this holds its other end, and is gone then, however that came
     #[arg(long, global = true, hide = true)]
     pub until_stdin_closes: bool,
@@ -119,6 +126,9 @@ enum Command {
 
 pub(crate) async fn run(cli: Cli) -> Result<Done> {
     let context = Context::new(cli.global);
+    if cli.command.holds_secrets() {
+        crate::memory::clear_swap(context.global.danger_clear_swap)?.iter().for_each(|swap| crate::memory::warn(swap));
+    }
     if !context.global.until_stdin_closes {
         return cli.command.run(&context).await;
     }
@@ -143,6 +153,12 @@ async fn stdin_closes() {
 }
 
 impl Command {
+    /// Whether keys or records may stand in its memory. A server says in its settings what it accepts; a demonstration
+    /// has nothing that is secret.
+    fn holds_secrets(&self) -> bool {
+        !matches!(self, Self::Serve(_) | Self::Synth(_) | Self::Demo(_) | Self::Config(_))
+    }
+
     async fn run(self, context: &Context) -> Result<Done> {
         match self {
             Self::Next(command) => command.run(context).await,

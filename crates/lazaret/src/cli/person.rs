@@ -270,7 +270,7 @@ impl Trust {
         let root: Root = files::json(&self.root)?;
         compare_words(&root, self.words.as_deref())?;
         if let Some(data) = &self.data {
-            server::admit(data, &root, &context.passphrase("the server")?)?;
+            server::admit(data, &root, &context.server_opener()?)?;
             let text = format!(
                 "{} is admitted: a server that runs takes it up within a minute, one that does not when it is started.\nNext: its persons enrol.",
                 root.organisation

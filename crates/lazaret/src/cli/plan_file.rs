@@ -21,6 +21,8 @@ pub(crate) struct PlanFile {
     loading: Vec<String>,
     #[serde(default)]
     one_operator_both_ends: bool,
+    /// The kind of the server's key ring.
+    key_ring: Option<String>,
     source: System,
     target: Vec<Target>,
     allowed: Vec<Allowed>,
@@ -68,7 +70,7 @@ pub(crate) fn read(path: &Path, id: MigrationId, migration: &Migration, now: Tim
         allowed: file.allowed,
         deadline,
         extension_cap: file.extension_cap.unwrap_or_else(|| hours_after(deadline, 30 * 24)),
-        key_ring: "local".to_owned(),
+        key_ring: file.key_ring.unwrap_or_else(|| "local".to_owned()),
         one_operator_both_ends: file.one_operator_both_ends,
     };
     Ok(Proposal { plan, documents: vec![scope, report] })

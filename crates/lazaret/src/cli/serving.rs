@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use lexicon::Result;
 use serde_json::json;
+use vault::Keeps;
 
 use super::Context;
 use crate::config::ServerSettings;
 use crate::output::{self, Done};
-use crate::server;
+use crate::{memory, server};
 
 /// Where a server lives; each can stand in the environment or in the data folder's `lazaret.toml`.
 #[derive(Args)]
@@ -46,9 +47,9 @@ pub(crate) struct Init {
 
 impl Init {
     pub(crate) fn run(self, context: &Context) -> Result<Done> {
-        let passphrase = context.passphrase("the server")?;
+        let opener = context.server_opener()?;
         let settings = ServerSettings::from_flags(&self.place)?;
-        let card = server::init(context, &settings, self.host.as_deref(), self.demonstration, &passphrase)?;
+        let card = server::init(context, &settings, self.host.as_deref(), self.demonstration, &opener)?;
         let text = format!(
             "The server is made.\nIts card, which goes into every invitation: {}\nTLS fingerprint: {}\nJournal: {}\nNext: admit organisations with `lazaret trust ROOT --data DIR`, then `lazaret serve`.",
             settings.data.join("card.json").display(),
@@ -68,11 +69,24 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) async fn run(self, context: &Context) -> Result<Done> {
-        let passphrase = context.passphrase("the server")?;
+        let opener = context.server_opener()?;
         let settings = ServerSettings::load(&self.place)?;
-        let (office, identity, listener) = server::open(context, &settings, &passphrase)?;
+        let swaps = memory::clear_swap(settings.clear_swap || context.global.danger_clear_swap)?;
+        let (office, identity, listener) = server::open(context, &settings, &opener)?;
         if let Some(alarm) = office.alarm().await {
             output::error_line(&format!("{alarm}. Only evidence is served."));
+        }
+        for swap in &swaps {
+            memory::warn(swap);
+            office.note_danger(&format!("memory may be written in clear to the swap {swap}"))?;
+        }
+        match office.shelf_keeps().await {
+            Ok(Keeps::Nothing) => {}
+            Ok(Keeps::Versions) => {
+                output::error_line("The shelf's bucket keeps versions: every one is deleted at a destruction.");
+            }
+            // Deadlines wait for no shelf: the server serves, and opens nothing new.
+            Err(trouble) => output::error_line(&format!("{trouble}. No migration and no consignment is opened.")),
         }
         output::error_line(&format!("Serving {} at {}.", office.card().origin, office.card().url));
         server::serve(office, &identity, listener, settings.sweep_seconds).await?;

@@ -16,10 +16,11 @@ use super::tell::Teller;
 use crate::exit;
 
 /// What would make a party act from another's folder, or with another's passphrase.
-const NOT_INHERITED: [&str; 7] = [
+const NOT_INHERITED: [&str; 8] = [
     "CREDENTIALS_DIRECTORY",
     "LAZARET_DATA",
     "LAZARET_HOME",
+    "LAZARET_IDENTITY_FILE",
     "LAZARET_LISTEN",
     "LAZARET_LOG",
     "LAZARET_PASSPHRASE_FILE",
@@ -89,6 +90,8 @@ impl Commands {
         for name in TEMPORARY {
             command.env(name, self.ground.path("temporary"));
         }
+        // No record here is anybody's: no machine is refused for its swap.
+        command.env("LAZARET_DANGER_CLEAR_SWAP", "1");
         command
     }
 

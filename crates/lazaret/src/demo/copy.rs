@@ -10,6 +10,7 @@ use super::child::{Commands, field, text};
 use super::figures::{bytes, of};
 use super::ground::{DATA_LOOKED_INTO, Ground, RING, RING_COPY, RING_LOOKED_INTO, SERVER, SERVER_COPY};
 use crate::cli::Context;
+use crate::opener::Opener;
 use crate::{files, server};
 
 /// 1 MiB: what the server knows it writes beside the parcels. Each parcel is the bytes whose digest the laboratory's machine
@@ -100,14 +101,14 @@ fn looked_into(ground: &Ground) -> Result<Vec<String>> {
 /// The strongroom share out of the copied data and a ring, as whoever has the server's passphrase gets it.
 fn share(context: &Context, commands: &Commands, ring: &str, round: Round) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let ground = &commands.ground;
-    let passphrase = Passphrase::new(&files::text(&ground.path("secrets/server"))?);
+    let opener = Opener::Passphrase(Passphrase::new(&files::text(&ground.path("secrets/server"))?));
     // Copies of the copies: what opens a registry or a ring tidies it up, a server may hold this one, and what somebody
     // took is to stay as it was taken.
     ground.copy(SERVER_COPY, DATA_LOOKED_INTO, &["shelf"])?;
     ground.copy(ring, RING_LOOKED_INTO, &[])?;
     let folders = (ground.path(DATA_LOOKED_INTO), ground.path(RING_LOOKED_INTO));
     let share =
-        tokio::task::block_in_place(|| server::strongroom_share(context, (&folders.0, &folders.1), &passphrase, round));
+        tokio::task::block_in_place(|| server::strongroom_share(context, (&folders.0, &folders.1), &opener, round));
     ground.remove(DATA_LOOKED_INTO)?;
     ground.remove(RING_LOOKED_INTO)?;
     share

@@ -9,10 +9,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// What would make the program act from elsewhere.
-const NOT_INHERITED: [&str; 7] = [
+const NOT_INHERITED: [&str; 8] = [
     "CREDENTIALS_DIRECTORY",
     "LAZARET_DATA",
     "LAZARET_HOME",
+    "LAZARET_IDENTITY_FILE",
     "LAZARET_LISTEN",
     "LAZARET_LOG",
     "LAZARET_PASSPHRASE_FILE",
@@ -113,7 +114,8 @@ fn lazaret(dir: &Path) -> Command {
     for name in NOT_INHERITED {
         command.env_remove(name);
     }
-    command.current_dir(dir).stdin(Stdio::null());
+    // Whatever swap the machine has that runs the tests.
+    command.env("LAZARET_DANGER_CLEAR_SWAP", "1").current_dir(dir).stdin(Stdio::null());
     command
 }
 

@@ -6,5 +6,6 @@
 mod certificate;
 mod demonstration;
 mod ground;
+mod key_ring;
 mod killed;
 mod migrate;

@@ -436,6 +436,8 @@ fn evidence(at: Timestamp) -> Destroyed {
         parcels: 2,
         bytes: 8192,
         listed_after: 0,
+        unlinked: false,
+        lingering: Vec::new(),
     }
 }
 

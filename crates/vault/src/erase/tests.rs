@@ -7,7 +7,7 @@ use lexicon::{Digest, FixedClock, ParcelId, SystemEntropy, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
-use crate::{DiskShelf, LocalRing, ParcelAddress, Secret};
+use crate::{DiskShelf, Keeps, Level, LocalRing, ParcelAddress, Secret};
 
 const ONE: ConsignmentId = ConsignmentId([1; 16]);
 
@@ -29,6 +29,9 @@ struct Stuck {
 }
 
 impl Shelf for Stuck {
+    fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
+        async { Ok(Keeps::Nothing) }.boxed()
+    }
     fn put(&self, _: ParcelAddress, _: Bytes) -> BoxFuture<'_, Result<()>> {
         async { Ok(()) }.boxed()
     }
@@ -101,7 +104,7 @@ impl KeyRing for Noting {
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
         self.inner.attest(id)
     }
-    fn level(&self) -> &'static str {
+    fn level(&self) -> Level {
         self.inner.level()
     }
 }
@@ -113,6 +116,9 @@ struct NotingShelf {
 }
 
 impl Shelf for NotingShelf {
+    fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
+        self.inner.keeps()
+    }
     fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         self.inner.put(address, bytes)
     }
@@ -174,7 +180,7 @@ async fn both_are_gone_afterwards_and_asking_again_says_the_same_of_the_key() {
     shelf.put(address, Bytes::from_static(b"sealed")).await.unwrap();
 
     let erasure = erase(ring.clone(), &shelf, (ONE, None), &receipt()).await.unwrap();
-    assert_eq!(erasure.shelf, ShelfErasure::Empty(Erased { objects: 1, bytes: 6, unfinished: 0 }));
+    assert_eq!(erasure.shelf, ShelfErasure::Empty(Erased { objects: 1, bytes: 6, ..Erased::default() }));
     let again = erase(ring.clone(), &shelf, (ONE, None), &receipt()).await.unwrap();
     assert_eq!((&again.ring, again.share_shown), (&erasure.ring, false));
     assert_eq!(again.shelf, ShelfErasure::Empty(Erased::default()));

@@ -1,24 +1,24 @@
 mod cipher;
 mod epoch;
 mod keyfile;
-mod tombstone;
 
 #[cfg(test)]
 mod tests;
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use journal::Receipt;
-use lexicon::{Alarm, Clock, Code, ConsignmentId, Entropy, Fault, Refusal, Result, Retry};
+use lexicon::{Alarm, Clock, Code, ConsignmentId, Entropy, Fault, Result, Retry};
 use zeroize::Zeroizing;
 
 use self::cipher::Key;
 use self::epoch::Epoch;
-use self::tombstone::{Mark, Tombstone};
-use super::{KeyRing, KeyState, RingEvidence, Secret};
+use super::medium::Medium;
+use super::store::STORE;
+use super::tombs::{Mark, Tombs, Tombstone, absent, bound, does_not_open, entries, listed, of_another_kind, returned};
+use super::{KeyRing, KeyState, Level, RingEvidence, Secret};
 use crate::disk::{self, Disk, UNFINISHED};
 
 /// The version of what [`LocalRing::encrypt`] makes.
@@ -41,21 +41,21 @@ const SEALED_VERSION: u8 = 1;
 /// # What it does not achieve
 /// * A copy of the **whole folder** taken while the key lived opens what that key wrapped, for whoever also has the
 ///   server secret. The folder must therefore be in no backup and in no snapshot; the secret must lie elsewhere.
-/// * Writing over a file is a logical erase (NIST SP 800-88, Clear): a flash disk's spare blocks, a copy-on-write file
-///   system or a virtual disk's snapshots may keep the old bytes of key file **and** epoch.
+/// * Writing over a file is a logical erase (NIST SP 800-88, Clear): a flash disk's spare blocks or a virtual disk's
+///   snapshots may keep the old bytes of key file **and** epoch. On a file system that is not known to write in place
+///   (copy-on-write, network, overlay) the evidence says "unlinked" instead.
 /// * It says nothing about what a recipient kept.
 pub struct LocalRing {
+    tombs: Tombs,
     keys: PathBuf,
-    tombs: PathBuf,
     epoch: PathBuf,
+    medium: Medium,
     secret: Secret,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     disk: Disk,
     returned: Vec<ConsignmentId>,
     turn: Mutex<()>,
-    /// Locked while the ring is open: two processes would begin two epochs.
-    _held: File,
 }
 
 impl LocalRing {
@@ -83,25 +83,16 @@ impl LocalRing {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self> {
-        let folder = apart(folder, data_folder)?;
-        let (keys, tombs, epoch) = (folder.join("keys"), folder.join("tombs"), folder.join("epoch"));
-        disk::make_folder(&folder)?;
-        closed_to_others(&folder)?;
-        let held = hold(&folder.join("lock"))?;
+        let tombs = Tombs::open(folder, data_folder)?;
+        let folder = tombs.folder().to_owned();
+        if folder.join(STORE).exists() {
+            return Err(of_another_kind("its keys lie in a token or a service").into());
+        }
+        let (keys, epoch) = (folder.join("keys"), folder.join("epoch"));
         disk::make_folder(&keys)?;
-        disk::make_folder(&tombs)?;
-        let mut ring = Self {
-            keys,
-            tombs,
-            epoch,
-            secret,
-            clock,
-            entropy,
-            disk,
-            returned: Vec::new(),
-            turn: Mutex::new(()),
-            _held: held,
-        };
+        let medium = Medium::of(&keys);
+        let (returned, turn) = (Vec::new(), Mutex::new(()));
+        let mut ring = Self { tombs, keys, epoch, medium, secret, clock, entropy, disk, returned, turn };
         ring.sweep_unfinished(&folder)?;
         ring.settle()?;
         Ok(ring)
@@ -124,8 +115,8 @@ impl LocalRing {
         if epoch::read(&self.epoch, &self.secret)?.len() > 1 {
             self.rotate()?;
         }
-        for id in listed(&self.tombs, "tomb")? {
-            if let Mark::Legible(stone) = self.mark(id)? {
+        for id in self.tombs.ids()? {
+            if let Mark::Legible(stone) = self.tombs.mark(id)? {
                 let back = stone.evidence.is_some() && self.key_path(id).exists();
                 if back {
                     self.returned.push(id);
@@ -140,7 +131,7 @@ impl LocalRing {
 
     /// Removes what a crash left half written. Nobody was ever told of it.
     fn sweep_unfinished(&self, folder: &Path) -> Result<()> {
-        for place in [folder, &self.keys, &self.tombs] {
+        for place in [folder, &self.keys, self.tombs.stones()] {
             for entry in entries(place)? {
                 if entry.extension() == Some(OsStr::new(UNFINISHED)) {
                     keyfile::destroy(&self.disk, &entry, self.entropy.as_ref())?;
@@ -154,31 +145,16 @@ impl LocalRing {
         self.keys.join(format!("{id}.key"))
     }
 
-    fn tomb_path(&self, id: ConsignmentId) -> PathBuf {
-        self.tombs.join(format!("{id}.tomb"))
-    }
-
-    fn mark(&self, id: ConsignmentId) -> Result<Mark> {
-        tombstone::read(&self.tomb_path(id), id)
-    }
-
     fn take_turn(&self) -> Result<MutexGuard<'_, ()>> {
         self.turn.lock().map_err(|_| Fault::new(Code(701), Retry::Never, "the key ring stopped in a call").into())
     }
 
     /// The key that seals for one consignment, or why there is none.
     fn living(&self, id: ConsignmentId) -> Result<Key> {
-        if !matches!(self.mark(id)?, Mark::Nothing) {
-            return Err(destroyed(id).into());
-        }
+        self.tombs.unmarked(id)?;
         let path = self.key_path(id);
         if !path.exists() {
-            return Err(Refusal::new(
-                Code(705),
-                format!("the key ring has no key for consignment {id}"),
-                "Abandon the consignment and open a new one: ring keys are not backed up, on purpose.",
-            )
-            .into());
+            return Err(absent(id).into());
         }
         let epochs = epoch::read(&self.epoch, &self.secret)?;
         let key = keyfile::read(&path, id, &epochs)?.ok_or_else(|| {
@@ -197,7 +173,8 @@ impl LocalRing {
         let (epoch, carried, unreadable) = self.rotate()?;
         let evidence = stone.evidence.clone().unwrap_or_else(|| RingEvidence {
             consignment: id,
-            level: self.level().to_owned(),
+            level: self.achieves(),
+            kind: Level::K0,
             found: stone.found,
             receipt_index: stone.receipt_index,
             receipt_root: stone.receipt_root,
@@ -206,9 +183,20 @@ impl LocalRing {
             epoch,
             carried,
             unreadable,
+            unlinked: self.medium != Medium::InPlace,
+            said: Vec::new(),
         });
-        Tombstone { evidence: Some(evidence.clone()), ..stone.clone() }.set(&self.disk, &self.tomb_path(id))?;
+        self.tombs.set(&self.disk, &Tombstone { evidence: Some(evidence.clone()), ..stone.clone() })?;
         Ok(evidence)
+    }
+
+    /// What a destruction here comes to, in the words of the certificate.
+    fn achieves(&self) -> String {
+        let what = match &self.medium {
+            Medium::InPlace => "local file, logical erase (NIST SP 800-88 Clear)".to_owned(),
+            Medium::MayKeep(kind) => format!("local file, unlinked: {kind} may keep the bytes that were written over"),
+        };
+        format!("{what}; copies of the whole ring folder are not reached")
     }
 
     /// Moves the ring into a new epoch, or finishes the move that was cut: its number, keys carried, keys lost.
@@ -231,7 +219,7 @@ impl LocalRing {
         let (mut carried, mut unreadable) = (0_u64, 0_u64);
         for id in listed(&self.keys, "key")? {
             // A key with a tombstone is dying: it stays behind in the old epoch.
-            if matches!(self.mark(id)?, Mark::Nothing) {
+            if matches!(self.tombs.mark(id)?, Mark::Nothing) {
                 let entropy = self.entropy.as_ref();
                 let came = keyfile::carry(&self.disk, &self.key_path(id), entropy, id, (old, new))?;
                 let count = if came { &mut carried } else { &mut unreadable };
@@ -245,9 +233,7 @@ impl LocalRing {
 impl KeyRing for LocalRing {
     fn create(&self, id: ConsignmentId) -> Result<()> {
         let _turn = self.take_turn()?;
-        if !matches!(self.mark(id)?, Mark::Nothing) {
-            return Err(destroyed(id).into());
-        }
+        self.tombs.unmarked(id)?;
         let path = self.key_path(id);
         if path.exists() {
             return Ok(());
@@ -269,23 +255,17 @@ impl KeyRing for LocalRing {
         let _turn = self.take_turn()?;
         let key = self.living(id)?;
         let body = sealed.strip_prefix(&[SEALED_VERSION]).unwrap_or_default();
-        cipher::open(&key, &bound(id, aad), body)?.ok_or_else(|| {
-            Alarm::new(
-                Code(706),
-                format!("what should be wrapped under the ring key of consignment {id} does not open"),
-            )
-            .into()
-        })
+        cipher::open(&key, &bound(id, aad), body)?.ok_or_else(|| does_not_open(id).into())
     }
 
     fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence> {
         let _turn = self.take_turn()?;
-        let stone = match self.mark(id)? {
+        let stone = match self.tombs.mark(id)? {
             Mark::Legible(stone) => *stone,
             Mark::Nothing | Mark::Illegible => {
                 let found = self.key_path(id).exists();
                 let stone = Tombstone::begin(id, seen, found, self.clock.now());
-                stone.set(&self.disk, &self.tomb_path(id))?;
+                self.tombs.set(&self.disk, &stone)?;
                 stone
             }
         };
@@ -302,7 +282,7 @@ impl KeyRing for LocalRing {
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
         let _turn = self.take_turn()?;
         let key = self.key_path(id).exists();
-        match self.mark(id)? {
+        match self.tombs.mark(id)? {
             Mark::Nothing if key => Ok(KeyState::Alive),
             Mark::Nothing => Ok(KeyState::Absent),
             Mark::Illegible => Ok(KeyState::Destroying),
@@ -314,101 +294,7 @@ impl KeyRing for LocalRing {
         }
     }
 
-    fn level(&self) -> &'static str {
-        "local file, logical erase (NIST SP 800-88 Clear); copies of the whole ring folder are not reached"
+    fn level(&self) -> Level {
+        Level::K0
     }
-}
-
-fn bound(id: ConsignmentId, aad: &[u8]) -> Vec<u8> {
-    [id.0.as_slice(), aad].concat()
-}
-
-fn destroyed(id: ConsignmentId) -> Refusal {
-    Refusal::new(
-        Code(707),
-        format!("the ring key of consignment {id} is destroyed or being destroyed; there is no other"),
-        "Open a new consignment.",
-    )
-}
-
-fn returned(id: ConsignmentId) -> Alarm {
-    Alarm::new(Code(709), format!("the destroyed ring key of consignment {id} was put back into the key ring"))
-}
-
-/// The ring's folder, resolved, when neither it nor the data folder lies within the other.
-fn apart(folder: &Path, data_folder: &Path) -> Result<PathBuf> {
-    let (ring, data) = (resolved(folder)?, resolved(data_folder)?);
-    if ring.starts_with(&data) || data.starts_with(&ring) {
-        return Err(Refusal::new(
-            Code(702),
-            "the key ring's folder and the data folder lie one within the other",
-            "Give the key ring a folder of its own that no backup of the data reaches.",
-        )
-        .into());
-    }
-    Ok(ring)
-}
-
-/// A path without links, as far as it exists.
-fn resolved(path: &Path) -> Result<PathBuf> {
-    let whole = std::path::absolute(path).map_err(|error| disk::fault("resolve a folder", &error))?;
-    for there in whole.ancestors() {
-        if let Ok(real) = there.canonicalize() {
-            let rest = whole.strip_prefix(there).unwrap_or(Path::new(""));
-            if rest.components().any(|part| matches!(part, Component::ParentDir)) {
-                break;
-            }
-            return Ok(real.join(rest));
-        }
-    }
-    Err(Refusal::new(
-        Code(702),
-        "the folder of the key ring or of the data cannot be resolved",
-        "Give a plain absolute path.",
-    )
-    .into())
-}
-
-fn closed_to_others(folder: &Path) -> Result<()> {
-    if disk::open_to_others(folder)? {
-        return Err(Refusal::new(
-            Code(710),
-            "other people of this machine can enter the key ring's folder",
-            "Take their permissions away (chmod 700) and ask who has read it.",
-        )
-        .into());
-    }
-    Ok(())
-}
-
-fn hold(path: &Path) -> Result<File> {
-    let file = disk::private(OpenOptions::new().write(true).create(true).truncate(false))
-        .open(path)
-        .map_err(|error| disk::fault("open the ring's lock", &error))?;
-    file.try_lock().map_err(|_| {
-        Refusal::new(
-            Code(711),
-            "another process holds the key ring",
-            "Stop the other server first; one ring, one server.",
-        )
-    })?;
-    Ok(file)
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = fs::read_dir(folder)
-        .and_then(|list| list.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>())
-        .map_err(|error| disk::fault("list a folder", &error))?;
-    found.sort();
-    Ok(found)
-}
-
-/// The consignments that have a file with this ending, sorted. Other names are not ours and not touched.
-fn listed(folder: &Path, ending: &str) -> Result<Vec<ConsignmentId>> {
-    let ours = |path: PathBuf| {
-        let ending_fits = path.extension() == Some(OsStr::new(ending));
-        let name = path.file_stem().and_then(OsStr::to_str).filter(|_| ending_fits)?;
-        name.parse::<ConsignmentId>().ok()
-    };
-    Ok(entries(folder)?.into_iter().filter_map(ours).collect())
 }

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use journal::Receipt;
-use lexicon::{Alarm, Code, ConsignmentId, Digest, Fault, Refusal, Result, Retry};
+use lexicon::{Code, ConsignmentId, Digest, Fault, Result, Retry};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
-use super::{Erased, ParcelAddress, Shelf};
+use super::{Erased, Keeps, ParcelAddress, Shelf, address_of, not_there, other_bytes, parcels, path_of};
 use crate::disk::{fault, make_folder, sync_folder};
 
 /// A shelf in a local folder: `consignment/attempt/parcel`, each parcel made durable before it is named.
@@ -38,12 +38,7 @@ impl DiskShelf {
         match self.store.put_opts(&path, bytes.clone().into(), options).await {
             Ok(_) => Ok(()),
             Err(Error::AlreadyExists { .. }) if Digest::of(&self.fetch(address).await?) == Digest::of(&bytes) => Ok(()),
-            Err(Error::AlreadyExists { .. }) => Err(Refusal::new(
-                Code(712),
-                format!("parcel {} is on the shelf already with other bytes; a parcel never changes", address.parcel),
-                "Seal again under a new parcel id.",
-            )
-            .into()),
+            Err(Error::AlreadyExists { .. }) => Err(other_bytes(address.parcel).into()),
             Err(error) => Err(trouble("put", &error).into()),
         }
     }
@@ -51,14 +46,7 @@ impl DiskShelf {
     async fn fetch(&self, address: ParcelAddress) -> Result<Bytes> {
         let found = match self.store.get(&path_of(address)).await {
             Ok(found) => found,
-            Err(Error::NotFound { .. }) => {
-                return Err(Refusal::new(
-                    Code(713),
-                    format!("parcel {} is not on the shelf", address.parcel),
-                    "Look whether its consignment is destroyed or its upload was cut.",
-                )
-                .into());
-            }
+            Err(Error::NotFound { .. }) => return Err(not_there(address.parcel).into()),
             Err(error) => return Err(trouble("read", &error).into()),
         };
         found.bytes().await.map_err(|error| trouble("read", &error).into())
@@ -67,15 +55,7 @@ impl DiskShelf {
     async fn listing(&self, consignment: ConsignmentId) -> Result<Vec<(ParcelAddress, u64)>> {
         let under = Path::from(consignment.to_string());
         let found = self.store.list(Some(&under)).try_collect::<Vec<_>>().await.map_err(|e| trouble("list", &e))?;
-        let mut parcels = Vec::with_capacity(found.len());
-        for object in found {
-            let address = address_of(&object.location).ok_or_else(|| {
-                Alarm::new(Code(714), format!("something on the shelf of consignment {consignment} is no parcel"))
-            })?;
-            parcels.push((address, object.size));
-        }
-        parcels.sort_unstable();
-        Ok(parcels)
+        parcels(consignment, found.iter().map(|object| (object.location.as_ref(), object.size)))
     }
 
     async fn clear(&self, consignment: ConsignmentId) -> Result<Erased> {
@@ -94,6 +74,10 @@ impl DiskShelf {
 }
 
 impl Shelf for DiskShelf {
+    fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
+        async { Ok(Keeps::Nothing) }.boxed()
+    }
+
     fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         self.put_once(address, bytes).boxed()
     }
@@ -109,20 +93,6 @@ impl Shelf for DiskShelf {
     fn erase<'a>(&'a self, consignment: ConsignmentId, _seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
         self.clear(consignment).boxed()
     }
-}
-
-fn path_of(address: ParcelAddress) -> Path {
-    Path::from(format!("{}/{}/{}", address.consignment, address.attempt, address.parcel))
-}
-
-fn address_of(path: &Path) -> Option<ParcelAddress> {
-    let mut parts = path.as_ref().split('/');
-    let address = ParcelAddress {
-        consignment: parts.next()?.parse().ok()?,
-        attempt: parts.next()?.parse().ok()?,
-        parcel: parts.next()?.parse().ok()?,
-    };
-    parts.next().is_none().then_some(address).filter(|address| path_of(*address) == *path)
 }
 
 fn trouble(what: &str, error: &Error) -> Fault {
@@ -181,8 +151,7 @@ fn remove_below(root: &FilePath, folder: &FilePath, erased: &mut Erased) -> Resu
 }
 
 fn named(path: &str) -> Option<ParcelAddress> {
-    let path = path.replace(std::path::MAIN_SEPARATOR, "/");
-    address_of(&Path::parse(path).ok()?)
+    address_of(&path.replace(std::path::MAIN_SEPARATOR, "/"))
 }
 
 #[cfg(test)]

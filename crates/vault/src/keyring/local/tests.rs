@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fs;
 
 use lexicon::{Digest, FixedClock, SystemEntropy, Timestamp, Trouble};
 use tempfile::TempDir;
@@ -365,7 +366,7 @@ fn an_old_key_file_opens_nothing_in_a_later_epoch_even_without_its_tombstone() {
     let old = fs::read(&path).unwrap();
     ring.destroy(DYING, &receipt()).unwrap();
 
-    fs::remove_file(ring.tomb_path(DYING)).unwrap();
+    fs::remove_file(ring.tombs.path(DYING)).unwrap();
     Disk::default().place(&path, &old).unwrap();
     assert_eq!(code(&ring.decrypt(DYING, b"aad", &sealed[&DYING]).unwrap_err()), 708);
 }
@@ -423,11 +424,40 @@ fn a_damaged_key_holds_back_no_other_destruction_and_is_counted() {
 fn a_tombstone_that_cannot_be_read_counts_as_a_destruction_begun() {
     let place = Place::new();
     let (ring, _) = place.peopled();
-    Disk::default().place(&ring.tomb_path(DYING), b"{").unwrap();
+    Disk::default().place(&ring.tombs.path(DYING), b"{").unwrap();
     assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroying);
     assert_eq!(code(&ring.encrypt(DYING, b"", b"").unwrap_err()), 707);
     drop(ring);
     let ring = place.open();
     assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroying);
     assert!(ring.destroy(DYING, &receipt()).unwrap().found);
+}
+
+#[test]
+fn evidence_of_a_file_system_that_may_keep_old_bytes_says_unlinked_and_never_erased() {
+    for (medium, unlinked) in [(Medium::InPlace, false), (Medium::MayKeep("overlay".to_owned()), true)] {
+        let place = Place::new();
+        let (mut ring, _) = place.peopled();
+        ring.medium = medium;
+        let evidence = ring.destroy(DYING, &receipt()).unwrap();
+        assert_eq!(evidence.unlinked, unlinked);
+        assert_eq!(evidence.words().contains("unlinked: overlay"), unlinked, "{}", evidence.words());
+        assert_eq!(evidence.words().contains("erase"), !unlinked, "{}", evidence.words());
+        assert!(evidence.words().ends_with("not reached; epoch 1"), "{}", evidence.words());
+    }
+}
+
+#[test]
+fn evidence_from_before_there_were_other_rings_is_read_as_a_local_rings() {
+    let place = Place::new();
+    let (ring, _) = place.peopled();
+    ring.destroy(DYING, &receipt()).unwrap();
+    let path = ring.tombs.path(DYING);
+    let mut stone: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let evidence = stone["evidence"].as_object_mut().unwrap();
+    evidence.remove("kind").unwrap();
+    evidence.remove("unlinked");
+    Disk::default().place(&path, &lexicon::canonical(&stone).unwrap()).unwrap();
+    let evidence = ring.destroy(DYING, &receipt()).unwrap();
+    assert_eq!((evidence.kind, evidence.unlinked, evidence.said.len()), (Level::K0, false, 0));
 }

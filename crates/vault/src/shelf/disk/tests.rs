@@ -2,22 +2,15 @@ use lexicon::{ParcelId, Trouble};
 use tempfile::TempDir;
 
 use super::*;
+use crate::shelf::kit::{self, address, receipt};
 
 const ONE: ConsignmentId = ConsignmentId([1; 16]);
 const OTHER: ConsignmentId = ConsignmentId([2; 16]);
-
-fn address(consignment: ConsignmentId, attempt: u32, parcel: u8) -> ParcelAddress {
-    ParcelAddress { consignment, attempt, parcel: ParcelId([parcel; 16]) }
-}
 
 fn shelf() -> (TempDir, DiskShelf) {
     let dir = tempfile::tempdir().unwrap();
     let shelf = DiskShelf::open(&dir.path().join("shelf")).unwrap();
     (dir, shelf)
-}
-
-fn receipt() -> Receipt {
-    Receipt::of_committed(1, Digest([0; 32]))
 }
 
 fn names(folder: &FilePath) -> Vec<String> {
@@ -34,33 +27,10 @@ fn names(folder: &FilePath) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_parcel_comes_back_as_it_was_put_and_is_listed_under_its_consignment() {
+async fn a_folder_keeps_the_contract_of_shelves() {
     let (_dir, shelf) = shelf();
-    shelf.put(address(ONE, 2, 7), Bytes::from_static(b"late")).await.unwrap();
-    shelf.put(address(ONE, 1, 8), Bytes::from_static(b"early one")).await.unwrap();
-    shelf.put(address(OTHER, 1, 9), Bytes::from_static(b"other")).await.unwrap();
-    assert_eq!(shelf.read(address(ONE, 2, 7)).await.unwrap(), "late");
-    assert_eq!(shelf.list(ONE).await.unwrap(), [(address(ONE, 1, 8), 9), (address(ONE, 2, 7), 4)]);
-    assert_eq!(shelf.list(ConsignmentId([3; 16])).await.unwrap(), []);
-}
-
-#[tokio::test]
-async fn a_parcel_is_put_once_and_never_changes() {
-    let (_dir, shelf) = shelf();
-    let at = address(ONE, 1, 7);
-    shelf.put(at, Bytes::from_static(b"first")).await.unwrap();
-    shelf.put(at, Bytes::from_static(b"first")).await.unwrap();
-    let refused = shelf.put(at, Bytes::from_static(b"other")).await.unwrap_err();
-    assert!(matches!(&refused, Trouble::Refusal(refusal) if refusal.code == Code(712)), "{refused}");
-    assert_eq!(shelf.read(at).await.unwrap(), "first");
-}
-
-#[tokio::test]
-async fn a_parcel_that_is_not_there_is_refused_by_its_id() {
-    let (_dir, shelf) = shelf();
-    let refused = shelf.read(address(ONE, 1, 7)).await.unwrap_err();
-    assert_eq!(refused.code(), Code(713));
-    assert!(refused.to_string().contains("07070707"));
+    assert_eq!(shelf.keeps().await.unwrap(), Keeps::Nothing);
+    kit::keeps_its_contract(&shelf).await;
 }
 
 #[tokio::test]
@@ -84,7 +54,7 @@ async fn erasing_leaves_an_empty_listing_no_file_and_every_other_consignment() {
     assert_eq!(shelf.list(ONE).await.unwrap().len(), 5);
 
     let erased = shelf.erase(ONE, &receipt()).await.unwrap();
-    assert_eq!(erased, Erased { objects: 5, bytes: 60, unfinished: 1 });
+    assert_eq!(erased, Erased { objects: 5, bytes: 60, unfinished: 1, lingering: Vec::new() });
     assert_eq!(shelf.list(ONE).await.unwrap(), []);
     assert_eq!(names(&shelf.root), ["02".repeat(16), "09".repeat(16), "1".to_owned()]);
     assert_eq!(shelf.read(address(OTHER, 1, 9)).await.unwrap(), "other");
@@ -98,7 +68,8 @@ async fn what_is_no_parcel_raises_an_alarm_and_is_erased_all_the_same() {
     let folder = shelf.root.join(ONE.to_string());
     fs::copy(folder.join("1").join(ParcelId([7; 16]).to_string()), folder.join("patients.csv")).unwrap();
     assert!(matches!(shelf.list(ONE).await, Err(Trouble::Alarm(_))));
-    assert_eq!(shelf.erase(ONE, &receipt()).await.unwrap(), Erased { objects: 1, bytes: 2, unfinished: 1 });
+    let erased = Erased { objects: 1, bytes: 2, unfinished: 1, lingering: Vec::new() };
+    assert_eq!(shelf.erase(ONE, &receipt()).await.unwrap(), erased);
 }
 
 #[cfg(unix)]

@@ -1,0 +1,105 @@
+//! What the kernel may do with this process's memory. Rows and keys stand in it in clear, on the agents' machines above
+//! all: it goes into no core file, no debugger of the same user reads it, and no disk gets it by way of swap.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lexicon::{Code, Fault, Refusal, Result, Retry};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+
+use crate::output;
+
+/// Where the kernel lists swap, and what it says about block devices.
+const SWAPS: &str = "/proc/swaps";
+const BLOCKS: &str = "/sys/class/block";
+
+/// Keeps the memory to this process: no core file, and neither debugger nor `/proc/PID/mem` for others of the same user.
+///
+/// # Errors
+/// A fault when the kernel refuses.
+pub(crate) fn keep() -> Result<()> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none).and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable)).map_err(
+        |error| Fault::new(Code(1096), Retry::Never, format!("core files cannot be switched off: {error}")).into(),
+    )
+}
+
+/// Refuses a machine whose swap writes memory to a disk in clear, unless that was `accepted`; then it is named.
+///
+/// # Errors
+/// A refusal that names the swap.
+pub(crate) fn clear_swap(accepted: bool) -> Result<Vec<String>> {
+    let table = fs::read_to_string(SWAPS).unwrap_or_default();
+    let clear = in_clear(&table, &|swap| fs::canonicalize(swap).ok(), &|file| fs::read_to_string(file).ok());
+    if clear.is_empty() || accepted {
+        return Ok(clear);
+    }
+    Err(Refusal::new(
+        Code(1097),
+        format!("this machine may write keys and records in clear to its swap: {}", clear.join(", ")),
+        "Switch it off (swapoff -a), or encrypt it with a key of each start (crypttab, option `swap`).",
+    )
+    .into())
+}
+
+/// Says what was accepted, every time.
+pub(crate) fn warn(swap: &str) {
+    output::error_line(&format!("Danger: memory may be written in clear to the swap {swap}."));
+}
+
+/// Every swap of the kernel's table that is not encrypted. On dm-crypt it is; on zram it stays in memory, unless the
+/// device has a disk to write back to. A file of swap is as its file system is, which nothing here can tell: it counts
+/// as clear.
+fn in_clear(
+    table: &str,
+    resolved: &dyn Fn(&Path) -> Option<PathBuf>,
+    read: &dyn Fn(&Path) -> Option<String>,
+) -> Vec<String> {
+    // The first line is the heading.
+    let swaps = table.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+    let keeps = |swap: &str| {
+        let device = resolved(Path::new(swap)).unwrap_or_else(|| swap.into());
+        let Some(name) = device.strip_prefix("/dev").ok().and_then(Path::to_str) else { return false };
+        let says = |file: &str| read(&Path::new(BLOCKS).join(name).join(file));
+        says("dm/uuid").is_some_and(|uuid| uuid.starts_with("CRYPT-"))
+            || (name.starts_with("zram") && says("backing_dev").is_none_or(|disk| disk.trim() == "none"))
+    };
+    swaps.filter(|swap| !keeps(swap)).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+
+    fn clear(lines: &[&str], files: &[(&str, &str)]) -> Vec<String> {
+        let table = lines.iter().fold(HEAD.to_owned(), |table, name| table + name + "    partition\t1\t0\t-2\n");
+        let resolved = |swap: &Path| (swap == Path::new("/dev/mapper/swap")).then(|| "/dev/dm-0".into());
+        let read = |file: &Path| {
+            let known = files.iter().find(|(name, _)| Path::new(BLOCKS).join(name) == file);
+            known.map(|(_, says)| (*says).to_owned())
+        };
+        in_clear(&table, &resolved, &read)
+    }
+
+    #[test]
+    fn swap_is_clear_unless_the_kernel_says_that_it_is_encrypted_or_stays_in_memory() {
+        assert!(clear(&[], &[]).is_empty());
+        assert_eq!(clear(&["/dev/sda2", "/swapfile"], &[]), ["/dev/sda2", "/swapfile"]);
+        let crypt = ("dm-0/dm/uuid", "CRYPT-PLAIN-swap\n");
+        assert!(clear(&["/dev/mapper/swap", "/dev/dm-0"], &[crypt]).is_empty());
+        assert_eq!(clear(&["/dev/mapper/swap"], &[("dm-0/dm/uuid", "LVM-abc")]), ["/dev/mapper/swap"]);
+        assert!(clear(&["/dev/zram0"], &[("zram0/backing_dev", "none\n")]).is_empty());
+        assert_eq!(clear(&["/dev/zram0"], &[("zram0/backing_dev", "/dev/sda3\n")]), ["/dev/zram0"]);
+    }
+
+    #[test]
+    fn a_process_that_keeps_its_memory_says_so_in_the_kernels_words() {
+        keep().unwrap();
+        let limits = fs::read_to_string("/proc/self/limits").unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+        assert_eq!(rustix::process::dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
+}

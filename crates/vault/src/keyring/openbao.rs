@@ -1,0 +1,300 @@
+//! Keys in OpenBao's transit engine: `aes256-gcm96`, one for each consignment, which the service neither exports nor
+//! backs up in clear. `deletion_allowed` is off while a key lives; the destroying act alone sets it.
+//!
+//! Every answer is looked at for what it says, not only for its status: a 404 of an engine that is not there says nothing
+//! about a key, and a key that was "soft-deleted" is there.
+
+mod http;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lexicon::{Code, ConsignmentId, Fault, Refusal, Result, Retry};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use self::http::{Answer, Client, Verb, unexpected};
+use super::store::{KeyStore, Unwrapped, leaves, still_there};
+use super::{Level, Said};
+
+/// The version of what OpenBao wraps here; another ring's is no such thing.
+const SEALED_VERSION: u8 = 3;
+/// What keys are made as.
+const KIND: &str = "aes256-gcm96";
+/// Before the consignment's id in a key's name.
+const NAME: &str = "lazaret-";
+/// What OpenBao says when it is asked to open with a key that it does not have.
+const NO_KEY: &str = "encryption key not found";
+
+/// Where an OpenBao is, and what lets this server in.
+#[derive(Clone, Debug)]
+pub struct OpenBaoPlace {
+    /// `https://host:port`; `http` on loopback only.
+    pub address: String,
+    /// Where the transit engine is mounted, usually `transit`.
+    pub mount: String,
+    /// The file with the token.
+    pub token_file: PathBuf,
+    /// The certificates, in PEM, of the authority that its certificate comes from; the machine's own when none is named.
+    pub ca_file: Option<PathBuf>,
+}
+
+pub(super) struct Transit {
+    client: Client,
+    mount: String,
+}
+
+/// A key, as the service describes it.
+#[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the service's own form")]
+struct Described {
+    #[serde(rename = "type")]
+    kind: String,
+    exportable: bool,
+    allow_plaintext_backup: bool,
+    #[serde(default)]
+    derived: bool,
+    #[serde(default)]
+    imported_key: bool,
+    #[serde(default)]
+    soft_deleted: bool,
+}
+
+impl Described {
+    /// Why this key may serve nobody.
+    fn flaw(&self) -> Option<&'static str> {
+        let flaws = [
+            (self.soft_deleted, "is only hidden (soft-deleted), which anybody who may can take back"),
+            (self.exportable, "can be exported from the key store"),
+            (self.allow_plaintext_backup, "can be backed up in clear"),
+            (self.imported_key, "was not made in the key store"),
+            (self.kind != KIND || self.derived, "is of another kind than the ring makes"),
+        ];
+        flaws.into_iter().find(|(is, _)| *is).map(|(_, flaw)| flaw)
+    }
+}
+
+/// Whatever an answer carries, by the name of the engine's field.
+#[derive(Deserialize)]
+struct Carries<T> {
+    data: T,
+}
+
+#[derive(Deserialize)]
+struct Ciphertext {
+    ciphertext: String,
+}
+
+#[derive(Deserialize, Zeroize, ZeroizeOnDrop)]
+struct Plaintext {
+    plaintext: String,
+}
+
+#[derive(Deserialize)]
+struct Names {
+    keys: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Health {
+    cluster_id: Option<String>,
+}
+
+impl Transit {
+    pub(super) fn new(place: OpenBaoPlace) -> Result<Self> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let mount = place.mount.trim_matches('/').to_owned();
+        if mount.is_empty() || !mount.split('/').all(|part| !part.is_empty() && part.chars().all(plain)) {
+            return Err(Refusal::new(
+                Code(726),
+                format!("{mount:?} is not where a transit engine is mounted"),
+                "Name the mount as `bao secrets list` shows it, without the slash: usually transit.",
+            )
+            .into());
+        }
+        Ok(Self { client: Client::new(place)?, mount })
+    }
+
+    fn ask(&self, verb: Verb, path: &str, body: Option<&Value>) -> Result<Answer> {
+        self.client.ask(verb, &format!("{}/{path}", self.mount), body)
+    }
+
+    /// The key as the service describes it, and what it said; none when it has none.
+    fn described(&self, id: ConsignmentId) -> Result<(Option<Described>, Answer)> {
+        let answer = self.ask(Verb::Get, &format!("keys/{NAME}{id}"), None)?;
+        match answer.status {
+            200 => {
+                let Carries { data } = answer.parsed()?;
+                Ok((Some(data), answer))
+            }
+            404 if answer.is_absent() => Ok((None, answer)),
+            404 => Err(self.no_engine().into()),
+            _ => Err(unexpected("describe a key", &answer)),
+        }
+    }
+
+    fn no_engine(&self) -> Fault {
+        Fault::new(
+            Code(727),
+            Retry::Later,
+            format!(
+                "there is no transit engine of OpenBao at {:?}: what answers says nothing about the ring's keys",
+                self.mount
+            ),
+        )
+    }
+
+    /// Whether there is a key that may be used.
+    fn usable(&self, id: ConsignmentId) -> Result<bool> {
+        let Some(described) = self.described(id)?.0 else { return Ok(false) };
+        described.flaw().map_or(Ok(true), |flaw| Err(leaves(id, flaw).into()))
+    }
+
+    fn encrypt(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<(Answer, Option<String>)> {
+        let plain = Zeroizing::new(STANDARD.encode(plain));
+        let body = json!({ "plaintext": plain.as_str(), "associated_data": STANDARD.encode(aad) });
+        let answer = self.ask(Verb::Post, &format!("encrypt/{NAME}{id}"), Some(&body))?;
+        let sealed = (answer.status == 200).then(|| answer.parsed::<Carries<Ciphertext>>()).transpose()?;
+        Ok((answer, sealed.map(|sealed| sealed.data.ciphertext)))
+    }
+
+    fn decrypt(&self, id: ConsignmentId, aad: &[u8], sealed: &str) -> Result<Answer> {
+        let body = json!({ "ciphertext": sealed, "associated_data": STANDARD.encode(aad) });
+        self.ask(Verb::Post, &format!("decrypt/{NAME}{id}"), Some(&body))
+    }
+
+    /// What follows once the key is described: it is made deletable and deleted, whatever its flaws.
+    fn delete(&self, id: ConsignmentId, said: &mut Vec<Said>) -> Result<()> {
+        let allow = json!({ "deletion_allowed": true });
+        let answer = self.ask(Verb::Post, &format!("keys/{NAME}{id}/config"), Some(&allow))?;
+        said.push(answer.said("POST config deletion_allowed=true"));
+        let answer = self.ask(Verb::Delete, &format!("keys/{NAME}{id}"), None)?;
+        said.push(answer.said("DELETE the key"));
+        if answer.status == 204 || self.described(id)?.0.is_none() {
+            // Another server over the same engine may have been faster.
+            return Ok(());
+        }
+        Err(unexpected("delete a key", &answer))
+    }
+}
+
+/// Our version, the key's version, and the bytes: the text that OpenBao makes of them can be written in several ways.
+fn packed(text: &str) -> Option<Vec<u8>> {
+    let (version, body) = text.strip_prefix("vault:v")?.split_once(':')?;
+    let (version, body) = (version.parse::<u32>().ok()?, STANDARD.decode(body).ok()?);
+    Some([&[SEALED_VERSION], version.to_be_bytes().as_slice(), &body].concat())
+}
+
+fn unpacked(sealed: &[u8]) -> Option<String> {
+    let (version, body) = sealed.strip_prefix(&[SEALED_VERSION])?.split_first_chunk::<4>()?;
+    // OpenBao takes 0 for 1.
+    let version = Some(u32::from_be_bytes(*version)).filter(|version| *version > 0)?;
+    Some(format!("vault:v{version}:{}", STANDARD.encode(body)))
+}
+
+impl KeyStore for Transit {
+    fn identity(&self) -> Result<String> {
+        let answer = self.client.ask(Verb::Get, "sys/health?standbyok=true&perfstandbyok=true", None)?;
+        let health: Health = answer.parsed()?;
+        let cluster = health.cluster_id.ok_or_else(|| unexpected("say which cluster it is", &answer))?;
+        Ok(format!("OpenBao cluster {cluster}, engine {}", self.mount))
+    }
+
+    fn held(&self) -> Result<Vec<ConsignmentId>> {
+        let answer = self.ask(Verb::Get, "keys?list=true", None)?;
+        match answer.status {
+            200 => {
+                let Carries::<Names> { data } = answer.parsed()?;
+                Ok(data.keys.iter().filter_map(|name| name.strip_prefix(NAME)?.parse().ok()).collect())
+            }
+            404 if answer.is_absent() => Ok(Vec::new()),
+            404 => Err(self.no_engine().into()),
+            _ => Err(unexpected("list its keys", &answer)),
+        }
+    }
+
+    fn holds(&self, id: ConsignmentId) -> Result<bool> {
+        Ok(self.described(id)?.0.is_some())
+    }
+
+    fn make(&self, id: ConsignmentId) -> Result<()> {
+        if self.usable(id)? {
+            return Ok(());
+        }
+        let body = json!({ "type": KIND, "exportable": false, "allow_plaintext_backup": false, "derived": false });
+        let answer = self.ask(Verb::Post, &format!("keys/{NAME}{id}"), Some(&body))?;
+        if matches!(answer.status, 200 | 204) && self.usable(id)? {
+            return Ok(());
+        }
+        Err(unexpected("make a key", &answer))
+    }
+
+    fn seal(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<Option<Vec<u8>>> {
+        if !self.usable(id)? {
+            return Ok(None);
+        }
+        let (answer, sealed) = self.encrypt(id, aad, plain)?;
+        let sealed = sealed.and_then(|sealed| packed(&sealed)).ok_or_else(|| unexpected("seal", &answer))?;
+        Ok(Some(sealed))
+    }
+
+    fn open(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<Unwrapped> {
+        if !self.usable(id)? {
+            return Ok(Unwrapped::NoKey);
+        }
+        let Some(text) = unpacked(sealed) else { return Ok(Unwrapped::DoesNotOpen) };
+        let answer = self.decrypt(id, aad, &text)?;
+        match answer.status {
+            200 => {
+                let Carries::<Plaintext> { data } = answer.parsed()?;
+                let plain = STANDARD.decode(data.plaintext.as_bytes()).map_err(|_| unexpected("open", &answer))?;
+                Ok(Unwrapped::Plain(Zeroizing::new(plain)))
+            }
+            400 if answer.errors().iter().any(|error| error == NO_KEY) => Ok(Unwrapped::NoKey),
+            400 => Ok(Unwrapped::DoesNotOpen),
+            _ => Err(unexpected("open", &answer)),
+        }
+    }
+
+    fn kill(&self, id: ConsignmentId) -> Result<Vec<Said>> {
+        let (described, answer) = self.described(id)?;
+        let mut said = vec![answer.said("GET the key")];
+        let mut probe = None;
+        if let Some(described) = &described {
+            if let Some(flaw) = described.flaw() {
+                said.push(Said { asked: "what kind of key".to_owned(), answered: flaw.to_owned(), request: None });
+            }
+            probe = self.encrypt(id, b"probe", b"probe")?.1;
+            self.delete(id, &mut said)?;
+        }
+        let (left, answer) = self.described(id)?;
+        said.push(answer.said("GET the key"));
+        if let Some(left) = left {
+            let how = if left.soft_deleted { "it only hid it (soft-deleted)" } else { "it still has it" };
+            return Err(still_there(id, how).into());
+        }
+        // A hidden key seals nothing: then it is asked with what no key sealed.
+        let asked =
+            if probe.is_some() { "POST decrypt of what the key sealed a moment before" } else { "POST decrypt" };
+        let probe = probe.unwrap_or_else(|| format!("vault:v1:{}", STANDARD.encode([0; 44])));
+        let answer = self.decrypt(id, b"probe", &probe)?;
+        said.push(answer.said(asked));
+        match answer.status {
+            400 if answer.errors().iter().any(|error| error == NO_KEY) => Ok(said),
+            200 => Err(still_there(id, "it still opens with it").into()),
+            _ => Err(unexpected("refuse to open", &answer)),
+        }
+    }
+
+    fn level(&self) -> Level {
+        Level::K2
+    }
+
+    fn achieves(&self) -> &'static str {
+        "service, key deleted in it (OpenBao transit); snapshots and backups of its storage are not reached"
+    }
+}

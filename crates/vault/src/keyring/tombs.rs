@@ -1,0 +1,225 @@
+//! What outlives the keys of a ring: a folder of its own, held by one process, with a tombstone for every consignment
+//! whose key's destruction has begun. A tombstone is set before the first step of a destruction and never removed.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use journal::Receipt;
+use lexicon::{Alarm, Code, ConsignmentId, Refusal, Result, Timestamp, canonical};
+use serde::{Deserialize, Serialize};
+
+use super::RingEvidence;
+use crate::disk::{self, Disk, fault};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tombstone {
+    pub(super) consignment: ConsignmentId,
+    pub(super) receipt_index: u64,
+    pub(super) receipt_root: lexicon::Digest,
+    pub(super) found: bool,
+    pub(super) begun_at: Timestamp,
+    /// Set by the last step.
+    pub(super) evidence: Option<RingEvidence>,
+}
+
+/// What stands on the grave.
+pub(super) enum Mark {
+    Nothing,
+    /// There is a tombstone and it cannot be read: as good as begun, since only a destruction ever sets one.
+    Illegible,
+    Legible(Box<Tombstone>),
+}
+
+impl Tombstone {
+    pub(super) fn begin(id: ConsignmentId, seen: &Receipt, found: bool, begun_at: Timestamp) -> Self {
+        Self {
+            consignment: id,
+            receipt_index: seen.index(),
+            receipt_root: seen.root(),
+            found,
+            begun_at,
+            evidence: None,
+        }
+    }
+}
+
+/// The folder of a ring and its tombstones.
+pub(super) struct Tombs {
+    folder: PathBuf,
+    stones: PathBuf,
+    /// Locked while the ring is open: two processes would each believe to be the one that destroys.
+    _held: File,
+}
+
+impl Tombs {
+    /// Takes the folder, making it when it is not there.
+    ///
+    /// # Errors
+    /// A refusal when it lies under `data_folder` or around it, when other people can enter it, or when another
+    /// process holds it; a fault of the disk.
+    pub(super) fn open(folder: &Path, data_folder: &Path) -> Result<Self> {
+        let folder = apart(folder, data_folder)?;
+        disk::make_folder(&folder)?;
+        closed_to_others(&folder)?;
+        let held = hold(&folder.join("lock"))?;
+        let stones = folder.join("tombs");
+        disk::make_folder(&stones)?;
+        Ok(Self { folder, stones, _held: held })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The folder with the tombstones themselves.
+    pub(super) fn stones(&self) -> &Path {
+        &self.stones
+    }
+
+    pub(super) fn path(&self, id: ConsignmentId) -> PathBuf {
+        self.stones.join(format!("{id}.tomb"))
+    }
+
+    pub(super) fn mark(&self, id: ConsignmentId) -> Result<Mark> {
+        let bytes = match fs::read(self.path(id)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Mark::Nothing),
+            Err(error) => return Err(fault("read a tombstone", &error)),
+        };
+        let tombstone = serde_json::from_slice::<Tombstone>(&bytes).ok().filter(|stone| stone.consignment == id);
+        Ok(tombstone.map_or(Mark::Illegible, |stone| Mark::Legible(Box::new(stone))))
+    }
+
+    /// Refuses what a key whose destruction has begun must not do any more.
+    pub(super) fn unmarked(&self, id: ConsignmentId) -> Result<()> {
+        if matches!(self.mark(id)?, Mark::Nothing) { Ok(()) } else { Err(destroyed(id).into()) }
+    }
+
+    pub(super) fn set(&self, disk: &Disk, stone: &Tombstone) -> Result<()> {
+        disk.place(&self.path(stone.consignment), &canonical(stone)?)
+    }
+
+    /// The consignments that have a tombstone, sorted.
+    pub(super) fn ids(&self) -> Result<Vec<ConsignmentId>> {
+        listed(&self.stones, "tomb")
+    }
+}
+
+pub(super) fn destroyed(id: ConsignmentId) -> Refusal {
+    Refusal::new(
+        Code(707),
+        format!("the ring key of consignment {id} is destroyed or being destroyed; there is no other"),
+        "Open a new consignment.",
+    )
+}
+
+/// A key that lies in another kind of place is not destroyed by asking this one.
+pub(super) fn of_another_kind(where_keys_lie: &str) -> Refusal {
+    Refusal::new(
+        Code(719),
+        format!("the key ring's folder is one of another kind of ring: {where_keys_lie}"),
+        "Configure the kind of key ring that it was made for, or name a new, empty folder for this one.",
+    )
+}
+
+pub(super) fn absent(id: ConsignmentId) -> Refusal {
+    Refusal::new(
+        Code(705),
+        format!("the key ring has no key for consignment {id}"),
+        "Abandon the consignment and open a new one: ring keys are not backed up, on purpose.",
+    )
+}
+
+pub(super) fn returned(id: ConsignmentId) -> Alarm {
+    Alarm::new(Code(709), format!("the destroyed ring key of consignment {id} was put back into the key ring"))
+}
+
+pub(super) fn does_not_open(id: ConsignmentId) -> Alarm {
+    Alarm::new(Code(706), format!("what should be wrapped under the ring key of consignment {id} does not open"))
+}
+
+/// What is sealed is bound to its consignment too.
+pub(super) fn bound(id: ConsignmentId, aad: &[u8]) -> Vec<u8> {
+    [id.0.as_slice(), aad].concat()
+}
+
+/// The ring's folder, resolved, when neither it nor the data folder lies within the other.
+fn apart(folder: &Path, data_folder: &Path) -> Result<PathBuf> {
+    let (ring, data) = (resolved(folder)?, resolved(data_folder)?);
+    if ring.starts_with(&data) || data.starts_with(&ring) {
+        return Err(Refusal::new(
+            Code(702),
+            "the key ring's folder and the data folder lie one within the other",
+            "Give the key ring a folder of its own that no backup of the data reaches.",
+        )
+        .into());
+    }
+    Ok(ring)
+}
+
+/// A path without links, as far as it exists.
+fn resolved(path: &Path) -> Result<PathBuf> {
+    let whole = std::path::absolute(path).map_err(|error| disk::fault("resolve a folder", &error))?;
+    for there in whole.ancestors() {
+        if let Ok(real) = there.canonicalize() {
+            let rest = whole.strip_prefix(there).unwrap_or(Path::new(""));
+            if rest.components().any(|part| matches!(part, Component::ParentDir)) {
+                break;
+            }
+            return Ok(real.join(rest));
+        }
+    }
+    Err(Refusal::new(
+        Code(702),
+        "the folder of the key ring or of the data cannot be resolved",
+        "Give a plain absolute path.",
+    )
+    .into())
+}
+
+fn closed_to_others(folder: &Path) -> Result<()> {
+    if disk::open_to_others(folder)? {
+        return Err(Refusal::new(
+            Code(710),
+            "other people of this machine can enter the key ring's folder",
+            "Take their permissions away (chmod 700) and ask who has read it.",
+        )
+        .into());
+    }
+    Ok(())
+}
+
+fn hold(path: &Path) -> Result<File> {
+    let file = disk::private(OpenOptions::new().write(true).create(true).truncate(false))
+        .open(path)
+        .map_err(|error| disk::fault("open the ring's lock", &error))?;
+    file.try_lock().map_err(|_| {
+        Refusal::new(
+            Code(711),
+            "another process holds the key ring",
+            "Stop the other server first; one ring, one server.",
+        )
+    })?;
+    Ok(file)
+}
+
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = fs::read_dir(folder)
+        .and_then(|list| list.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>())
+        .map_err(|error| disk::fault("list a folder", &error))?;
+    found.sort();
+    Ok(found)
+}
+
+/// The consignments that have a file with this ending, sorted. Other names are not ours and not touched.
+pub(super) fn listed(folder: &Path, ending: &str) -> Result<Vec<ConsignmentId>> {
+    let ours = |path: PathBuf| {
+        let ending_fits = path.extension() == Some(OsStr::new(ending));
+        let name = path.file_stem().and_then(OsStr::to_str).filter(|_| ending_fits)?;
+        name.parse::<ConsignmentId>().ok()
+    };
+    Ok(entries(folder)?.into_iter().filter_map(ours).collect())
+}
