@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use connectors::{Snapshot, Source};
+use connectors::{DocumentSource, Snapshot, Source};
 use futures::TryStreamExt;
 use lexicon::{Digest, Timestamp, hours_after};
 use procedure::{Clause, Clauses, Contract, Dpia, Instruction, InstructionEnding, Party};
@@ -52,9 +53,14 @@ pub async fn scope_report(source: &dyn Source, scope: &Scope, at: Timestamp) -> 
         drop(rows);
         tables.insert(table.name.clone(), ReportTable::new(table, all, taken, inspector.finish()));
     }
+    let (whole, mut documents) = (Arc::new(scope.clone()), Vec::new());
+    for part in scope.documents() {
+        let listed = connectors::listed(snapshot.as_ref(), scope, part).await.unwrap();
+        documents.push(DocumentSource::open(&whole, &part.name, listed).unwrap().count().unwrap());
+    }
     snapshot.finish().await.unwrap();
     let tables = scope.tables().iter().map(|table| tables.remove(&table.name).unwrap()).collect();
     let found = source.describe().await.unwrap();
     let (schema, declared) = (connectors::schema_digest(&found).unwrap(), scope::declared(scope, &found).unwrap());
-    Report { scope: scope.digest().unwrap(), source: source.identity(), schema, declared, at, tables }
+    Report { scope: scope.digest().unwrap(), source: source.identity(), schema, declared, at, tables, documents }
 }

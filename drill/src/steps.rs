@@ -1,9 +1,9 @@
 //! The steps of a migration as the five persons take them, each over the real door.
 
-use connectors::{Sink, Source};
+use connectors::{DocumentTarget, Sink, Source};
 use desk::Desk;
 use lexicon::{Clock, ConsignmentId, Digest, MigrationId, Result, canonical, hours_after};
-use passage::{Errand, LoadReport, Quiet};
+use passage::{Errand, LoadReport, Quiet, Receiving};
 use people::Passphrase;
 use procedure::{Act, Allowed, History, Kind, Manifest, Migration, Plan, PlanParty, Side, System, Target};
 use scope::Scope;
@@ -85,6 +85,7 @@ impl World {
                 kinds: vec![Kind::Full, Kind::Delta],
                 identity: sink.identity(),
                 schema: sink.prepare(&parsed).await.unwrap().schema,
+                documents: (!parsed.documents().is_empty()).then(|| self.documents().identity()),
             }],
             extracting: vec![device(Name::Operator)],
             loading: vec![device(Name::Recipient)],
@@ -200,13 +201,21 @@ impl World {
         passage::hand_over(&errand(&desk, &secret, plan, consignment)).await
     }
 
+    /// The new system's folder for documents, beside its database.
+    pub fn documents(&self) -> DocumentTarget {
+        let folder = self.path("new.sqlite-documents");
+        std::fs::create_dir_all(&folder).unwrap();
+        DocumentTarget::open(&folder.display().to_string()).unwrap()
+    }
+
     /// The recipient loads.
     ///
     /// # Errors
     /// Whatever the passage said.
     pub async fn load(&self, plan: &Plan, consignment: ConsignmentId, sink: &dyn Sink) -> Result<LoadReport> {
         let (desk, secret) = (self.desk(Name::Recipient), passphrase());
-        passage::load(&errand(&desk, &secret, plan, consignment), sink).await
+        let documents = Some(&self.documents());
+        passage::load(&errand(&desk, &secret, plan, consignment), Receiving { sink, documents }).await
     }
 
     /// The recipient reads the target again.
@@ -215,7 +224,8 @@ impl World {
     /// Whatever the passage said.
     pub async fn reconcile(&self, plan: &Plan, consignment: ConsignmentId, sink: &dyn Sink) -> Result<LoadReport> {
         let (desk, secret) = (self.desk(Name::Recipient), passphrase());
-        passage::reconcile(&errand(&desk, &secret, plan, consignment), sink).await
+        let documents = Some(&self.documents());
+        passage::reconcile(&errand(&desk, &secret, plan, consignment), Receiving { sink, documents }).await
     }
 
     /// The controller signs off over the reports that stand.

@@ -8,7 +8,7 @@ use lexicon::{ConsignmentId, Digest, Result};
 use procedure::{Manifest, ManifestParcel, Plan};
 use registry::Registry;
 use seal::{ConsignmentKey, ParcelName, Share};
-use synth::Made;
+use synth::{Made, MadeReports};
 
 use crate::{Name, World, passphrase};
 
@@ -52,9 +52,22 @@ impl World {
         Systems { made, old, new, source, sink }
     }
 
+    /// A folder of so many reports beside the old system, and the scope that takes both.
+    pub fn reports(&self, seed: u64, count: u64) -> (MadeReports, PathBuf, String) {
+        let folder = self.path("").canonicalize().unwrap().join("old.sqlite-reports");
+        let made = synth::reports(&folder, seed, count).unwrap();
+        let scope = [synth::scope_toml(), synth::reports_toml(&folder)].concat();
+        (made, folder, scope)
+    }
+
     /// An approved plan, one consignment under it, extracted and closed.
     pub async fn closed(&self, systems: &Systems) -> Round {
-        let plan = self.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
+        self.closed_with(systems, &synth::scope_toml()).await
+    }
+
+    /// As [`Self::closed`], under this scope.
+    pub async fn closed_with(&self, systems: &Systems, scope: &str) -> Round {
+        let plan = self.approved(scope, systems.source.as_ref(), systems.sink.as_ref()).await;
         let consignment = self.consign(&plan).await;
         let manifest = self.extract(&plan, consignment, systems.source.as_ref()).await.unwrap();
         Round { plan, consignment, manifest }
@@ -88,7 +101,7 @@ impl World {
 impl Round {
     /// Every parcel: its whole name, its bytes on a shelf, and its line in the manifest.
     pub fn parcels(&self, data: &Path) -> Vec<(ParcelName, bytes::Bytes, &ManifestParcel)> {
-        let lines = self.manifest.parcels.iter().chain([&self.manifest.sums]);
+        let lines = self.manifest.sealed().chain([&self.manifest.sums]);
         lines
             .map(|line| {
                 let (migration, consignment) = (self.plan.migration, self.consignment);

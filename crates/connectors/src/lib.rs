@@ -5,13 +5,17 @@
 //! * [`Sink`] is the new system: it prepares (and refuses) before any row, loads one table in one transaction together
 //!   with a marker row, and reads back over a new connection.
 //!
-//! This room writes no file, holds no key and never creates or alters a table of a laboratory system. Its errors carry
+//! Documents, where there are any, stand in folders: [`DocumentSource`] and [`DocumentTarget`].
+//!
+//! This room writes no file but documents and their marker, into the folder of the new system; it holds no key and never
+//! creates or alters a table of a laboratory system. Its errors carry
 //! tables, columns, constraint names and counts, never a value; a database's own message is reduced to its number.
 
 mod address;
 mod at_fault;
 mod columns;
 mod csv;
+mod documents;
 mod gate;
 mod mariadb;
 mod order;
@@ -34,6 +38,9 @@ use scope::{Followed, Sampling, Scope, ScopedBatch, SourceTable, Tally};
 
 use crate::address::Address;
 pub use crate::address::Credential;
+pub use crate::documents::{
+    Arriving, Changed, DocumentSource, DocumentTarget, Documents, Folder, Stand, Writing, documents_again, listed,
+};
 
 /// The name of the marker table, which every target has beside the tables of its own.
 pub use scope::MARKER_TABLE;

@@ -1,6 +1,9 @@
 //! The sentences of this room's errors. No function here takes a value of a row, so none can show one.
 
+use std::collections::BTreeMap;
+
 use lexicon::{Code, Fault, Refusal, Retry, Trouble};
+use scope::Unfit;
 
 /// The address of a system cannot be read.
 pub(crate) fn address(why: &str) -> Trouble {
@@ -228,6 +231,83 @@ pub(crate) fn together(refusals: &[Refusal]) -> Refusal {
 }
 
 const TOGETHER: Code = Code(422);
+
+/// The folder of documents is not there.
+pub(crate) fn no_folder() -> Trouble {
+    Refusal::new(
+        Code(425),
+        "the folder of documents is not there, or is no folder",
+        "Correct its path in the scope or the plan, or make the folder.",
+    )
+    .into()
+}
+
+/// Something in a folder of documents cannot be read. The kind of error only: its own words may name the file.
+pub(crate) fn folder_unread(kind: std::io::ErrorKind) -> Trouble {
+    Fault::new(Code(426), Retry::Later, format!("something in a folder of documents cannot be read: {kind}")).into()
+}
+
+/// As [`folder_unread`], of a known part.
+pub(crate) fn documents_unread(part: &str, kind: std::io::ErrorKind) -> Trouble {
+    Fault::new(Code(426), Retry::Later, format!("something in the folder of documents {part} cannot be read: {kind}"))
+        .into()
+}
+
+/// A file became another between the listing and the opening.
+pub(crate) fn document_exchanged() -> Trouble {
+    Refusal::new(
+        Code(427),
+        "a file in a folder of documents was written to or exchanged before it could be read",
+        "Stop whatever writes to the folder, and extract again.",
+    )
+    .into()
+}
+
+/// The part's folder in the target holds what this consignment did not bring.
+pub(crate) fn folder_not_empty(part: &str, files: u64) -> Trouble {
+    Refusal::new(
+        Code(428),
+        format!(
+            "the target's folder for documents {part} already holds {files} files that this consignment did not bring"
+        ),
+        "Load into a folder without such a part, or move this one away by hand if it is from a rehearsal.",
+    )
+    .into()
+}
+
+/// A document's place is taken by something else, or cannot exist on this machine.
+pub(crate) fn document_in_the_way(part: &str) -> Trouble {
+    Refusal::new(
+        Code(429),
+        format!("a document of {part} cannot be written: another file or link stands there, or no file can be called so here"),
+        "Find out who wrote there and move it away, or load on a machine that can hold the name; then load again.",
+    )
+    .into()
+}
+
+/// The disk does not take a document. The kind of error only.
+pub(crate) fn document_unwritten(part: &str, kind: std::io::ErrorKind) -> Trouble {
+    Fault::new(
+        Code(430),
+        Retry::Later,
+        format!("a document of {part} cannot be written to the target's folder: {kind}"),
+    )
+    .into()
+}
+
+/// What a folder holds that its scope does not take, found at the extraction.
+pub(crate) fn documents_unfit(part: &str, stays: &BTreeMap<Unfit, u64>) -> Trouble {
+    let counted: Vec<String> = stays.iter().map(|(unfit, count)| format!("{count} {}", unfit.words())).collect();
+    Refusal::new(
+        Code(431),
+        format!(
+            "the folder of documents {part} now holds files that the scope does not take, first {}",
+            counted.join(", ")
+        ),
+        "Take them out of the folder, or check the scope again and have the new report approved.",
+    )
+    .into()
+}
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@
 mod archive;
 mod certificate;
 mod counts;
+mod documents;
 mod layout;
 mod markdown;
 mod pack;

@@ -15,7 +15,7 @@ use crate::statements::{Strength, count};
 use crate::story::{organisation, when, who};
 use crate::trouble::unwritten;
 use crate::verdict::{Shown, Verdict};
-use crate::{counts, timeline, wording};
+use crate::{counts, documents, timeline, wording};
 
 /// The names of what is told, in the order in which they stand in the file: what people open comes first.
 pub(crate) const TOLD: [&str; 5] = ["statements.md", "timeline.svg", "certificate.md", "statements.json", ABOUT];
@@ -165,6 +165,7 @@ fn tables(page: &mut String, shown: &Shown<'_>) -> std::fmt::Result {
             )?;
         }
         writeln!(page)?;
+        documents::table(page, manifest, outcome.copied())?;
         counts::tables(page, manifest, outcome.copied())?;
     }
     Ok(())

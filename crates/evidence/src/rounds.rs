@@ -1,12 +1,14 @@
 //! The statements about one consignment.
 
 use people::Signer;
-use procedure::{Act, Consignment, Destroyed, Differing, Kind, Manifest, Part, ProbeResult, Reconciliation, Recorded};
+use procedure::{
+    Act, Consignment, Destroyed, Differing, Kind, Manifest, Part, ProbeResult, Reconciliation, Recorded, TableOutcome,
+};
 
-use crate::counts;
 use crate::round::{PartSaid, Round};
 use crate::statements::{Strength, Told, count, quoted, sum};
 use crate::story::{facts, organisation, when, who};
+use crate::{counts, documents};
 
 /// A kind of consignment as people read it.
 pub(crate) fn kind(kind: Kind) -> &'static str {
@@ -51,6 +53,9 @@ fn passage(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
     told.signed(round.opened, &format!("{named} ({kind}) was opened, for '{target}', to live until {until} at most."));
     if let Some((recorded, manifest)) = round.closed {
         told.signed(recorded, &format!("{named}: {}", sealed(manifest, round.consignment.kind)));
+        for part in &manifest.documents {
+            told.signed(recorded, &format!("{named}: {}", documents::sealed(part)));
+        }
         if manifest.forgotten {
             told.signed(
                 recorded,
@@ -123,7 +128,7 @@ fn both_ends(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
 
 fn sealed(manifest: &Manifest, kind: Kind) -> String {
     let tables = &manifest.tables;
-    let bytes = manifest.parcels.iter().map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
+    let bytes = manifest.sealed().map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
     let changed = sum(tables, |table| table.transforms.values().copied().fold(0, u64::saturating_add));
     let in_scope = manifest.measured.iter().map(|measure| measure.rows_in_scope).fold(0, u64::saturating_add);
     let drawn = if kind == Kind::Rehearsal {
@@ -138,7 +143,7 @@ fn sealed(manifest: &Manifest, kind: Kind) -> String {
         tables.len(),
         manifest.source,
         sum(tables, |table| table.rows),
-        manifest.parcels.len(),
+        manifest.sealed().count(),
         count(bytes),
         sum(tables, |table| u64::from(table.columns_taken)),
         sum(tables, |table| u64::from(table.columns_left)),
@@ -150,6 +155,9 @@ fn sealed(manifest: &Manifest, kind: Kind) -> String {
 fn result(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
     for (recorded, outcome) in &round.outcomes {
         told.signed(recorded, &format!("{named}: {}", compared(outcome)));
+        if let Some(text) = documents::compared(&outcome.documents) {
+            told.signed(recorded, &format!("{named}: {text}"));
+        }
         for counts in counts::told(outcome) {
             told.signed(recorded, &format!("{named}: {counts}"));
         }
@@ -170,18 +178,7 @@ fn result(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
 
 fn compared(outcome: &Reconciliation) -> String {
     let rows = count(outcome.tables.iter().map(|table| table.rows_target).fold(0, u64::saturating_add));
-    let unequal: Vec<String> = outcome
-        .tables
-        .iter()
-        .filter_map(|table| {
-            let link = table.broken()?;
-            // What is counted is what differs between the parcels and the target.
-            let rows = table.differing.filter(|_| table.fetched != table.target_root).map(Differing::told);
-            let rows = rows
-                .map_or_else(|| "rows not located".to_owned(), |(least, rows)| format!("{least}{} rows", count(rows)));
-            Some(format!("'{}' {link} ({rows})", table.target))
-        })
-        .collect();
+    let unequal: Vec<String> = outcome.tables.iter().filter_map(|table| broken(table, "rows")).collect();
     let tables = outcome.tables.len();
     if unequal.is_empty() {
         format!(
@@ -191,6 +188,16 @@ fn compared(outcome: &Reconciliation) -> String {
     } else {
         format!("of {tables} tables in '{}' these differ: {}.", outcome.target, unequal.join("; "))
     }
+}
+
+/// Where a table, or an index of documents, differs; nothing when it does not.
+pub(crate) fn broken(table: &TableOutcome, what: &str) -> Option<String> {
+    let link = table.broken()?;
+    // What is counted is what differs between the parcels and the target.
+    let rows = table.differing.filter(|_| table.fetched != table.target_root).map(Differing::told);
+    let rows =
+        rows.map_or_else(|| format!("{what} not located"), |(least, rows)| format!("{least}{} {what}", count(rows)));
+    Some(format!("'{}' {link} ({rows})", table.target))
 }
 
 /// What each party says it destroyed.

@@ -10,7 +10,7 @@ use lexicon::{
 };
 use people::{OpeningKey, Passphrase};
 use procedure::{Act, Consignment, EVERYTHING, Kind, Ledger, Plan, Step};
-use scope::{Report, Scope};
+use scope::{Report, ReportDocuments, Scope};
 use seal::{ConsignmentKey, ParcelName, Share};
 
 use crate::{Progress, Seen};
@@ -50,6 +50,8 @@ pub struct Preview {
     pub basis_points: u32,
     /// What.
     pub tables: Vec<PreviewTable>,
+    /// Which documents.
+    pub documents: Vec<PreviewDocuments>,
     /// Who receives it, by the instruction.
     pub recipients: Vec<String>,
     /// Whether the laboratory share is held by the controller's own device.
@@ -69,6 +71,45 @@ pub struct PreviewTable {
     pub taken: Vec<String>,
     /// Columns that stay.
     pub left: Vec<String>,
+}
+
+/// One folder of documents of a preview: what the approved report counted, with the sentence that it tells.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PreviewDocuments {
+    /// As the report says it.
+    #[serde(flatten)]
+    pub report: ReportDocuments,
+    /// The folder's name in the target's folder for documents.
+    pub target: String,
+    /// Why whole documents have to move.
+    pub reason: String,
+}
+
+impl PreviewDocuments {
+    /// As people read it, on a screen or on a page.
+    pub fn lines(&self) -> Vec<String> {
+        let ReportDocuments { name, folder, kinds, stays, missing, sentence } = &self.report;
+        let mut lines = vec![format!("documents {name}: {folder} → {}", self.target)];
+        lines.extend(
+            kinds.iter().map(|(kind, count)| format!("  {kind}: {} documents, {} bytes", count.documents, count.bytes)),
+        );
+        lines.extend(stays.iter().map(|(unfit, count)| format!("  stays: {count} {}", unfit.words())));
+        if *missing > 0 {
+            lines.push(format!("  not there: {missing} that rows in scope name"));
+        }
+        lines.push(format!("  {sentence}"));
+        lines.push(format!("  reason: {}", self.reason));
+        lines
+    }
+}
+
+/// What the plan that stands would take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Of tables.
+    pub tables: Vec<PreviewTable>,
+    /// Of folders of documents.
+    pub documents: Vec<PreviewDocuments>,
 }
 
 /// Plan, scope and report as they were signed.
@@ -108,6 +149,16 @@ pub(crate) async fn papers(desk: &Desk, migration: MigrationId, ledger: &Ledger)
         )
         .into());
     }
+    if !scope.documents().is_empty()
+        && let Some(target) = plan.targets.iter().find(|target| target.documents.is_none())
+    {
+        return Err(Refusal::new(
+            Code(645),
+            format!("the scope has documents, and the plan names no folder for them beside {}", target.identity),
+            "Write `documents = \"folder:/path\"` in each target of the plan file, and propose it again.",
+        )
+        .into());
+    }
     Ok(Papers { plan, plan_digest, scope: Arc::new(scope), report })
 }
 
@@ -124,8 +175,20 @@ fn unreadable(what: &str) -> Refusal {
 ///
 /// # Errors
 /// A refusal that says which paper does not belong.
-pub async fn check_papers(desk: &Desk, migration: MigrationId, ledger: &Ledger) -> Result<Vec<PreviewTable>> {
-    Ok(preview_tables(&papers(desk, migration, ledger).await?))
+pub async fn check_papers(desk: &Desk, migration: MigrationId, ledger: &Ledger) -> Result<Taken> {
+    let papers = papers(desk, migration, ledger).await?;
+    Ok(Taken { tables: preview_tables(&papers), documents: preview_documents(&papers) })
+}
+
+/// The report was held against the scope: its folders are the scope's, in its order.
+fn preview_documents(papers: &Papers) -> Vec<PreviewDocuments> {
+    let parts = papers.report.documents.iter().zip(papers.scope.documents());
+    let documents = parts.map(|(report, part)| PreviewDocuments {
+        report: report.clone(),
+        target: part.target.clone(),
+        reason: part.reason.clone().unwrap_or_default(),
+    });
+    documents.collect()
 }
 
 fn preview_tables(papers: &Papers) -> Vec<PreviewTable> {
@@ -167,6 +230,7 @@ pub async fn preview(desk: &Desk, migration: MigrationId, consignment: Option<Co
         seed,
         basis_points,
         tables: preview_tables(&papers),
+        documents: preview_documents(&papers),
         recipients: papers.plan.instruction.recipients.clone(),
         share_held_by: if own { "the laboratory" } else { "the vendor: the laboratory share was held by the vendor" }
             .to_owned(),

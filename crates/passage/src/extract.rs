@@ -14,6 +14,7 @@ use scope::{FingerprintKeys, Sample, Sampling, Scope, ScopedBatch, SourceTable, 
 use seal::{ConsignmentKey, Form, Share, seal_fingerprints};
 use tokio::sync::mpsc;
 
+use crate::documents::{Outward, listings};
 use crate::errand::{Papers, known, papers};
 use crate::fingerprint::{Fingerprinting, Point};
 use crate::locate::naming;
@@ -103,7 +104,8 @@ async fn seal_everything(
     let counts = counted(snapshot.as_ref(), papers, &key.fingerprint_keys(errand.consignment)?).await?;
     let (snapshot_read, scope) = (snapshot.as_ref(), papers.scope.as_ref());
     let sampling = rehearsal::draw(snapshot_read, scope, sample, &counts).await?;
-    let resume = Resume::open(errand, papers.plan.source.live, (schema, papers.plan.scope))?;
+    let live = papers.plan.source.live;
+    let resume = Resume::open(errand, live, (schema, papers.plan.scope))?;
     let work = Work {
         errand,
         snapshot: snapshot_read,
@@ -120,9 +122,15 @@ async fn seal_everything(
         moment = format!("{moment}; without snapshots, read twice with the same fingerprint: {}", again.join(", "));
     }
     let orphans = orphans::in_source(snapshot.as_ref(), &papers.scope, &found, sample.is_some()).await?;
+    let listings = listings(snapshot.as_ref(), scope).await?;
     snapshot.finish().await?;
+    let outward = Outward { errand, scope: &papers.scope, sample, attempt, key: &key, entropy: &entropy, live };
+    let documents = outward.all(listings, &papers.report, &resume).await?;
     let moment = Resume::told(moment, attempt, &done.iter().flat_map(|done| &done.parcels).collect::<Vec<_>>());
-    let fingerprints: Vec<TableFingerprint> = done.iter().map(|done| done.point.fingerprint.clone()).collect();
+    let of_documents = documents.iter().map(|(_, fingerprint)| fingerprint);
+    let fingerprints: Vec<TableFingerprint> =
+        done.iter().map(|done| &done.point.fingerprint).chain(of_documents).cloned().collect();
+    let indexes = documents.iter().flat_map(|(stored, _)| stored.index.clone()).collect::<Vec<_>>();
     let sums = store_sums(errand, (attempt, &key), entropy.as_ref(), &fingerprints).await?;
     let tables = papers.scope.tables().iter().zip(&done);
     Ok(Manifest {
@@ -137,7 +145,8 @@ async fn seal_everything(
         tables: tables.map(|(table, done)| manifest_table(table, done, &counts)).collect(),
         measured: done.iter().filter_map(|done| done.measured.clone()).collect(),
         orphans,
-        parcels: done.into_iter().flat_map(|done| done.parcels).collect(),
+        documents: documents.into_iter().map(|(stored, _)| stored.line).collect(),
+        parcels: done.into_iter().flat_map(|done| done.parcels).chain(indexes).collect(),
         sums,
         forgotten: true,
     })
@@ -194,7 +203,7 @@ async fn counted(
 }
 
 /// Seals bucket sums into a parcel of their own and stores it.
-async fn store_sums(
+pub(crate) async fn store_sums(
     errand: &Errand<'_>,
     (attempt, key): (u32, &Arc<ConsignmentKey>),
     entropy: &dyn Entropy,

@@ -52,7 +52,7 @@ impl Errand<'_> {
             open_parcel(key, &name, self.parcel(line).await?, line.digest)?.collect::<Result<_>>()?;
         let mut sums = TableFingerprint::from_batches(&batches)?;
         let mut ordered = Vec::new();
-        for table in &manifest.tables {
+        for table in manifest.indexed() {
             let at = sums.iter().position(|found| found.table == table.target && found.root() == table.root);
             match at {
                 Some(at) => ordered.push(sums.swap_remove(at)),

@@ -1,8 +1,10 @@
 //! The passage of one consignment: extract, hand over, load, reconcile, and each party's part of the destruction.
 //!
 //! Runs where the data already is. Plaintext exists here and in the two laboratory systems, in memory, as a stream:
-//! nothing in this room writes a file. The strongroom share and the consignment key live as long as one call.
+//! nothing in this room writes a file; documents are written by `connectors`, into the new system's folder. The strongroom share and the consignment key live as long as one call.
 
+mod arrive;
+mod documents;
 mod errand;
 mod extract;
 mod fetch;
@@ -19,7 +21,8 @@ mod shares;
 mod table;
 mod whole;
 
-pub use errand::{Errand, Preview, PreviewTable, check_papers, preview};
+pub use arrive::Receiving;
+pub use errand::{Errand, Preview, PreviewDocuments, PreviewTable, Taken, check_papers, preview};
 pub use extract::{extract, extract_as, hand_over};
 pub use forecast::{Came, Forecast, RefusedAttempt, TableForecast, Window, forecast};
 pub use load::{LoadReport, load, reconcile};

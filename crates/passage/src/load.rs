@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow_array::RecordBatch;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use connectors::{Loaded, Mark, Prepared, Sink};
+use connectors::{DocumentTarget, Loaded, Mark, Prepared, Sink};
 use desk::Desk;
+use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use lexicon::{Alarm, Code, Refusal, Result};
 use people::OpeningKey;
@@ -18,10 +20,12 @@ use procedure::{
 use scope::{FingerprintKeys, RowDigest, TableFingerprint, TableScope, row_digests};
 use seal::{ConsignmentKey, Share, open_header};
 
+use crate::arrive::{Receiving, planned};
 use crate::errand::{Papers, known, papers};
 use crate::extract::TABLES_AT_ONCE;
 use crate::fingerprint::{Fingerprinting, Point};
 use crate::locate::{Comparison, Located, ROWS_COMPARED_MAX, Suspects, naming};
+use crate::part::Kept;
 use crate::rehearsal::{Refusals, milliseconds};
 use crate::table::cut;
 use crate::whole::{closed, whole};
@@ -44,20 +48,22 @@ pub struct LoadReport {
 ///
 /// # Errors
 /// A refusal when something is not as approved, or the target would not take a row exactly; nothing is left half-done
-/// then: each table and its marker are one transaction. An alarm when parcels are not what the manifest signs.
-pub async fn load(errand: &Errand<'_>, sink: &dyn Sink) -> Result<LoadReport> {
-    step(errand, sink, Step::Load).await
+/// then: each table and its marker are one transaction, and a document has its name once it is whole. An alarm when
+/// parcels are not what the manifest signs.
+pub async fn load<'a>(errand: &Errand<'_>, into: impl Into<Receiving<'a>>) -> Result<LoadReport> {
+    step(errand, into.into(), Step::Load).await
 }
 
 /// Reads the target of a loaded consignment again and reports anew.
 ///
 /// # Errors
 /// As [`load`].
-pub async fn reconcile(errand: &Errand<'_>, sink: &dyn Sink) -> Result<LoadReport> {
-    step(errand, sink, Step::Reconcile).await
+pub async fn reconcile<'a>(errand: &Errand<'_>, into: impl Into<Receiving<'a>>) -> Result<LoadReport> {
+    step(errand, into.into(), Step::Reconcile).await
 }
 
-async fn step(errand: &Errand<'_>, sink: &dyn Sink, step: Step) -> Result<LoadReport> {
+async fn step(errand: &Errand<'_>, into: Receiving<'_>, step: Step) -> Result<LoadReport> {
+    let sink = into.sink;
     let _alone = errand.desk.home().alone(errand.round())?;
     let ledger = errand.desk.follow(errand.migration).await?;
     let papers = papers(errand.desk, errand.migration, &ledger).await?;
@@ -66,6 +72,7 @@ async fn step(errand: &Errand<'_>, sink: &dyn Sink, step: Step) -> Result<LoadRe
         let text = format!("this consignment is for {}, this system is {}", consignment.target, sink.identity());
         return Err(Refusal::new(Code(630), text, "Load the target that the consignment names.").into());
     }
+    let documents = planned(&papers, consignment.kind, into.documents)?;
     let manifest = closed(consignment)?.clone();
     whole(&papers, consignment, &manifest)?;
     let (laboratory, handed_over) = laboratory_share(errand, &ledger, &manifest).await?;
@@ -74,7 +81,8 @@ async fn step(errand: &Errand<'_>, sink: &dyn Sink, step: Step) -> Result<LoadRe
     drop((laboratory, strongroom));
     errand
         .within(step, attempt, async {
-            let passing = Passing { errand, sink, papers: &papers, manifest: &manifest, key, attempt, handed_over };
+            let (papers, manifest) = (&papers, &manifest);
+            let passing = Passing { errand, sink, documents, papers, manifest, key, attempt, handed_over };
             let report = passing.run(known(&ledger, errand.consignment)?, step).await?;
             let outcome = report.reconciliation.clone();
             let mut build = |_: &procedure::Migration| {
@@ -143,13 +151,15 @@ fn newly(loaded: Loaded) -> bool {
     !loaded.already
 }
 
-struct Passing<'a> {
-    errand: &'a Errand<'a>,
+pub(crate) struct Passing<'a> {
+    pub(crate) errand: &'a Errand<'a>,
     sink: &'a dyn Sink,
-    papers: &'a Papers,
-    manifest: &'a Manifest,
-    key: Arc<ConsignmentKey>,
-    attempt: u32,
+    /// Where documents go, where there are any.
+    pub(crate) documents: Option<&'a DocumentTarget>,
+    pub(crate) papers: &'a Papers,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) key: Arc<ConsignmentKey>,
+    pub(crate) attempt: u32,
     /// The laboratory share as it came: sealed to this machine's opening key.
     handed_over: Vec<u8>,
 }
@@ -160,10 +170,12 @@ impl Passing<'_> {
         let opened = self.probe().await?;
         let sums = self.errand.sums(&self.key, self.manifest).await?;
         let prepared = self.prepared(consignment.kind).await?;
+        let folders = self.folders(step)?;
         let rehearses = consignment.kind == Kind::Rehearsal;
         let before = self.sizes(rehearses && step == Step::Load).await;
         let started = Instant::now();
         let fetched = self.fetch_all(step, &prepared, rehearses).await?;
+        let arrived = self.documents_in(folders).await?;
         let loading = started.elapsed().as_secs_f64();
         let started = Instant::now();
         // Not before the last load: a trigger of one table may have changed another.
@@ -176,10 +188,14 @@ impl Passing<'_> {
         for line in &self.manifest.tables {
             let (f, t) = fetched.get(line.name.as_str()).zip(again.get(line.name.as_str())).ok_or_else(cut)?;
             let sealed = sums.iter().find(|sum| sum.table == line.target);
-            let (outcome, keys) = self.compared(line, sealed, (&f.point, &t.point)).await?;
+            let again = || self.sink.read_back(&self.papers.scope, &line.name);
+            let (outcome, keys) =
+                self.compared(line, self.table(&line.name)?, sealed, (&f.point, &t.point), again).await?;
             located.extend(keys);
             tables.push(outcome);
         }
+        let (documents, keys) = self.documents_compared(&sums, &arrived).await?;
+        located.extend(keys);
         let orphans = orphans::in_target(self.sink, &self.papers.scope, &self.manifest.orphans).await?;
         let seconds = (loading, started.elapsed().as_secs_f64());
         let after = self.sizes(rehearses && step == Step::Load).await;
@@ -196,7 +212,7 @@ impl Passing<'_> {
         };
         let measured = self.manifest.tables.iter().filter(|_| rehearses).filter_map(measure).collect();
         let (target, schema) = (self.sink.identity(), prepared.schema);
-        let reconciliation = Reconciliation { target, schema, tables, orphans, opened, measured };
+        let reconciliation = Reconciliation { target, schema, tables, documents, orphans, opened, measured };
         Ok(LoadReport { reconciliation, located, notes: prepared.notes, seconds })
     }
 
@@ -219,20 +235,22 @@ impl Passing<'_> {
         Ok(prepared)
     }
 
-    /// One table at its three points, and the first keys that differ.
-    async fn compared(
+    /// One table, or one index of documents, at its three points, and the first keys that differ; `again` reads the
+    /// target once more.
+    pub(crate) async fn compared<'t>(
         &self,
         line: &ManifestTable,
+        table: &TableScope,
         sealed: Option<&TableFingerprint>,
         (f, t): (&Point, &Point),
+        again: impl Fn() -> BoxStream<'t, Result<RecordBatch>>,
     ) -> Result<(TableOutcome, Vec<Located>)> {
-        let table = self.table(&line.name)?;
         let nulls = line.nulls.as_ref().map(|sealed| nulls(sealed, &f.nulls, &t.nulls));
         let (f, t) = (&f.fingerprint, &t.fingerprint);
         let (differing, mut located) = if f.root() == t.root() {
             (Some(Differing::Exactly(0)), Vec::new())
         } else {
-            self.locate(table, f, t).await?
+            self.locate(table, (f, t), again()).await?
         };
         if let Some(sealed) = sealed.filter(|sealed| sealed.root() != f.root() && !table.key.is_empty()) {
             let mut suspects = Suspects::of(sealed, f);
@@ -281,11 +299,11 @@ impl Passing<'_> {
         })
     }
 
-    fn lines(&self, table: &TableScope) -> Vec<ManifestParcel> {
+    pub(crate) fn lines(&self, table: &TableScope) -> Vec<ManifestParcel> {
         self.manifest.parcels.iter().filter(|line| line.table == table.name).cloned().collect()
     }
 
-    fn keys(&self) -> Result<FingerprintKeys> {
+    pub(crate) fn keys(&self) -> Result<FingerprintKeys> {
         self.key.fingerprint_keys(self.errand.consignment)
     }
 
@@ -355,8 +373,8 @@ impl Passing<'_> {
     async fn locate(
         &self,
         table: &TableScope,
-        fetched: &TableFingerprint,
-        again: &TableFingerprint,
+        (fetched, again): (&TableFingerprint, &TableFingerprint),
+        mut rows: BoxStream<'_, Result<RecordBatch>>,
     ) -> Result<(Option<Differing>, Vec<Located>)> {
         if table.key.is_empty() {
             return Ok((None, Vec::new()));
@@ -364,7 +382,6 @@ impl Passing<'_> {
         let mut comparison = Comparison::of(fetched, again, ROWS_COMPARED_MAX);
         self.through(table, |rows| comparison.fetched(rows)).await?;
         let keys = &self.keys()?;
-        let mut rows = self.sink.read_back(&self.papers.scope, &table.name);
         while let Some(batch) = rows.try_next().await? {
             comparison.target(row_digests(keys, table, &batch)?);
         }
@@ -384,19 +401,21 @@ impl Passing<'_> {
         taking.await
     }
 
-    /// The probe before destruction: the smallest parcel opens with what this machine has now. It is kept, sealed, to be
-    /// tried again when the strongroom share is destroyed.
+    /// The probe before destruction: the smallest parcel of rows, and of documents, opens with what this machine has now.
+    /// They are kept, sealed, to be tried again when the strongroom share is destroyed.
     async fn probe(&self) -> Result<bool> {
-        let smallest = self.manifest.parcels.iter().chain([&self.manifest.sums]).min_by_key(|line| line.bytes);
-        let Some(line) = smallest else { return Ok(false) };
-        let name = self.errand.name(line.attempt, line.parcel, &line.table, line.sequence);
-        let bytes = self.errand.parcel(line).await?;
-        let opened = open_header(&self.key, &name, &bytes, line.digest).is_ok();
-        self.errand.desk.home().keep_probe(
-            self.errand.round(),
-            &(name, line.digest, STANDARD.encode(&self.handed_over)),
-            &bytes,
-        )?;
+        let of_rows = self.manifest.parcels.iter().chain([&self.manifest.sums]).min_by_key(|line| line.bytes);
+        let of_documents = self.manifest.documents.iter().flat_map(|part| &part.parcels).min_by_key(|line| line.bytes);
+        let (mut kept, mut sealed, mut opened) = (Vec::new(), Vec::new(), true);
+        for line in of_rows.into_iter().chain(of_documents) {
+            let name = self.errand.name(line.attempt, line.parcel, &line.table, line.sequence);
+            let bytes = self.errand.parcel(line).await?;
+            opened &= open_header(&self.key, &name, &bytes, line.digest).is_ok();
+            kept.push((name, line.digest, bytes.len()));
+            sealed.extend_from_slice(&bytes);
+        }
+        let kept: Kept = (kept, STANDARD.encode(&self.handed_over));
+        self.errand.desk.home().keep_probe(self.errand.round(), &kept, &sealed)?;
         Ok(opened)
     }
 }

@@ -52,6 +52,12 @@ pub(crate) fn naming(trouble: Trouble, keys: &FingerprintKeys, table: &TableScop
     refusal.into()
 }
 
+/// The keyed digest of one row's key; nothing of a table without one.
+pub(crate) fn named_key(keys: &FingerprintKeys, table: &TableScope, row: &RecordBatch) -> String {
+    let digests = row_digests(keys, table, row).unwrap_or_default();
+    digests.first().map(|digest| spelled(digest.key)).unwrap_or_default()
+}
+
 fn spelled(key: [u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(key))
 }

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use desk::{Desk, Round};
 use lexicon::{Code, ConsignmentId, Digest, MigrationId, Refusal, Result, Trouble};
 use people::{OpeningKey, Passphrase};
@@ -159,9 +160,18 @@ async fn destroy_round(
     Ok(Some(PartReport { consignment: id, keys: gone.keys, probe, stated }))
 }
 
-/// What a loading machine keeps to probe with: the name and digest of one sealed parcel, and the laboratory share as it
-/// was handed over, sealed to this machine's opening key.
-pub(crate) type Kept = (ParcelName, Digest, String);
+/// What a loading machine keeps to probe with: name, digest and length of a sealed parcel of rows, and of one of documents
+/// where there are any, and the laboratory share as it was handed over, sealed to this machine's opening key.
+pub(crate) type Kept = (Vec<(ParcelName, Digest, usize)>, String);
+
+/// The kept parcels, one by one; none unless all of them are the ones that were signed.
+fn parcels(names: Vec<(ParcelName, Digest, usize)>, mut bytes: Bytes) -> Option<Vec<(ParcelName, Digest, Bytes)>> {
+    let parcels = names.into_iter().map(|(name, digest, length)| {
+        let parcel = (length <= bytes.len()).then(|| bytes.split_to(length))?;
+        (Digest::of(&parcel) == digest).then_some((name, digest, parcel))
+    });
+    parcels.collect::<Option<Vec<_>>>().filter(|parcels| !parcels.is_empty())
+}
 
 /// Asks the server for the strongroom share again, and tries the kept parcel with every pair of what this machine
 /// holds, its real opening key included, and with whatever shares stand in `more`. Before destruction it opens; after
@@ -179,8 +189,8 @@ pub async fn probe(errand: &Errand<'_>, more: &[Vec<u8>]) -> Result<Option<Probe
 async fn probed(errand: &Errand<'_>, more: &[Vec<u8>]) -> Result<Option<Probe>> {
     let kept: Option<(Kept, Vec<u8>)> = errand.desk.home().probe(errand.round())?;
     // A parcel that is not the one that was signed opens with no key: it would tell nothing about these.
-    let kept = kept.filter(|((_, digest, _), bytes)| Digest::of(bytes) == *digest);
-    let Some(((name, digest, sealed), bytes)) = kept else { return Ok(None) };
+    let kept = kept.and_then(|((names, sealed), bytes)| Some((parcels(names, bytes.into())?, sealed)));
+    let Some((kept, sealed)) = kept else { return Ok(None) };
     let mut held = Vec::new();
     let server = match errand.begin(Step::Reconcile).await {
         Ok((attempt, _, share)) => {
@@ -205,14 +215,13 @@ async fn probed(errand: &Errand<'_>, more: &[Vec<u8>]) -> Result<Option<Probe>> 
     let named =
         consignment.manifest.iter().flat_map(|(_, manifest)| [manifest.laboratory_share, manifest.strongroom_share]);
     let (mut tried, given) = shares_within(&named.collect::<Vec<_>>(), more.iter().map(Vec::as_slice))?;
-    let bytes = bytes::Bytes::from(bytes);
     let (mut opened, mut opened_with_given) = (false, false);
     let shares = || held.iter().map(|share| (share, false)).chain(given.iter().map(|share| (share, true)));
     for (laboratory, was_given) in shares() {
         for (strongroom, too) in shares() {
             let key = ConsignmentKey::derive(laboratory, strongroom, consignment.opened)?;
             tried = tried.saturating_add(1);
-            let opens = open_header(&key, &name, &bytes, digest).is_ok();
+            let opens = kept.iter().any(|(name, digest, bytes)| open_header(&key, name, bytes, *digest).is_ok());
             opened |= opens;
             opened_with_given |= opens && (was_given || too);
         }

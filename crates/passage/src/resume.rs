@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use crate::Errand;
+use crate::documents::StoredDocuments;
 
 /// One table that an attempt has stored to its end. Its fingerprint is sealed beside its rows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ struct Kept {
     /// The source's schema and the scope: under others nothing is kept.
     under: Option<(Digest, Digest)>,
     tables: BTreeMap<String, Stored>,
+    #[serde(default)]
+    documents: BTreeMap<String, StoredDocuments>,
 }
 
 /// How many tables of a round this device has stored to their end.
@@ -54,7 +57,7 @@ impl<'a> Resume<'a> {
     pub(crate) fn open(errand: &'a Errand<'a>, live: bool, under: (Digest, Digest)) -> Result<Self> {
         let kept: Option<Kept> = if live { None } else { errand.desk.home().progress(errand.round())? };
         let kept = kept.filter(|kept| kept.under == Some(under));
-        let kept = kept.unwrap_or(Kept { under: Some(under), tables: BTreeMap::new() });
+        let kept = kept.unwrap_or(Kept { under: Some(under), ..Kept::default() });
         Ok(Self { errand, kept: Mutex::new(kept) })
     }
 
@@ -67,15 +70,25 @@ impl<'a> Resume<'a> {
     ) -> Result<Option<(Stored, TableFingerprint)>> {
         let stored = self.kept.lock().await.tables.get(name).filter(|stored| stored.counts == counts).cloned();
         let Some(stored) = stored else { return Ok(None) };
-        let line = &stored.sums;
+        // A table without rows has no bucket; reading it again costs nothing.
+        Ok(self.fingerprint(&stored.sums, key).await?.map(|fingerprint| (stored, fingerprint)))
+    }
+
+    /// A folder of documents that is stored, with its fingerprint.
+    pub(crate) async fn documents(
+        &self,
+        name: &str,
+        key: &Arc<ConsignmentKey>,
+    ) -> Result<Option<(StoredDocuments, TableFingerprint)>> {
+        let Some(stored) = self.kept.lock().await.documents.get(name).cloned() else { return Ok(None) };
+        Ok(self.fingerprint(&stored.sums, key).await?.map(|fingerprint| (stored, fingerprint)))
+    }
+
+    async fn fingerprint(&self, line: &ManifestParcel, key: &Arc<ConsignmentKey>) -> Result<Option<TableFingerprint>> {
         let name = self.errand.name(line.attempt, line.parcel, &line.table, line.sequence);
         let batches: Vec<RecordBatch> =
             open_parcel(key, &name, self.errand.parcel(line).await?, line.digest)?.collect::<Result<_>>()?;
-        match TableFingerprint::from_batches(&batches)?.pop() {
-            Some(fingerprint) => Ok(Some((stored, fingerprint))),
-            // A table without rows has no bucket; reading it again costs nothing.
-            None => Ok(None),
-        }
+        Ok(TableFingerprint::from_batches(&batches)?.pop())
     }
 
     /// The moment, with the tables that an earlier attempt had read of the source that stands still.
@@ -97,7 +110,18 @@ impl<'a> Resume<'a> {
     pub(crate) async fn store(&self, name: &str, stored: Stored) -> Result<()> {
         let mut kept = self.kept.lock().await;
         kept.tables.insert(name.to_owned(), stored);
-        self.errand.desk.home().keep_progress(self.errand.round(), &*kept).map_err(|_| {
+        self.note(&kept)
+    }
+
+    /// Notes a folder of documents that is stored to its end.
+    pub(crate) async fn store_documents(&self, name: &str, stored: StoredDocuments) -> Result<()> {
+        let mut kept = self.kept.lock().await;
+        kept.documents.insert(name.to_owned(), stored);
+        self.note(&kept)
+    }
+
+    fn note(&self, kept: &Kept) -> Result<()> {
+        self.errand.desk.home().keep_progress(self.errand.round(), kept).map_err(|_| {
             Fault::new(Code(614), Retry::Later, "how far the extraction came cannot be noted on this device").into()
         })
     }

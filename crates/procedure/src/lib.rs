@@ -8,6 +8,7 @@ mod apply;
 mod consignment;
 mod counts;
 mod decide;
+mod documents;
 mod instruction;
 mod ledger;
 mod manifest;
@@ -22,6 +23,7 @@ pub use act::{
 pub use consignment::{Attempt, Consignment, Ending, Offer, Outcome, Released, Stage as ConsignmentStage};
 pub use counts::{Nulls, Orphans};
 pub use decide::{Given, decide};
+pub use documents::{DocumentsOfKind, ManifestDocuments};
 pub use instruction::{Clause, Clauses, Contract, Dpia, Ending as InstructionEnding, Instruction, Party};
 pub use ledger::{Decided, Entry, FactBody, Ledger, Proof, Recorded, STALE, prepare, sign_fact};
 pub use manifest::{Differing, Manifest, ManifestParcel, ManifestTable, Reconciliation, TableOutcome};

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use lexicon::{Code, ConsignmentId, Digest, ParcelId, Refusal};
 use serde::{Deserialize, Serialize};
 
-use crate::{ExtractMeasure, Kind, LoadMeasure, Nulls, Orphans};
+use crate::{ExtractMeasure, Kind, LoadMeasure, ManifestDocuments, Nulls, Orphans};
 
 /// One sealed object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +76,10 @@ pub struct Manifest {
     /// The references between them, each with its orphans in scope.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<Orphans>,
-    /// Parcels in order.
+    /// Folders of documents, in the scope's order; their indexes are among the parcels of tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<ManifestDocuments>,
+    /// Parcels of tables in order.
     pub parcels: Vec<ManifestParcel>,
     /// The sealed bucket sums of S.
     pub sums: ManifestParcel,
@@ -88,6 +91,16 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Every table, and every index of documents.
+    pub fn indexed(&self) -> impl Iterator<Item = &ManifestTable> {
+        self.tables.iter().chain(self.documents.iter().map(|part| &part.index))
+    }
+
+    /// Every parcel that holds rows or documents.
+    pub fn sealed(&self) -> impl Iterator<Item = &ManifestParcel> {
+        self.parcels.iter().chain(self.documents.iter().flat_map(|part| &part.parcels))
+    }
+
     /// Whether the manifest agrees with itself: every table's parcels are there, in order, and their rows add up.
     ///
     /// # Errors
@@ -107,7 +120,7 @@ impl Manifest {
                 "Abandon the consignment and extract again.",
             )
         };
-        for table in &self.tables {
+        for table in self.indexed() {
             let parcels = self.parcels.iter().filter(|parcel| parcel.table == table.name);
             let mut rows = 0_u64;
             for (expected, parcel) in (0_u32..).zip(parcels) {
@@ -120,7 +133,10 @@ impl Manifest {
                 return Err(wrong(&table.name));
             }
         }
-        let known = |name: &String| self.tables.iter().any(|table| table.name == *name);
+        if let Some(part) = self.documents.iter().find(|part| !part.adds_up()) {
+            return Err(wrong(&part.index.name));
+        }
+        let known = |name: &String| self.indexed().any(|table| table.name == *name);
         match self.parcels.iter().find(|parcel| !known(&parcel.table)) {
             Some(stray) => Err(wrong(&stray.table)),
             None => Ok(()),
@@ -184,7 +200,7 @@ impl Differing {
 }
 
 impl TableOutcome {
-    fn answers(&self, sent: &ManifestTable) -> bool {
+    pub(crate) fn answers(&self, sent: &ManifestTable) -> bool {
         let nulls = match (&sent.nulls, &self.nulls) {
             (Some(sent), Some(got)) => {
                 let sealed = got.iter().map(|(column, nulls)| (column, nulls.sealed)).filter(|(_, nulls)| *nulls > 0);
@@ -219,6 +235,9 @@ pub struct Reconciliation {
     pub schema: Digest,
     /// Each table.
     pub tables: Vec<TableOutcome>,
+    /// Each folder of documents, by its index: what was sealed, what was fetched, what the target's folder holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<TableOutcome>,
     /// The manifest's references, each with its orphans in the target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<Orphans>,
@@ -230,15 +249,21 @@ pub struct Reconciliation {
 }
 
 impl Reconciliation {
+    /// Every table, and every folder of documents.
+    pub fn compared(&self) -> impl Iterator<Item = &TableOutcome> {
+        self.tables.iter().chain(&self.documents)
+    }
+
     /// Whether all three points agree everywhere, and as many rows lead nowhere in the target as in the old system.
     pub fn equal(&self) -> bool {
-        self.tables.iter().all(|table| table.broken().is_none()) && !self.orphans.iter().any(Orphans::differ)
+        self.compared().all(|table| table.broken().is_none()) && !self.orphans.iter().any(Orphans::differ)
     }
 
     /// Whether it reports on everything that the manifest counts, and gives the manifest's own numbers for it.
     pub fn answers(&self, manifest: &Manifest) -> bool {
         let tables = self.tables.len() == manifest.tables.len()
-            && manifest.tables.iter().zip(&self.tables).all(|(sent, got)| got.answers(sent));
+            && self.documents.len() == manifest.documents.len()
+            && manifest.indexed().zip(self.compared()).all(|(sent, got)| got.answers(sent));
         let counted = |(sent, got): (&Orphans, &Orphans)| {
             let asked = Orphans { target: sent.target, ..got.clone() };
             got.target.is_some() && asked == *sent

@@ -48,6 +48,10 @@ pub struct Target {
     pub identity: String,
     /// Digest of its tables and columns.
     pub schema: Digest,
+    /// The folder in which each part of documents gets a folder of its own, where the scope has any: `folder:` and its
+    /// absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<String>,
 }
 
 /// How many consignments of a kind there may be and how long each may live.
@@ -144,7 +148,10 @@ impl Plan {
         let once = |kind: Kind| self.targets.iter().filter(|target| target.kinds.contains(&kind)).count() <= 1;
         let full = self.target(Kind::Full);
         let apart = match (full, self.target(Kind::Rehearsal)) {
-            (Some(full), Some(rehearsal)) => full.identity != rehearsal.identity,
+            (Some(full), Some(rehearsal)) => {
+                let folders = full.documents.as_ref().zip(rehearsal.documents.as_ref());
+                full.identity != rehearsal.identity && folders.is_none_or(|(full, rehearsal)| full != rehearsal)
+            }
             _ => true,
         };
         let checks = [

@@ -8,7 +8,9 @@ use crate::predicate::eval;
 use crate::{Lookups, Sampling, Scope, TableScope, Tally, transform, trouble};
 
 /// Rows of one table that are in scope, in the columns and types of its `target_schema`. Only [`Scope::admit`] makes
-/// one, and only such rows can be sealed.
+/// one, and
+/// [`DocumentsScope::carried`](crate::DocumentsScope::carried) of documents that were admitted; only such rows can be
+/// sealed.
 #[derive(Clone, Debug)]
 pub struct ScopedBatch(RecordBatch);
 
@@ -21,6 +23,11 @@ impl ScopedBatch {
     /// The rows, no longer known as admitted.
     pub fn into_batch(self) -> RecordBatch {
         self.0
+    }
+
+    /// Rows of an index of documents, each of which passed [`Scope::admit_document`].
+    pub(crate) fn of_documents(index: RecordBatch) -> Self {
+        Self(index)
     }
 
     /// How many.

@@ -5,14 +5,16 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use lexicon::{Digest, Result, digest_of};
 use serde::{Deserialize, Serialize};
 
-use crate::{Kind, Predicate, rules, trouble};
+use crate::{DocumentsScope, Kind, Predicate, rules, trouble};
 
-/// What may leave a laboratory: tables in file order. Only [`Scope::parse`] makes one that leaves
+/// What may leave a laboratory: tables and folders of documents, in file order. Only [`Scope::parse`] makes one that leaves
 /// this room, so that every scope keeps the rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Scope {
     #[serde(rename = "table")]
     tables: Vec<TableScope>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    documents: Vec<DocumentsScope>,
 }
 
 /// The file as written, before the rules.
@@ -21,6 +23,8 @@ pub struct Scope {
 struct File {
     #[serde(default)]
     table: Vec<TableScope>,
+    #[serde(default)]
+    documents: Vec<DocumentsScope>,
 }
 
 /// One table: which columns are taken, which stay, which rows.
@@ -115,17 +119,16 @@ impl Scope {
             let line = error.span().map_or(0, |span| toml.bytes().take(span.start).filter(|b| *b == b'\n').count());
             trouble::unreadable(format!("line {}: {}", line.saturating_add(1), error.message()))
         })?;
-        let mut tables = file.table;
-        for table in &mut tables {
-            table.fill_names();
-        }
-        rules::check(&tables)?;
-        Ok(Self { tables })
+        let File { table: mut tables, mut documents } = file;
+        tables.iter_mut().for_each(TableScope::fill_names);
+        documents.iter_mut().for_each(DocumentsScope::fill_names);
+        rules::check(&tables, &documents)?;
+        Ok(Self { tables, documents })
     }
 
     /// Tables of a target, each whole: see [`TableScope::loaded`].
     pub(crate) fn of_loaded(tables: Vec<TableScope>) -> Self {
-        Self { tables }
+        Self { tables, documents: Vec::new() }
     }
 
     /// The scope as a file, without comments and with every default written out.
@@ -150,6 +153,19 @@ impl Scope {
         &self.tables
     }
 
+    /// The folders of documents, in file order.
+    pub fn documents(&self) -> &[DocumentsScope] {
+        &self.documents
+    }
+
+    /// The folder of documents that the scope calls so, or a refusal.
+    ///
+    /// # Errors
+    /// A refusal when there is none.
+    pub fn documents_called(&self, name: &str) -> Result<&DocumentsScope> {
+        self.documents.iter().find(|part| part.name == name).ok_or_else(|| trouble::no_documents(name))
+    }
+
     /// The table of that name in the source.
     pub fn table(&self, name: &str) -> Option<&TableScope> {
         self.tables.iter().find(|table| table.name == name)
@@ -163,13 +179,16 @@ impl Scope {
     /// Whether a plan may name this scope: a draft, which takes nothing of some table, may not.
     ///
     /// # Errors
-    /// A refusal that names the first table of which nothing is taken.
+    /// A refusal that names the first table or folder of documents of which nothing is taken.
     pub fn ready(&self) -> Result<()> {
         if self.tables.is_empty() {
             return Err(trouble::not_ready("it names no table"));
         }
-        match self.tables.iter().find(|table| table.take.is_empty()) {
-            Some(table) => Err(trouble::not_ready(format!("nothing of table {} is taken", table.name))),
+        if let Some(table) = self.tables.iter().find(|table| table.take.is_empty()) {
+            return Err(trouble::not_ready(format!("nothing of table {} is taken", table.name)));
+        }
+        match self.documents.iter().find(|part| part.take.is_empty()) {
+            Some(part) => Err(trouble::not_ready(format!("no kind of documents {} is taken", part.name))),
             None => Ok(()),
         }
     }
@@ -215,18 +234,7 @@ impl TableScope {
 
     /// The table as it stands in the target once it is loaded: every row, under the target's names and types.
     pub(crate) fn loaded(&self) -> Self {
-        let take = self.take.iter().map(|take| Take {
-            column: take.target.clone(),
-            target: take.target.clone(),
-            kind: take.kind,
-            from: None,
-            zone: None,
-            null_if: Vec::new(),
-            map: BTreeMap::new(),
-            trim: None,
-            charset: None,
-            reason: None,
-        });
+        let take = self.take.iter().map(|take| Take::plain(&take.target, take.kind));
         Self {
             name: self.target.clone(),
             target: self.target.clone(),
@@ -260,6 +268,22 @@ impl TableScope {
 }
 
 impl Take {
+    /// A column that crosses as it is.
+    pub(crate) fn plain(column: &str, kind: Kind) -> Self {
+        Self {
+            column: column.to_owned(),
+            target: column.to_owned(),
+            kind,
+            from: None,
+            zone: None,
+            null_if: Vec::new(),
+            map: BTreeMap::new(),
+            trim: None,
+            charset: None,
+            reason: None,
+        }
+    }
+
     /// The type in which a source hands the column out.
     ///
     /// A column with a character set comes as its bytes. A day or a time with `null_if` comes as text (`2019-01-31`,

@@ -5,7 +5,10 @@ use lexicon::{Digest, Result, Timestamp, digest_of};
 use serde::{Deserialize, Serialize};
 
 use crate::persons::Persons;
-use crate::{Declared, Scope, SourceTable, TableFindings, TableScope, WHOLE_ROWS_MAX, declared, rules, trouble};
+use crate::{
+    DOCUMENTS_SENTENCE, Declared, DocumentKind, DocumentsScope, Scope, SourceTable, TableFindings, TableScope, Unfit,
+    WHOLE_ROWS_MAX, declared, rules, trouble,
+};
 
 /// What a check of a scope against its source found: names, counts and digests. The approval binds its digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +26,71 @@ pub struct Report {
     pub at: Timestamp,
     /// By table, in the order of the scope.
     pub tables: Vec<ReportTable>,
+    /// By folder of documents, in the order of the scope.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<ReportDocuments>,
+}
+
+/// What the check found in one folder of documents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportDocuments {
+    /// The part of the scope.
+    pub name: String,
+    /// The folder that was looked at.
+    pub folder: String,
+    /// What moves, by kind.
+    pub kinds: BTreeMap<DocumentKind, DocumentCount>,
+    /// What stays, by reason.
+    pub stays: BTreeMap<Unfit, u64>,
+    /// Documents that rows in scope name and that are not there, where the part has a listing.
+    #[serde(default)]
+    pub missing: u64,
+    /// What whoever approves is told: [`DOCUMENTS_SENTENCE`].
+    pub sentence: String,
+}
+
+/// How many documents, and how large they are together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocumentCount {
+    /// How many.
+    pub documents: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl DocumentCount {
+    /// One more.
+    pub fn add(&mut self, bytes: u64) {
+        self.documents = self.documents.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
+impl ReportDocuments {
+    /// The line of one folder.
+    pub fn new(
+        part: &DocumentsScope,
+        kinds: BTreeMap<DocumentKind, DocumentCount>,
+        stays: BTreeMap<Unfit, u64>,
+    ) -> Self {
+        let (name, folder) = (part.name.clone(), part.folder.clone());
+        Self { name, folder, kinds, stays, missing: 0, sentence: DOCUMENTS_SENTENCE.to_owned() }
+    }
+
+    /// Whether it is of this part, tells the sentence, and says that nothing lies there that the scope does not take.
+    fn check(&self, part: &DocumentsScope) -> Result<()> {
+        let taken = self.kinds.keys().all(|kind| part.take.contains(kind));
+        let same = (&self.name, &self.folder) == (&part.name, &part.folder);
+        if !same || !taken || self.sentence != DOCUMENTS_SENTENCE {
+            return Err(trouble::not_ready("the report is about another scope"));
+        }
+        if part.refuses(&self.stays) {
+            return Err(trouble::documents_unfit(&part.name, &self.stays));
+        }
+        Ok(())
+    }
 }
 
 /// What the check found in one table.
@@ -78,6 +146,10 @@ impl Report {
         if self.scope != scope.digest()? || reported != scoped {
             return Err(trouble::not_ready("the report is about another scope"));
         }
+        if self.documents.len() != scope.documents().len() {
+            return Err(trouble::not_ready("the report is about another scope"));
+        }
+        scope.documents().iter().zip(&self.documents).try_for_each(|(part, line)| line.check(part))?;
         let persons = Persons::of(scope, self);
         for line in &self.tables {
             let (table, name) = (scope.known(&line.name)?, line.name.as_str());
@@ -109,13 +181,34 @@ impl Report {
     /// A refusal when it has not, or when the report does not name it.
     pub fn holds(&self, table: &str, rows_in_scope: u64) -> Result<()> {
         let line = self.tables.iter().find(|line| line.name == table).ok_or_else(|| trouble::no_table(table))?;
-        let (found, expected) = (u128::from(rows_in_scope), u128::from(line.rows_in_scope));
-        // 2 % of u64::MAX times 50 fits a u128.
-        if found.abs_diff(expected).saturating_mul(50) > expected {
+        if !near(rows_in_scope, line.rows_in_scope) {
             return Err(trouble::outside_report(table, line.rows_in_scope, rows_in_scope));
         }
         Ok(())
     }
+
+    /// Whether a folder has, give or take 2 %, the documents of each kind and the bytes that the report counted.
+    ///
+    /// # Errors
+    /// A refusal when it has not, or when the report does not name it.
+    pub fn holds_documents(&self, part: &str, kinds: &BTreeMap<DocumentKind, DocumentCount>) -> Result<()> {
+        let line = self.documents.iter().find(|line| line.name == part).ok_or_else(|| trouble::no_documents(part))?;
+        for kind in line.kinds.keys().chain(kinds.keys()) {
+            let of = |kinds: &BTreeMap<DocumentKind, DocumentCount>| kinds.get(kind).copied().unwrap_or_default();
+            let (expected, found) = (of(&line.kinds), of(kinds));
+            if !near(found.documents, expected.documents) || !near(found.bytes, expected.bytes) {
+                return Err(trouble::documents_outside_report(part, *kind, expected, found));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a number is what was counted, give or take 2 %.
+fn near(found: u64, expected: u64) -> bool {
+    // 2 % of u64::MAX times 50 fits a u128.
+    let (found, expected) = (u128::from(found), u128::from(expected));
+    found.abs_diff(expected).saturating_mul(50) <= expected
 }
 
 #[cfg(test)]
@@ -130,7 +223,7 @@ mod tests {
         {
             let (source, schema) = ("sqlite:/old".to_owned(), Digest::of(b"schema"));
             let (scope, declared, at) = (scope.digest().unwrap(), BTreeMap::new(), Timestamp::UNIX_EPOCH);
-            Report { scope, source, schema, declared, at, tables: vec![line] }
+            Report { scope, source, schema, declared, at, tables: vec![line], documents: Vec::new() }
         }
     }
 
@@ -256,6 +349,53 @@ mod tests {
         assert_eq!(told(|now| now[0].columns.reverse()), "table `p`: its keys or the order of its columns");
         assert_eq!(told(|now| now[0].primary_key = vec!["a".to_owned()]), told(|now| now[0].columns.reverse()));
         assert_eq!(told(|now| now[1].columns[0].declared = "text".to_owned()), "");
+    }
+
+    fn with_documents(others: &str, stays: BTreeMap<Unfit, u64>) -> (Scope, Report) {
+        let part = format!(
+            "[[documents]]\nname = \"reports\"\nfolder = \"/r\"\ntake = [\"pdf\"]\nothers = \"{others}\"\n\
+             reason = \"the reports are shown to patients\"\n"
+        );
+        let scope = Scope::parse(&format!("{TOML}{part}")).unwrap();
+        let kinds = BTreeMap::from([(DocumentKind::Pdf, DocumentCount { documents: 100, bytes: 5_000 })]);
+        let line = ReportDocuments::new(&scope.documents()[0], kinds, stays);
+        let report = Report { documents: vec![line], ..report(&scope, 500) };
+        (scope, report)
+    }
+
+    #[test]
+    fn a_report_on_documents_says_the_sentence_or_is_none() {
+        let (scope, report) = with_documents("refuse", BTreeMap::new());
+        report.check(&scope).unwrap();
+        let silent = ReportDocuments { sentence: "Nothing of note.".to_owned(), ..report.documents[0].clone() };
+        for documents in [vec![silent], Vec::new()] {
+            let refused = Report { documents, ..report.clone() }.check(&scope).unwrap_err();
+            assert_eq!(refused.code(), lexicon::Code(317));
+        }
+    }
+
+    #[test]
+    fn what_is_not_taken_is_refused_or_stays_and_is_counted() {
+        let stays = BTreeMap::from([(Unfit::Kind, 2), (Unfit::Link, 1)]);
+        let (scope, report) = with_documents("refuse", stays.clone());
+        let refused = report.check(&scope).unwrap_err();
+        assert_eq!(refused.code(), lexicon::Code(328));
+        assert!(refused.to_string().contains("1 that are links, 2 of a kind that is not taken"), "{refused}");
+        let (scope, report) = with_documents("leave", stays);
+        report.check(&scope).unwrap();
+    }
+
+    #[test]
+    fn documents_beyond_two_percent_in_number_or_in_bytes_are_refused_by_kind() {
+        let (_, report) = with_documents("refuse", BTreeMap::new());
+        let holds = |kind, documents, bytes| {
+            let found = BTreeMap::from([(kind, DocumentCount { documents, bytes })]);
+            report.holds_documents("reports", &found).map_err(|trouble| trouble.code().0)
+        };
+        assert_eq!(holds(DocumentKind::Pdf, 102, 5_100), Ok(()));
+        assert_eq!(holds(DocumentKind::Pdf, 103, 5_000), Err(330));
+        assert_eq!(holds(DocumentKind::Pdf, 100, 5_101), Err(330));
+        assert_eq!(holds(DocumentKind::Png, 100, 5_000), Err(330));
     }
 
     #[test]

@@ -6,12 +6,12 @@ use lexicon::Result;
 
 use crate::predicate::check;
 use crate::sensitive::{Sensitive, sensitive};
-use crate::{Dialect, Kind, TableScope, Take, transform, trouble};
+use crate::{Dialect, DocumentsScope, Kind, TableScope, Take, transform, trouble};
 
 /// Shorter than this, a reason says nothing.
 const REASON_CHARACTERS_MIN: usize = 10;
 
-pub(crate) fn check(tables: &[TableScope]) -> Result<()> {
+pub(crate) fn check(tables: &[TableScope], documents: &[DocumentsScope]) -> Result<()> {
     let mut names = BTreeSet::new();
     let mut targets = BTreeSet::new();
     for table in tables {
@@ -28,7 +28,61 @@ pub(crate) fn check(tables: &[TableScope]) -> Result<()> {
         table.take.iter().try_for_each(|take| transform::check(&table.name, take))?;
         key(table)?;
     }
+    for part in documents {
+        if !names.insert(&part.name) {
+            return Err(trouble::twice(format!("table or folder of documents {}", part.name)));
+        }
+        if !targets.insert(&part.target) {
+            return Err(trouble::twice(format!("target table or folder {}", part.target)));
+        }
+        folder_of_documents(part)?;
+        listing(part, tables)?;
+    }
     check::check(tables)
+}
+
+fn folder_of_documents(part: &DocumentsScope) -> Result<()> {
+    let refuse = |why: &str| Err(trouble::documents(&part.name, why));
+    if ![&part.name, &part.target].into_iter().all(|name| is_folder_name(name)) {
+        return refuse("its names have 1 to 64 letters, digits, dots, hyphens and underscores, and begin with no dot");
+    }
+    if [&part.name, &part.target].into_iter().any(|name| sensitive(name) == Some(Sensitive::Credentials)) {
+        return refuse("it looks like credentials, which never cross");
+    }
+    if !is_absolute(&part.folder) {
+        return refuse("its folder is no absolute path without `..` and control characters");
+    }
+    let mut kinds = BTreeSet::new();
+    if let Some(kind) = part.take.iter().find(|kind| !kinds.insert(**kind)) {
+        return Err(trouble::twice(format!("kind {kind} of documents {}", part.name)));
+    }
+    if given(part.reason.as_ref()) { Ok(()) } else { Err(trouble::documents_reason(&part.name)) }
+}
+
+/// The rows that name documents are of a table of this scope, and show the name.
+fn listing(part: &DocumentsScope, tables: &[TableScope]) -> Result<()> {
+    let Some(listing) = &part.listed else { return Ok(()) };
+    let column = tables.iter().find(|table| table.name == listing.table).and_then(|table| table.taken(&listing.column));
+    if column.is_some_and(|take| take.kind == Kind::Text) {
+        return Ok(());
+    }
+    Err(trouble::documents(&part.name, "what lists its documents is no column of a table here that is taken as text"))
+}
+
+fn is_folder_name(name: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    (1..=64).contains(&name.len()) && !name.starts_with('.') && name.chars().all(plain)
+}
+
+/// A path of the extracting machine, which may be of another family than the one that reads this.
+fn is_absolute(folder: &str) -> bool {
+    let below = folder.strip_prefix('/').or_else(|| {
+        let behind_drive = folder.get(1..).filter(|_| folder.starts_with(|letter: char| letter.is_ascii_alphabetic()));
+        behind_drive.and_then(|rest| rest.strip_prefix(":\\").or_else(|| rest.strip_prefix(":/")))
+    });
+    below.is_some_and(|below| {
+        !below.chars().any(char::is_control) && below.split(['/', '\\']).all(|part| !matches!(part, "." | ".."))
+    })
 }
 
 fn quotable(name: &str) -> Result<()> {

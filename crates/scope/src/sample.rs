@@ -42,6 +42,58 @@ pub struct Sample {
     pub basis_points: u32,
 }
 
+impl Sample {
+    /// Each table is drawn by a key of its own, so that equal numbers in two tables are not drawn together.
+    fn key(&self, table: &str) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("lazaret/1/sample");
+        hasher.update(&self.seed.to_le_bytes());
+        hasher.update(&self.drawn.0);
+        hasher.update(table.as_bytes());
+        *hasher.finalize().as_bytes()
+    }
+
+    fn falls_below(&self, key: &[u8; 32], row: &[u8]) -> bool {
+        let hash = blake3::keyed_hash(key, row);
+        let number = hash.as_bytes().first_chunk::<8>().map_or(0, |first| u64::from_le_bytes(*first));
+        // 2^64 is so much larger than 10,000 that what the remainder prefers is below one row of any table.
+        number.checked_rem(u64::from(EVERYTHING)).is_some_and(|number| number < u64::from(self.basis_points))
+    }
+
+    /// Whether a document is in the sample: by its name, like a row by its key.
+    pub fn takes_document(&self, part: &str, name: &str) -> bool {
+        self.falls_below(&self.key(part), name.as_bytes())
+    }
+
+    /// Whether a part's sample has the size that it should, as [`Sampling::holds`] says it of a root.
+    ///
+    /// # Errors
+    /// A refusal with the part and the three numbers.
+    pub fn holds_documents(&self, part: &str, in_scope: u64, sampled: u64) -> Result<()> {
+        let (least, most) = self.bounds(in_scope, in_scope, 1);
+        if (least..=most).contains(&sampled) {
+            return Ok(());
+        }
+        Err(trouble::outside_sample_of_documents(part, sampled, (least, most)))
+    }
+
+    /// The least and the most rows, of `in_scope`, when `root` rows are what is drawn from.
+    fn bounds(&self, in_scope: u64, root: u64, clusters: u128) -> (u64, u64) {
+        let (rows, root) = (u128::from(in_scope), u128::from(root).max(1));
+        let (taken, left) = (u128::from(self.basis_points), u128::from(EVERYTHING.saturating_sub(self.basis_points)));
+        // Everything in ten-thousandths of a row.
+        let unit = u128::from(EVERYTHING);
+        let expected = rows.saturating_mul(taken);
+        let deviation = root.saturating_mul(taken).saturating_mul(left).isqrt();
+        // The root's relative spread, on this table's rows.
+        let deviation = deviation.saturating_mul(rows).checked_div(root).unwrap_or(0);
+        let chance = deviation.saturating_mul(DEVIATIONS).saturating_mul(clusters);
+        let beyond = (expected / 50).saturating_add(chance).saturating_add(unit);
+        let least = expected.saturating_sub(beyond).div_ceil(unit);
+        let most = expected.saturating_add(beyond).checked_div(unit).unwrap_or(0).min(rows);
+        (u64::try_from(least).unwrap_or(u64::MAX), u64::try_from(most).unwrap_or(u64::MAX))
+    }
+}
+
 /// A sample of one moment of a source: built by one pass over each table that [`Lookups::order`] names, in that order.
 /// About 40 bytes of memory for each different key of a sampled row.
 pub struct Sampling {
@@ -104,7 +156,7 @@ impl Sampling {
     }
 
     fn drawn(&self, table: &TableScope, batch: &RecordBatch) -> Result<BooleanArray> {
-        let key = self.key(&table.name);
+        let key = self.sample.key(&table.name);
         let hashed = |take: &&Take| table.key.is_empty() || table.key.contains(&take.column);
         let columns = table.take.iter().filter(hashed).map(|take| {
             let array = batch.column_by_name(&take.column);
@@ -120,25 +172,9 @@ impl Sampling {
                 row::push(&mut buffers, column, from);
             }
             let rows = batch.num_rows().saturating_sub(from);
-            drawn.extend(buffers.iter().take(rows).map(|bytes| self.falls_below(&key, bytes)));
+            drawn.extend(buffers.iter().take(rows).map(|bytes| self.sample.falls_below(&key, bytes)));
         }
         Ok(drawn.into_iter().map(Some).collect())
-    }
-
-    /// Each table is drawn by a key of its own, so that equal numbers in two tables are not drawn together.
-    fn key(&self, table: &str) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key("lazaret/1/sample");
-        hasher.update(&self.sample.seed.to_le_bytes());
-        hasher.update(&self.sample.drawn.0);
-        hasher.update(table.as_bytes());
-        *hasher.finalize().as_bytes()
-    }
-
-    fn falls_below(&self, key: &[u8; 32], row: &[u8]) -> bool {
-        let hash = blake3::keyed_hash(key, row);
-        let number = hash.as_bytes().first_chunk::<8>().map_or(0, |first| u64::from_le_bytes(*first));
-        // 2^64 is so much larger than 10,000 that what the remainder prefers is below one row of any table.
-        number.checked_rem(u64::from(EVERYTHING)).is_some_and(|number| number < u64::from(self.sample.basis_points))
     }
 
     /// Whether a table's sample has the size that it should: its expectation give or take 2 %, and room for chance:
@@ -156,31 +192,13 @@ impl Sampling {
         } else {
             self.root_of(scope, table).map_or((0, in_scope), |root| {
                 let clusters = if is_root(table) { 1 } else { CLUSTERS };
-                self.bounds(in_scope, root, clusters)
+                self.sample.bounds(in_scope, root, clusters)
             })
         };
         if (least..=most).contains(&sampled) {
             return Ok(());
         }
         Err(trouble::outside_sample(&table.name, sampled, (least, most)))
-    }
-
-    /// The least and the most rows, of `in_scope`, when `root` rows are what is drawn from.
-    fn bounds(&self, in_scope: u64, root: u64, clusters: u128) -> (u64, u64) {
-        let (rows, root) = (u128::from(in_scope), u128::from(root).max(1));
-        let (taken, left) =
-            (u128::from(self.sample.basis_points), u128::from(EVERYTHING.saturating_sub(self.sample.basis_points)));
-        // Everything in ten-thousandths of a row.
-        let unit = u128::from(EVERYTHING);
-        let expected = rows.saturating_mul(taken);
-        let deviation = root.saturating_mul(taken).saturating_mul(left).isqrt();
-        // The root's relative spread, on this table's rows.
-        let deviation = deviation.saturating_mul(rows).checked_div(root).unwrap_or(0);
-        let chance = deviation.saturating_mul(DEVIATIONS).saturating_mul(clusters);
-        let beyond = (expected / 50).saturating_add(chance).saturating_add(unit);
-        let least = expected.saturating_sub(beyond).div_ceil(unit);
-        let most = expected.saturating_add(beyond).checked_div(unit).unwrap_or(0).min(rows);
-        (u64::try_from(least).unwrap_or(u64::MAX), u64::try_from(most).unwrap_or(u64::MAX))
     }
 
     /// How many rows in scope the root has that a table hangs on by one `exists in` after the other.

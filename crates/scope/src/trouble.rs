@@ -1,8 +1,11 @@
 //! Every trouble of this room, one function each, so that a code has one meaning and no sentence can hold a value.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use lexicon::{Alarm, Code, Fault, Refusal, Retry, Trouble};
+
+use crate::{DocumentCount as Told, DocumentKind, Unfit};
 
 pub(crate) fn unreadable(what: impl Display) -> Trouble {
     Refusal::new(Code(301), format!("the scope file cannot be read: {what}"), "Correct the file and check it again.")
@@ -217,6 +220,84 @@ pub(crate) fn outside_sample(table: &str, found: u64, (least, most): (u64, u64))
     Refusal::new(
         Code(326),
         format!("the sample of table {table} has {found} rows where {least} to {most} are to be expected"),
+        "Abandon the rehearsal and open another, which draws another seed.",
+    )
+    .into()
+}
+
+pub(crate) fn documents(part: &str, why: &str) -> Trouble {
+    Refusal::new(
+        Code(327),
+        format!("the folder of documents {part} cannot stand in a scope: {why}"),
+        "Correct the part in the scope file; the manual shows a whole one.",
+    )
+    .into()
+}
+
+/// Only how many of which sort: a file's name may name a patient.
+pub(crate) fn documents_unfit(part: &str, stays: &BTreeMap<Unfit, u64>) -> Trouble {
+    let counted: Vec<String> = stays.iter().map(|(unfit, count)| format!("{count} {}", unfit.words())).collect();
+    Refusal::new(
+        Code(328),
+        format!("the folder of documents {part} holds files that the scope does not take: {}", counted.join(", ")),
+        "Take them out of the folder, take their kind, or write others = \"leave\": they then stay and are counted.",
+    )
+    .into()
+}
+
+pub(crate) fn document_changed(part: &str, how: &str) -> Trouble {
+    Refusal::new(
+        Code(329),
+        format!("a document of {part} {how} while it was read"),
+        "Stop whatever writes to the folder, and extract again.",
+    )
+    .into()
+}
+
+pub(crate) fn documents_outside_report(part: &str, kind: DocumentKind, expected: Told, found: Told) -> Trouble {
+    Refusal::new(
+        Code(330),
+        format!(
+            "the folder of documents {part} has {} {kind} of {} bytes where the approved report counted {} of {}",
+            found.documents, found.bytes, expected.documents, expected.bytes
+        ),
+        "Check the scope again and have the new report approved.",
+    )
+    .into()
+}
+
+pub(crate) fn index_forged(part: &str) -> Trouble {
+    let what = "a name leads elsewhere, a kind is not taken, or a column is another";
+    Alarm::new(Code(331), format!("a sealed index of documents {part} is not one of this scope: {what}")).into()
+}
+
+pub(crate) fn documents_reason(part: &str) -> Trouble {
+    Refusal::new(
+        Code(332),
+        format!("the folder of documents {part} has no written reason"),
+        "Write why whole documents have to move (10 characters or more).",
+    )
+    .into()
+}
+
+pub(crate) fn no_documents(part: &str) -> Trouble {
+    Refusal::new(
+        Code(333),
+        format!("the scope has no folder of documents called {part}"),
+        "Read only the folders that the scope names.",
+    )
+    .into()
+}
+
+/// The error's kind only: its own words may name the file.
+pub(crate) fn document_unread(part: &str, kind: std::io::ErrorKind) -> Trouble {
+    Fault::new(Code(334), Retry::Later, format!("a document of {part} cannot be read: {kind}")).into()
+}
+
+pub(crate) fn outside_sample_of_documents(part: &str, found: u64, (least, most): (u64, u64)) -> Trouble {
+    Refusal::new(
+        Code(335),
+        format!("the sample of documents {part} has {found} where {least} to {most} are to be expected"),
         "Abandon the rehearsal and open another, which draws another seed.",
     )
     .into()

@@ -5,7 +5,8 @@
 //! whoever destroys one share leaves nothing else to find.
 //!
 //! A parcel holds rows of one table, as encrypted Parquet, or bytes that nobody can look into, in Tink's streaming format
-//! ([`FileKey`]). Only rows that went through the scope can be sealed as a table:
+//! ([`FileKey`]). Only documents that the scope admitted can be sealed as such ([`DocumentsSealer`]), and only rows that
+//! went through the scope as a table:
 //!
 //! ```compile_fail
 //! fn smuggle(writer: &mut seal::ParcelWriter, raw: &arrow_array::RecordBatch) -> lexicon::Result<()> {
@@ -19,6 +20,7 @@
 //! }
 //! ```
 
+mod documents;
 mod form;
 mod keys;
 mod opaque;
@@ -30,6 +32,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use documents::{DOCUMENTS_PARCEL_BYTES, DocumentsSealer, SealedDocuments, open_documents};
 pub use form::Form;
 pub use keys::ConsignmentKey;
 pub use opaque::{FileKey, FileRanges, SealedBytes, sealed_file_bytes};

@@ -48,7 +48,7 @@ const TAG_BYTES: usize = 16;
 /// One byte of length, salt, nonce prefix: 1 + 32 + 7.
 const HEADER_BYTES: usize = 40;
 /// 0x28: the header begins with its own length.
-const HEADER_BEGINS: u8 = 40;
+pub(crate) const HEADER_BEGINS: u8 = 40;
 
 /// The key of one opaque parcel: seals it, opens it, reads parts of it. It is wiped when dropped and never printed.
 pub struct FileKey {
@@ -72,7 +72,7 @@ impl FileKey {
     }
 
     /// What a reader said that was handed in: its own trouble, if it carried one.
-    fn unread(&self, error: io::Error) -> Trouble {
+    pub(crate) fn unread(&self, error: io::Error) -> Trouble {
         self.trouble_of(error, |name, kind| {
             let message = format!("the bytes of parcel {} (table {}) cannot be read: {kind}", name.parcel, name.table);
             Fault::new(Code(509), Retry::Later, message)
@@ -101,6 +101,12 @@ impl std::fmt::Debug for FileKey {
 /// How many bytes a parcel has that seals `clear` bytes: the header, and a tag for each segment.
 pub fn sealed_file_bytes(clear: u64) -> u64 {
     Shape::TINK_1MB.sealed_bytes(clear)
+}
+
+/// How many bytes in clear make a parcel of `sealed` bytes, a whole number of segments.
+pub(crate) fn clear_file_bytes(sealed: u64) -> u64 {
+    let segments = sealed.checked_div(wide(SEGMENT_BYTES)).unwrap_or(0);
+    sealed.saturating_sub(wide(HEADER_BYTES)).saturating_sub(segments.saturating_mul(wide(TAG_BYTES)))
 }
 
 /// How large the segments are. Outside this room's tests there is one shape.
@@ -198,7 +204,7 @@ impl Cipher {
     }
 }
 
-fn wide(bytes: usize) -> u64 {
+pub(crate) fn wide(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 

@@ -2,7 +2,8 @@
 //!
 //! [`laboratory`] makes the old system of a French laboratory from a seed: the columns and fill rates of the file that
 //! leaked in 2021, invented people, NIRs that pass every check and were never issued. It plants [`Sentinel`]s: values
-//! that stand in one place only. [`scope_toml`] and [`target_ddl`] are the other two thirds of a migration.
+//! that stand in one place only. [`scope_toml`] and [`target_ddl`] are the other two thirds of a migration. [`reports`]
+//! makes a folder of documents to go with it.
 //! [`search`] then looks for the sentinels in every byte that the parties left behind.
 
 mod dates;
@@ -13,6 +14,7 @@ mod names;
 mod new_system;
 mod nir;
 mod patient;
+mod reports;
 mod request;
 pub mod search;
 mod sentinels;
@@ -22,4 +24,5 @@ pub use laboratory::{Made, Rows, digest, is_foreign, laboratory};
 pub use loinc::is_valid as loinc_is_valid;
 pub use new_system::{new_system, scope_toml, target_ddl};
 pub use nir::is_valid as nir_is_valid;
+pub use reports::{MadeReports, REPORTS, is_foreign_folder, reports, reports_toml};
 pub use sentinels::{PER_PLACE, Place, Sentinel};

@@ -188,6 +188,7 @@ impl<'a> Careless<'a> {
             strongroom_share: self.strongroom_share,
             tables,
             orphans: Vec::new(),
+            documents: Vec::new(),
             parcels,
             sums: self.store(name, sums).await,
             forgotten: true,

@@ -12,6 +12,7 @@ mod corrupted_links;
 mod counts;
 mod damaged_facts;
 mod databases;
+mod documents;
 mod first_passage;
 mod hostile;
 mod killed_server;

@@ -110,9 +110,10 @@ impl Searched {
         assert!(parties.missed.is_empty(), "{:?}", parties.missed);
         assert!(parties.files > 40 && parties.bytes > 100_000, "{parties:?}");
         let temporary = left_beside(world, systems, before);
-        let new = search::files(&all, &[&systems.new]).unwrap();
+        let new = search::files(&all, &[systems.new.clone(), world.path("new.sqlite-documents")]).unwrap();
         // The control: the same search finds everything where it is.
-        missed_nothing(&search::files(&all, &[&systems.old]).unwrap(), planted.iter());
+        let old = [systems.old.clone(), world.path("old.sqlite-reports")];
+        missed_nothing(&search::files(&all, &old).unwrap(), planted.iter());
         Self { parties, logs, temporary, new }
     }
 
@@ -125,8 +126,15 @@ impl Searched {
     }
 }
 
-async fn whole_passage(world: &World, systems: &Systems) -> Round {
-    let round = world.closed(systems).await;
+/// Reports beside the old system; what is planted in them counts as planted in it. The scope of both.
+fn with_reports(world: &World, systems: &mut Systems, seed: u64) -> String {
+    let (made, _, scope) = world.reports(seed, 60);
+    systems.made.sentinels.extend(made.sentinels);
+    scope
+}
+
+async fn whole_passage(world: &World, systems: &Systems, scope: &str) -> Round {
+    let round = world.closed_with(systems, scope).await;
     world.release(&round.plan, round.consignment).await.unwrap();
     assert!(world.load(&round.plan, round.consignment, systems.sink.as_ref()).await.unwrap().reconciliation.equal());
     export(world, &round).await;
@@ -143,9 +151,10 @@ async fn export(world: &World, round: &Round) {
 async fn no_partys_folder_holds_a_value_of_a_patient_in_any_form() {
     let (log, before) = (logged(), all_temporary());
     let world = World::start().await;
-    let systems = world.systems_of(SEEDS[0], 300);
+    let mut systems = world.systems_of(SEEDS[0], 300);
+    let scope = with_reports(&world, &mut systems, SEEDS[0]);
 
-    whole_passage(&world, &systems).await;
+    whole_passage(&world, &systems, &scope).await;
     let searched = Searched::after(&world, &systems, &log, &before);
 
     assert!(searched.parties.is_clean(), "{:?}", searched.parties.hits);
@@ -158,9 +167,10 @@ async fn no_partys_folder_holds_a_value_of_a_patient_in_any_form() {
 async fn without_sealing_and_compression_the_same_search_finds_every_value_that_moves_and_none_that_stays() {
     let (log, before) = (logged(), all_temporary());
     let world = World::start().await;
-    let systems = world.systems_of(SEEDS[2], 300);
+    let mut systems = world.systems_of(SEEDS[2], 300);
+    let scope = with_reports(&world, &mut systems, SEEDS[2]);
 
-    let round = passage_in_clear(&world, &systems).await;
+    let round = passage_in_clear(&world, &systems, &scope).await;
     let searched = Searched::after(&world, &systems, &log, &before);
 
     missed_nothing(&searched.parties, moving(&systems));
@@ -177,8 +187,8 @@ async fn without_sealing_and_compression_the_same_search_finds_every_value_that_
 }
 
 /// As [`whole_passage`], by the same rooms, with nothing encrypted and nothing compressed; nobody loads that.
-async fn passage_in_clear(world: &World, systems: &Systems) -> Round {
-    let plan = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
+async fn passage_in_clear(world: &World, systems: &Systems, scope: &str) -> Round {
+    let plan = world.approved(scope, systems.source.as_ref(), systems.sink.as_ref()).await;
     let (migration, consignment, secret) = (plan.migration, world.consign(&plan).await, passphrase());
     let desk = world.desk(Name::Operator);
     let errand = Errand { desk: &desk, passphrase: &secret, migration, consignment, progress: &Quiet };
@@ -197,6 +207,11 @@ fn practised(world: &World, round: &Round, systems: &Systems) {
     std::fs::create_dir(&folder).unwrap();
     let mut words = String::new();
     for (name, bytes, line) in round.parcels(&world.server_folder()) {
+        if round.manifest.documents.iter().any(|part| part.parcels.contains(line)) {
+            words.push_str(&String::from_utf8_lossy(&bytes));
+            write_file(&folder.join(format!("as it is {}", line.parcel)), &bytes);
+            continue;
+        }
         let rows = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
         let compression = Compression::ZSTD(ZstdLevel::default());
         let properties = WriterProperties::builder().set_compression(compression).build();
@@ -221,7 +236,7 @@ fn practised(world: &World, round: &Round, systems: &Systems) {
 async fn the_whole_server_with_its_ring_and_its_secrets_opens_nothing_without_the_laboratorys_share() {
     let mut world = World::start().await;
     let systems = world.systems_of(SEEDS[1], 120);
-    let round = whole_passage(&world, &systems).await;
+    let round = whole_passage(&world, &systems, &world.reports(SEEDS[1], 60).2).await;
     let salt = world.opened(&round).await;
     world.stop().await;
     let server = world.server_folder();
@@ -245,7 +260,7 @@ async fn the_whole_server_with_its_ring_and_its_secrets_opens_nothing_without_th
     }
     // The control: with the laboratory's share every parcel opens, so that it was the share which was missing.
     let laboratory = world.laboratory_share(&world.home(Name::Operator), &round).unwrap();
-    assert_eq!(round.opened_by(&server, salt, (&laboratory, &strongroom)), round.manifest.parcels.len() + 1);
+    assert_eq!(round.opened_by(&server, salt, (&laboratory, &strongroom)), round.manifest.sealed().count() + 1);
     assert_eq!(round.opened_by(&server, salt, (&strongroom, &laboratory)), 0);
     assert_eq!(round.shares_within([laboratory.expose()]).len(), 1);
 }

@@ -46,7 +46,7 @@ fn plan(world: &World) -> Plan {
         scope: Digest::of(b"scope"),
         report: Digest::of(b"report"),
         source: System { identity, schema, live: false },
-        targets: vec![Target { kinds: vec![Kind::Full], identity: "sqlite:/new".into(), schema }],
+        targets: vec![Target { kinds: vec![Kind::Full], identity: "sqlite:/new".into(), schema, documents: None }],
         extracting: vec![world.claire.key().public()],
         loading: vec![world.yann.key().public()],
         allowed: vec![Allowed { kind: Kind::Full, count_max: 1, hours_max: 100 }],

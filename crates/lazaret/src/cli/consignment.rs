@@ -243,7 +243,7 @@ fn load_by(now: Timestamp, hours: i64, deadline: Timestamp) -> Timestamp {
 
 fn manifest_text(consignment: &Round) -> String {
     let Some((digest, manifest)) = &consignment.manifest else { return String::new() };
-    let mut text = format!("Manifest {}: {} parcels\n", digest.short(), manifest.parcels.len());
+    let mut text = format!("Manifest {}: {} parcels\n", digest.short(), manifest.sealed().count());
     for table in &manifest.tables {
         add(
             &mut text,
@@ -252,6 +252,17 @@ fn manifest_text(consignment: &Round) -> String {
                 table.name, table.target, table.rows, table.rows_source, table.columns_taken, table.columns_left
             ),
         );
+    }
+    for part in &manifest.documents {
+        let stayed = if part.stayed > 0 { format!(", {} files stayed", part.stayed) } else { String::new() };
+        add(&mut text, format_args!("  documents {} → {}{stayed}\n", part.index.name, part.index.target));
+        for (kind, count) in &part.kinds {
+            let scope = part.in_scope.get(kind).copied().unwrap_or_default().documents;
+            add(
+                &mut text,
+                format_args!("    {kind}: {} of {scope} documents, {} bytes\n", count.documents, count.bytes),
+            );
+        }
     }
     for offer in &consignment.offers {
         add(

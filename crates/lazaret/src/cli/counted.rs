@@ -1,8 +1,22 @@
-//! Nulls and orphans of a report, as lines for a screen.
+//! Nulls, orphans and documents of a report, as words for a screen.
 
-use procedure::{Orphans, TableOutcome};
+use procedure::{ManifestDocuments, Orphans, Reconciliation, TableOutcome};
 
 use crate::output::add;
+
+/// What the rows of a compared table are.
+pub(crate) fn what(report: &Reconciliation, table: &TableOutcome) -> &'static str {
+    if report.documents.iter().any(|part| part.name == table.name) { "documents" } else { "rows" }
+}
+
+/// All documents, behind a number of rows; nothing when there are no folders of them.
+pub(crate) fn documents(parts: &[ManifestDocuments]) -> String {
+    if parts.is_empty() {
+        return String::new();
+    }
+    let total = |of: fn(&ManifestDocuments) -> u64| parts.iter().map(of).fold(0, u64::saturating_add);
+    format!(" and {} documents of {} bytes", total(|part| part.total().documents), total(|part| part.total().bytes))
+}
 
 /// Of one table: which columns have other numbers of nulls, or in how many they are the same.
 pub(crate) fn nulls(table: &TableOutcome) -> String {

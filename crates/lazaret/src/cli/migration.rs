@@ -174,12 +174,15 @@ impl Approve {
         })?;
         let text = String::from_utf8(desk.document(id, plan.scope).await?)
             .map_err(|_| Refusal::new(Code(1061), "the plan's scope is not text", "Have the plan proposed again."))?;
-        let tables = passage::check_papers(&desk, id, &ledger).await?;
+        let taken = passage::check_papers(&desk, id, &ledger).await?;
         shown_first(context, self.yes.as_deref())?;
         if !context.global.json {
             crate::output::out(&plan_text(&plan, digest, &text));
-            for table in &tables {
+            for table in &taken.tables {
                 crate::output::out(&format!("  {} → {}: {} rows in scope", table.name, table.target, table.rows));
+            }
+            for line in taken.documents.iter().flat_map(passage::PreviewDocuments::lines) {
+                crate::output::out(&format!("  {line}"));
             }
         }
         confirm("Approve these bytes?", &digest.to_string(), self.yes.as_deref())?;
@@ -205,6 +208,9 @@ fn plan_text(plan: &Plan, digest: Digest, scope: &str) -> String {
     line("from", format!("{}{}", plan.source.identity, if plan.source.live { " (live)" } else { " (frozen)" }));
     for target in &plan.targets {
         line("to", format!("{} for {:?}", target.identity, target.kinds));
+        if let Some(folder) = &target.documents {
+            line("documents to", folder.clone());
+        }
     }
     for allowed in &plan.allowed {
         line("allowed", format!("{} × {:?}, {} hours each", allowed.count_max, allowed.kind, allowed.hours_max));
@@ -274,11 +280,14 @@ pub(crate) fn state_text(migration: &State) -> String {
             let part = procedure::percent(consignment.basis_points);
             line(format!("  a sample of {part} of the rows in scope, seed {}", consignment.seed));
         }
-        for table in consignment.outcome.iter().flat_map(|outcome| &outcome.reconciliation.tables) {
-            let verdict =
-                table.broken().map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}"));
-            line(format!("  {} → {}: {} rows, {verdict}", table.name, table.target, table.rows_target));
-            counted::nulls(table).lines().for_each(|counted| line(counted.to_owned()));
+        for report in consignment.outcome.iter().map(|outcome| &outcome.reconciliation) {
+            for table in report.compared() {
+                let verdict =
+                    table.broken().map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}"));
+                let (what, rows) = (counted::what(report, table), table.rows_target);
+                line(format!("  {} → {}: {rows} {what}, {verdict}", table.name, table.target));
+                counted::nulls(table).lines().for_each(|counted| line(counted.to_owned()));
+            }
         }
         if let Some(outcome) = &consignment.outcome {
             line(format!("  report {}", outcome.digest));

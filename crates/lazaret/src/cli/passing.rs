@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use connectors::{connect_sink, connect_source};
+use connectors::{DocumentTarget, connect_sink, connect_source};
 use desk::Desk;
 use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result};
-use passage::{Found, LoadReport, Preview};
+use passage::{Found, LoadReport, Preview, Receiving};
 use procedure::{ConsignmentStage, Differing, Kind, Manifest, Migration};
 use serde_json::{Value, json};
 
@@ -37,6 +37,9 @@ pub(crate) struct New {
     /// The file that holds its password
     #[arg(long)]
     target_credential: Option<PathBuf>,
+    /// The folder for documents that the plan names beside the new system, where there are documents
+    #[arg(long)]
+    documents: Option<String>,
 }
 
 /// Extract.
@@ -57,6 +60,7 @@ impl Extract {
         demonstration_only(&desk, &self.old.source)?;
         let round = self.round.find(context, &desk).await?;
         let preview = passage::preview(&desk, round.0, Some(round.1)).await?;
+        synthetic_folders(&desk, &preview)?;
         ask(context, "Extract these?", &preview, self.yes.as_deref())?;
         let (manifest, seconds) = extracted(context, &desk, &passphrase, round, &self.old).await?;
         let done = acted(&desk.kept(round.0)?, &extract_text(&manifest, seconds));
@@ -93,6 +97,9 @@ fn preview_text(preview: &Preview) -> String {
             ),
         );
     }
+    for line in preview.documents.iter().flat_map(passage::PreviewDocuments::lines) {
+        add(&mut text, format_args!("  {line}\n"));
+    }
     text
 }
 
@@ -114,16 +121,27 @@ async fn extracted(
 
 fn extract_text(manifest: &Manifest, seconds: f64) -> String {
     let rows: u64 = manifest.tables.iter().map(|table| table.rows).sum();
-    let bytes: u64 = manifest.parcels.iter().map(|parcel| parcel.bytes).sum();
+    let (parcels, bytes) = (manifest.sealed().count(), sealed_bytes(manifest));
+    let documents = counted::documents(&manifest.documents);
     format!(
-        "Extracted and closed: {rows} rows in {} parcels, {bytes} sealed bytes, {seconds:.1} s. The strongroom share and the consignment key are forgotten here.",
-        manifest.parcels.len()
+        "Extracted and closed: {rows} rows{documents} in {parcels} parcels, {bytes} sealed bytes, {seconds:.1} s. The strongroom share and the consignment key are forgotten here."
     )
 }
 
+fn sealed_bytes(manifest: &Manifest) -> u64 {
+    manifest.sealed().map(|parcel| parcel.bytes).sum()
+}
+
 fn extract_json((migration, consignment): (MigrationId, ConsignmentId), manifest: &Manifest, seconds: f64) -> Value {
-    let bytes: u64 = manifest.parcels.iter().map(|parcel| parcel.bytes).sum();
-    json!({ "migration": migration, "consignment": consignment, "tables": value(&manifest.tables), "parcels": manifest.parcels.len(), "bytes": bytes, "seconds": seconds })
+    json!({
+        "migration": migration,
+        "consignment": consignment,
+        "tables": value(&manifest.tables),
+        "documents": value(&manifest.documents),
+        "parcels": manifest.sealed().count(),
+        "bytes": sealed_bytes(manifest),
+        "seconds": seconds,
+    })
 }
 
 /// Load or reconcile.
@@ -173,7 +191,9 @@ async fn loaded(
     let sink = connect_sink(&new.target, credential(new.target_credential.as_ref())?)?;
     let bars = Bars::new(&context.global);
     let errand = errand(desk, passphrase, round, &bars);
-    if again { passage::reconcile(&errand, sink.as_ref()).await } else { passage::load(&errand, sink.as_ref()).await }
+    let documents = new.documents.as_deref().map(DocumentTarget::open).transpose()?;
+    let into = Receiving { sink: sink.as_ref(), documents: documents.as_ref() };
+    if again { passage::reconcile(&errand, into).await } else { passage::load(&errand, into).await }
 }
 
 fn load_text(report: &LoadReport) -> String {
@@ -181,13 +201,14 @@ fn load_text(report: &LoadReport) -> String {
     for note in &report.notes {
         add(&mut text, format_args!("Note: {note}\n"));
     }
-    for table in &report.reconciliation.tables {
+    for table in report.reconciliation.compared() {
         let differing = table.differing.map(Differing::told).filter(|(_, keys)| *keys > 0);
         let located = differing.map(|(least, keys)| format!(", {least}{keys} keys differ")).unwrap_or_default();
         let verdict = table
             .broken()
             .map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}{located}"));
-        add(&mut text, format_args!("  {} → {}: {} rows, {verdict}\n", table.name, table.target, table.rows_target));
+        let what = counted::what(&report.reconciliation, table);
+        add(&mut text, format_args!("  {} → {}: {} {what}, {verdict}\n", table.name, table.target, table.rows_target));
         text.push_str(&counted::nulls(table));
         for located in report.located.iter().filter(|located| located.table == table.name) {
             let found = match located.found {
@@ -211,6 +232,7 @@ fn load_json((migration, consignment): (MigrationId, ConsignmentId), report: &Lo
         "equal": report.reconciliation.equal(),
         "opened": report.reconciliation.opened,
         "tables": value(&report.reconciliation.tables),
+        "documents": value(&report.reconciliation.documents),
         "orphans": value(&report.reconciliation.orphans),
         "located": value(&report.located),
         "notes": report.notes,
@@ -279,6 +301,7 @@ impl Migrate {
         (id, current): (MigrationId, Option<ConsignmentId>),
     ) -> Result<Done> {
         let preview = passage::preview(desk, id, current).await?;
+        synthetic_folders(desk, &preview)?;
         ask(context, "Migrate these?", &preview, self.yes.as_deref())?;
         let consignment = if let Some(consignment) = current {
             consignment
@@ -321,13 +344,21 @@ fn demonstration_only(desk: &Desk, source: &str) -> Result<()> {
         return Ok(());
     }
     let foreign = source.strip_prefix("sqlite:").map_or(Ok(true), |path| synth::is_foreign(Path::new(path)))?;
-    if foreign {
-        return Err(Refusal::new(
-            Code(1081),
-            "this server was made as a demonstration and takes synthetic sources only",
-            "Make a server with `lazaret init`, without --demonstration.",
-        )
-        .into());
-    }
-    Ok(())
+    if foreign { Err(takes_synthetic_only()) } else { Ok(()) }
+}
+
+/// As [`demonstration_only`], of folders of documents.
+fn synthetic_folders(desk: &Desk, preview: &Preview) -> Result<()> {
+    let foreign = |documents: &passage::PreviewDocuments| synth::is_foreign_folder(Path::new(&documents.report.folder));
+    let refused = desk.client().card().demonstration && preview.documents.iter().any(foreign);
+    if refused { Err(takes_synthetic_only()) } else { Ok(()) }
+}
+
+fn takes_synthetic_only() -> lexicon::Trouble {
+    Refusal::new(
+        Code(1081),
+        "this server was made as a demonstration and takes synthetic sources only",
+        "Make a server with `lazaret init`, without --demonstration.",
+    )
+    .into()
 }

@@ -1,12 +1,17 @@
 //! `lazaret scope`: the allow-list of what leaves the old system, drafted from it, and checked against both systems.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use connectors::{Prepared, Snapshot, Source, connect_sink, connect_source, schema_digest};
+use connectors::{
+    DocumentSource, DocumentTarget, Prepared, Snapshot, Source, connect_sink, connect_source, schema_digest,
+};
 use futures::TryStreamExt;
 use lexicon::{Code, Digest, Refusal, Result, canonical};
-use scope::{Account, ColumnFindings, Dialect, Inspector, Report, ReportTable, Scope as ScopeFile, SourceTable};
+use scope::{
+    Account, ColumnFindings, Dialect, Inspector, Report, ReportDocuments, ReportTable, Scope as ScopeFile, SourceTable,
+};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -164,6 +169,9 @@ pub(crate) struct Check {
     /// The file that holds its password
     #[arg(long)]
     target_credential: Option<PathBuf>,
+    /// The folder of the new system for documents, on the recipient's side
+    #[arg(long, requires = "target")]
+    documents: Option<String>,
     /// Where to write the signed report about the old system
     #[arg(long, required_unless_present = "target")]
     out: Option<PathBuf>,
@@ -186,6 +194,12 @@ impl Check {
             let prepared = sink.prepare(&scope).await?;
             text.push_str(&target_text(&scope, &sink.identity(), &prepared));
             merge(&mut json, target_json(&sink.identity(), &prepared));
+        }
+        if let Some(folder) = &self.documents {
+            let folder = DocumentTarget::open(folder)?.identity();
+            let line = toml::Value::String(folder.clone());
+            add(&mut text, format_args!("In the same [[target]], for documents:\ndocuments = {line}\n"));
+            merge(&mut json, json!({ "documents_folder": folder }));
         }
         text.push_str("Next: the engineer: `lazaret migration propose --plan FILE`, with these lines in the file.");
         Ok(Done::new(text, json))
@@ -221,10 +235,11 @@ impl Check {
             tables.push(look(scope, table, snapshot.as_ref()).await?);
         }
         let moment = snapshot.description();
+        let documents = counted(scope, snapshot.as_ref()).await?;
         snapshot.finish().await?;
         let (source, schema) = (system.identity.clone(), system.schema);
         let (digest, declared) = (scope.digest()?, scope::declared(scope, &found)?);
-        let report = Report { scope: digest, source, schema, declared, at: desk.now()?, tables };
+        let report = Report { scope: digest, source, schema, declared, at: desk.now()?, tables, documents };
         report.check(scope)?;
         let document = canonical(&desk.state(&report)?)?;
         files::write_new(out, &document)?;
@@ -244,6 +259,7 @@ impl Check {
             "report": out,
             "report_digest": Digest::of(&document),
             "tables": value(&report.tables),
+            "documents": value(&report.documents),
             "stays_whole": left_whole(scope, &found),
         });
         Ok(Done::new(text, json))
@@ -265,6 +281,16 @@ async fn look(scope: &ScopeFile, table: &scope::TableScope, snapshot: &dyn Snaps
         inspector.look(batch.batch())?;
     }
     Ok(ReportTable::new(table, rows, in_scope, inspector.finish()))
+}
+
+/// Counts each folder of documents, by the beginning of each file in it.
+async fn counted(scope: &ScopeFile, snapshot: &dyn Snapshot) -> Result<Vec<ReportDocuments>> {
+    let (scope, mut counted) = (Arc::new(scope.clone()), Vec::new());
+    for part in scope.documents() {
+        let listed = connectors::listed(snapshot, &scope, part).await?;
+        counted.push(DocumentSource::open(&scope, &part.name, listed)?.count()?);
+    }
+    Ok(counted)
 }
 
 /// What the plan file says about a system.
@@ -304,6 +330,10 @@ fn source_text(scope: &ScopeFile, report: &Report, found: &[SourceTable]) -> Str
         }
     }
     line(format!("Tables that stay as a whole: {}", list(&left_whole(scope, found))));
+    for (report, part) in report.documents.iter().zip(scope.documents()) {
+        let (report, target, reason) = (report.clone(), part.target.clone(), part.reason.clone().unwrap_or_default());
+        passage::PreviewDocuments { report, target, reason }.lines().into_iter().for_each(&mut line);
+    }
     text
 }
 

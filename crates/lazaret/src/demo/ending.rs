@@ -11,7 +11,7 @@ use super::figures::{bytes, count, of};
 use super::ground::{CERTIFICATE, EVIDENCE, Ground, RING_COPY, SERVER, SERVER_COPY};
 use super::opening::{Approved, blocking, public};
 use super::passing::Passed;
-use super::report::{Journal, Report, page, tables};
+use super::report::{Journal, Report, folders, page, tables};
 use super::search::{Looked, look};
 use super::serving::Serving;
 use crate::cli::Context;
@@ -162,6 +162,7 @@ pub(super) fn report(
         migration: approved.migration,
         stage: ended.stage,
         tables: tables(&approved.counted, &passed.sealed, &passed.found),
+        documents: folders(&approved.documents, &passed.documents),
         sentinel_hits: looked.hits(),
         sentinel_control_hits: looked.control_hits(),
         parcel_readable_before_destruction: passed.opened && before.opened,
@@ -187,6 +188,15 @@ pub(super) fn text(report: &Report, ground: &Ground) -> String {
     if report.failed.is_empty() {
         line("What was shown".to_owned());
         line("  Every row in scope arrived as it left: the fingerprints are equal at S, F and T.".to_owned());
+        for part in &report.documents {
+            line(format!(
+                "  So did {} of {}, {}, whole and under their names; {} stayed behind.",
+                of(part.documents_target, "document"),
+                part.name,
+                bytes(part.bytes_sealed),
+                of(part.files_left, "file")
+            ));
+        }
         line(format!(
             "  Nothing out of scope is in the new system, and no value that was looked for is in any other file here; \
              the same search found {} where they must be.",
@@ -222,7 +232,7 @@ pub(super) fn text(report: &Report, ground: &Ground) -> String {
     line("  papers/            what people handed each other, and the plan".to_owned());
     line(format!("  {SERVER_COPY}/    the server's data in the middle; {RING_COPY}/ its ring of that moment"));
     line("  logs/              every command that was run, and what it said".to_owned());
-    line("  old/, new/         the two laboratory systems".to_owned());
+    line("  old/, new/         the two laboratory systems, their reports with them".to_owned());
     line(format!("This was a DEMONSTRATION with synthetic records. Journal: {} leaves.", count(report.journal.size)));
     text
 }

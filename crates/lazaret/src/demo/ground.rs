@@ -25,11 +25,14 @@ pub(super) const RING_LOOKED_INTO: &str = "temporary/ring";
 pub(super) const PRACTICE: &str = "practice";
 pub(super) const OLD: &str = "old/old.sqlite";
 pub(super) const NEW: &str = "new/new.sqlite";
+/// The old system's reports, and the new system's folder for documents.
+pub(super) const REPORTS: &str = "old/reports";
+pub(super) const DOCUMENTS: &str = "new/documents";
 pub(super) const SCOPE: &str = "old/scope.toml";
 pub(super) const EVIDENCE: &str = "evidence.zip";
 pub(super) const CERTIFICATE: &str = "certificate.json";
 
-const FOLDERS: [&str; 7] = ["old", "new", "secrets", "homes", "papers", "logs", "temporary"];
+const FOLDERS: [&str; 8] = ["old", "new", DOCUMENTS, "secrets", "homes", "papers", "logs", "temporary"];
 
 impl Ground {
     /// Makes the folder, for its owner only; one that holds something already is not used.
@@ -71,14 +74,17 @@ impl Ground {
         format!("sqlite:{}", self.path(name).display())
     }
 
-    /// Everything in it but what lies under the old and the new system's own names, their journals included.
-    pub(super) fn besides_the_databases(&self) -> Result<Vec<PathBuf>> {
+    /// Everything in it but what lies under the old and the new system's own names: databases, their journals, and their
+    /// folders of documents.
+    pub(super) fn besides_the_systems(&self) -> Result<Vec<PathBuf>> {
         let (old, new) = (self.path(OLD), self.path(NEW));
+        let folders = [self.path(REPORTS), self.path(DOCUMENTS)];
         let mut found = Vec::new();
         for path in entries(&self.dir)? {
             if path == self.path("old") || path == self.path("new") {
                 let inside = entries(&path)?.into_iter();
-                found.extend(inside.filter(|path| !belongs(path, &old) && !belongs(path, &new)));
+                let theirs = |path: &PathBuf| belongs(path, &old) || belongs(path, &new) || folders.contains(path);
+                found.extend(inside.filter(|path| !theirs(path)));
             } else {
                 found.push(path);
             }
@@ -86,10 +92,16 @@ impl Ground {
         Ok(found)
     }
 
-    /// The new system's database with its journals.
+    /// The old system: its database, and its reports where there are any.
+    pub(super) fn old_system(&self) -> Vec<PathBuf> {
+        [OLD, REPORTS].map(|name| self.path(name)).into_iter().filter(|path| path.exists()).collect()
+    }
+
+    /// The new system's database with its journals, and its documents.
     pub(super) fn new_system(&self) -> Result<Vec<PathBuf>> {
-        let new = self.path(NEW);
-        Ok(entries(&self.path("new"))?.into_iter().filter(|path| belongs(path, &new)).collect())
+        let (new, documents) = (self.path(NEW), self.path(DOCUMENTS));
+        let inside = entries(&self.path("new"))?.into_iter();
+        Ok(inside.filter(|path| belongs(path, &new) || *path == documents).collect())
     }
 
     /// How many objects lie on a server's shelf.
@@ -177,20 +189,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_databases_and_their_journals_are_left_out_of_the_search() {
+    fn only_the_two_systems_are_left_out_of_the_search() {
         let folder = tempfile::tempdir().unwrap();
         let ground = Ground::make(Some(&folder.path().join("fresh")), &lexicon::SystemEntropy::new()).unwrap();
         for name in [OLD, SCOPE, "old/old.sqlite.bak", NEW, "new/new.sqlite-journal", "new/notes.txt", "papers/plan"] {
             crate::files::write_new(&ground.path(name), b"x").unwrap();
         }
-        let searched = ground.besides_the_databases().unwrap();
+        let searched = ground.besides_the_systems().unwrap();
         for name in [SCOPE, "old/old.sqlite.bak", "new/notes.txt", "papers", "homes", "logs", "temporary"] {
             assert!(searched.contains(&ground.path(name)), "{name}");
         }
-        for name in [OLD, NEW, "new/new.sqlite-journal", "old", "new"] {
+        for name in [OLD, NEW, "new/new.sqlite-journal", REPORTS, DOCUMENTS, "old", "new"] {
             assert!(!searched.contains(&ground.path(name)), "{name}");
         }
-        assert_eq!(ground.new_system().unwrap(), [ground.path(NEW), ground.path("new/new.sqlite-journal")]);
+        let new = [DOCUMENTS, NEW, "new/new.sqlite-journal"].map(|name| ground.path(name));
+        assert_eq!(ground.new_system().unwrap(), new);
+        assert_eq!(ground.old_system(), [ground.path(OLD)]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lexicon::{Result, hours_after};
 use serde_json::Value;
-use synth::Made;
+use synth::{Made, MadeReports};
 
 use super::Wish;
 use super::cast::{
@@ -12,26 +12,36 @@ use super::cast::{
 };
 use super::child::{Commands, field, text};
 use super::figures::{bytes, count, hex, of};
-use super::ground::{NEW, OLD, RING, SCOPE, SERVER, unusable};
+use super::ground::{DOCUMENTS, NEW, OLD, REPORTS, RING, SCOPE, SERVER, unusable};
 use super::plan::{self, Systems};
 use super::serving::Serving;
 use crate::cli::Context;
 use crate::files;
 
-/// Makes the old system and the empty new one.
+/// Reports in the old system's folder: some hundred, as small as such reports are, and one above a megabyte.
+const REPORTS_MADE: u64 = 300;
+
+/// Makes the old system with its reports, and the empty new one; what was planted in both is in the first.
 pub(super) async fn systems(commands: &Arc<Commands>, wish: &Wish) -> Result<Made> {
     commands.tell.stage("The old system and the new one");
-    let (old, new) = (commands.ground.path(OLD), commands.ground.path(NEW));
+    let [old, new, folder] = [OLD, NEW, REPORTS].map(|name| commands.ground.path(name));
     let (seed, patients) = (wish.seed, wish.patients);
     let started = std::time::Instant::now();
     let made = blocking(move || {
-        let made = synth::laboratory(&old, seed, patients, &mut |_| {})?;
+        let mut made = synth::laboratory(&old, seed, patients, &mut |_| {})?;
         synth::new_system(&new)?;
-        Ok(made)
+        let reports = synth::reports(&folder, seed, REPORTS_MADE)?;
+        made.sentinels.extend_from_slice(&reports.sentinels);
+        Ok((made, reports))
     })
     .await?;
+    let (made, reports): (Made, MadeReports) = made;
     let seconds = started.elapsed().as_secs_f64();
-    files::write_new(&commands.ground.path(SCOPE), synth::scope_toml().as_bytes())?;
+    // As the operator's machine calls it: a temporary folder may have two names.
+    let folder = commands.ground.path(REPORTS);
+    let folder = folder.canonicalize().map_err(|error| unusable(&folder, &error))?;
+    let scope = [synth::scope_toml(), synth::reports_toml(&folder)].concat();
+    files::write_new(&commands.ground.path(SCOPE), scope.as_bytes())?;
     let size = std::fs::metadata(commands.ground.path(OLD)).map_or(0, |metadata| metadata.len());
     let rows = |table| count(made.rows(table).all);
     commands.tell.happened(&format!(
@@ -40,6 +50,12 @@ pub(super) async fn systems(commands: &Arc<Commands>, wish: &Wish) -> Result<Mad
         rows("request"),
         rows("result"),
         bytes(size)
+    ));
+    commands.tell.happened(&format!(
+        "{} reports as PDF beside it, {}, and {} that no scope should take.",
+        count(reports.documents),
+        bytes(reports.bytes),
+        of(reports.stay, "file")
     ));
     commands.tell.happened(&format!(
         "{} sentinels stand in it: values that are nowhere else on earth. The new system is empty.",
@@ -154,6 +170,8 @@ pub(super) struct Approved {
     pub(super) plan: String,
     /// What the scope check counted in the old system.
     pub(super) counted: Vec<scope::ReportTable>,
+    /// What it counted in its folder of reports.
+    pub(super) documents: Vec<scope::ReportDocuments>,
 }
 
 /// Checks the scope on both sides, then proposes a plan and has it approved.
@@ -163,14 +181,20 @@ pub(super) async fn plan(context: &Context, commands: &Commands) -> Result<Appro
     let report = "papers/report.json";
     let source =
         commands.person(&OPERATOR, &["scope", "check", "--source", &old, "--scope", SCOPE, "--out", report]).await?;
-    let target = commands.person(&RECIPIENT, &["scope", "check", "--target", &new, "--scope", SCOPE]).await?;
+    let check = ["scope", "check", "--target", &new, "--documents", DOCUMENTS, "--scope", SCOPE];
+    let target = commands.person(&RECIPIENT, &check).await?;
     let counted: Vec<scope::ReportTable> = field(&source, "tables")?;
-    scope_told(commands, &counted);
+    let documents: Vec<scope::ReportDocuments> = field(&source, "documents")?;
+    scope_told(commands, &counted, &documents);
     let opened = commands
         .person(&ENGINEER, &["migration", "open", "--controller", &public(LABORATORY), "--processor", &public(VENDOR)])
         .await?;
     let migration = text(&opened, "migration")?.to_owned();
-    let systems = Systems { source: system(&source, "source")?, target: system(&target, "target")? };
+    let systems = Systems {
+        source: system(&source, "source")?,
+        target: system(&target, "target")?,
+        documents: text(&target, "documents_folder")?.to_owned(),
+    };
     let file = plan::file(&systems, hours_after(context.now(), 30 * 24))?;
     files::write_new(&commands.ground.path("papers/contract.txt"), plan::CONTRACT.as_bytes())?;
     files::write_new(&commands.ground.path("papers/plan.toml"), file.as_bytes())?;
@@ -185,10 +209,10 @@ pub(super) async fn plan(context: &Context, commands: &Commands) -> Result<Appro
     commands.tell.proved(
         "their signatures over the same bytes; nobody approves what they wrote, one of the two is the laboratory's",
     );
-    Ok(Approved { migration, plan, counted })
+    Ok(Approved { migration, plan, counted, documents })
 }
 
-fn scope_told(commands: &Commands, counted: &[scope::ReportTable]) {
+fn scope_told(commands: &Commands, counted: &[scope::ReportTable], documents: &[scope::ReportDocuments]) {
     for table in counted {
         commands.tell.happened(&format!(
             "{:12} {} of {}; {} pass and {} stay",
@@ -198,6 +222,12 @@ fn scope_told(commands: &Commands, counted: &[scope::ReportTable]) {
             of(u64::try_from(table.columns_taken.len()).unwrap_or(0), "column"),
             count(u64::try_from(table.columns_left.len()).unwrap_or(0)),
         ));
+    }
+    for part in documents {
+        let (kinds, stays) = (part.kinds.iter(), part.stays.values().copied().fold(0, u64::saturating_add));
+        let kinds = kinds.map(|(kind, found)| format!("{} {kind}, {}", count(found.documents), bytes(found.bytes)));
+        let kinds = kinds.collect::<Vec<_>>().join("; ");
+        commands.tell.happened(&format!("{:12} {kinds}; {} stay. {}", part.name, of(stays, "file"), part.sentence));
     }
     commands.tell.acted(&format!("{} checks it against the old system", OPERATOR.introduced()));
     commands.tell.proved("the operator's signed report, counts only; the plan is bound to it");

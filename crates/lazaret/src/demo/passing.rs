@@ -1,13 +1,13 @@
 //! What moves: one consignment, from the old system into the new one.
 
 use lexicon::{ConsignmentId, Result};
-use procedure::{ManifestTable, TableOutcome};
+use procedure::{ManifestDocuments, ManifestTable, TableOutcome};
 use serde_json::Value;
 
 use super::cast::{CONTROLLER, OPERATOR, RECIPIENT};
 use super::child::{Commands, field};
 use super::figures::{bytes, count, of, rate};
-use super::ground::{NEW, OLD};
+use super::ground::{DOCUMENTS, NEW, OLD};
 use super::opening::Approved;
 use super::report::Seconds;
 
@@ -16,6 +16,8 @@ pub(super) struct Passed {
     pub(super) consignment: ConsignmentId,
     pub(super) sealed: Vec<ManifestTable>,
     pub(super) found: Vec<TableOutcome>,
+    /// Folders of documents: as sealed, and as the new system holds them.
+    pub(super) documents: (Vec<ManifestDocuments>, Vec<TableOutcome>),
     /// Whether the recipient's keys and the strongroom share opened a parcel, while both existed.
     pub(super) opened: bool,
     pub(super) seconds: Seconds,
@@ -31,6 +33,16 @@ pub(super) async fn consignment(commands: &Commands, approved: &Approved) -> Res
     let extracted = commands.person(&OPERATOR, &["extract", "--source", &old, "--yes", &approved.plan]).await?;
     let sealed: Vec<ManifestTable> = field(&extracted, "tables")?;
     let (size, extract) = (field(&extracted, "bytes")?, field(&extracted, "seconds")?);
+    let sealed_documents: Vec<ManifestDocuments> = field(&extracted, "documents")?;
+    for part in &sealed_documents {
+        let total = part.total();
+        commands.tell.happened(&format!(
+            "{:12} {} sealed whole, {}; their names too",
+            part.index.name,
+            of(total.documents, "document"),
+            bytes(total.bytes)
+        ));
+    }
     extraction_told(commands, &sealed, (field(&extracted, "parcels")?, size, extract));
 
     commands.tell.stage("Release and hand-over");
@@ -42,13 +54,23 @@ pub(super) async fn consignment(commands: &Commands, approved: &Approved) -> Res
     commands.tell.proved("their signatures; until now the recipient could open nothing, and the server never can");
 
     commands.tell.stage("Loading and reconciliation");
-    let loaded = commands.person(&RECIPIENT, &["load", "--target", &new]).await?;
-    let again = commands.person(&RECIPIENT, &["reconcile", "--target", &new]).await?;
+    let loaded = commands.person(&RECIPIENT, &["load", "--target", &new, "--documents", DOCUMENTS]).await?;
+    let again = commands.person(&RECIPIENT, &["reconcile", "--target", &new, "--documents", DOCUMENTS]).await?;
     let found: Vec<TableOutcome> = field(&again, "tables")?;
+    let found_documents: Vec<TableOutcome> = field(&again, "documents")?;
+    for part in &found_documents {
+        commands.tell.happened(&format!(
+            "{:12} {}, {}, by SHA-256 of each",
+            part.name,
+            of(part.rows_target, "document"),
+            verdict(part)
+        ));
+    }
     let (load, reconcile) = (seconds(&loaded, "load")?, seconds(&again, "reconcile")?);
     loading_told(commands, &found, (size, load, reconcile));
     let opened = field::<bool>(&loaded, "opened")?;
-    Ok(Passed { consignment, sealed, found, opened, seconds: Seconds { extract, load, reconcile } })
+    let documents = (sealed_documents, found_documents);
+    Ok(Passed { consignment, sealed, found, documents, opened, seconds: Seconds { extract, load, reconcile } })
 }
 
 fn extraction_told(commands: &Commands, sealed: &[ManifestTable], (parcels, size, seconds): (u64, u64, f64)) {
@@ -71,9 +93,7 @@ fn extraction_told(commands: &Commands, sealed: &[ManifestTable], (parcels, size
 
 fn loading_told(commands: &Commands, found: &[TableOutcome], (size, load, reconcile): (u64, f64, f64)) {
     for table in found {
-        let verdict =
-            table.broken().map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}"));
-        commands.tell.happened(&format!("{:12} {}, {verdict}", table.name, of(table.rows_target, "row")));
+        commands.tell.happened(&format!("{:12} {}, {}", table.name, of(table.rows_target, "row"), verdict(table)));
     }
     let rows = found.iter().fold(0_u64, |sum, table| sum.saturating_add(table.rows_target));
     commands.tell.happened(&format!(
@@ -84,6 +104,10 @@ fn loading_told(commands: &Commands, found: &[TableOutcome], (size, load, reconc
     ));
     commands.tell.acted(&RECIPIENT.introduced());
     commands.tell.proved("S is the laboratory's word; F and T are the recipient's, over the same keyed fingerprints");
+}
+
+fn verdict(table: &TableOutcome) -> String {
+    table.broken().map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}"))
 }
 
 fn seconds(said: &Value, step: &str) -> Result<f64> {

@@ -12,6 +12,8 @@ pub(super) const CONTRACT: &str = "DEMONSTRATION. A contract between two organis
 pub(super) struct Systems {
     pub(super) source: (String, String),
     pub(super) target: (String, String),
+    /// The new system's folder for documents.
+    pub(super) documents: String,
 }
 
 /// The plan as a file that lies in `papers/`.
@@ -27,13 +29,18 @@ pub(super) fn file(systems: &Systems, deadline: Timestamp) -> Result<String> {
         "extracting": ["operator.certificate"],
         "loading": ["recipient.certificate"],
         "source": { "identity": systems.source.0, "schema": systems.source.1, "live": false },
-        "target": [{ "kinds": ["full", "delta"], "identity": systems.target.0, "schema": systems.target.1 }],
+        "target": [{
+            "kinds": ["full", "delta"],
+            "identity": systems.target.0,
+            "schema": systems.target.1,
+            "documents": systems.documents,
+        }],
         "allowed": [{ "kind": "full", "count_max": 2, "hours_max": 240 }],
         "instruction": {
             "purpose": "DEMONSTRATION: move synthetic records to a new system",
             "nature": "Extraction, sealed carriage, loading, comparison, destruction",
             "duration": "Until sign-off, 30 days at most",
-            "data": ["identity of patients", "requests", "results"],
+            "data": ["identity of patients", "requests", "results", "reports"],
             "persons": ["patients", "prescribers"],
             "sub_processors": ["none"],
             "recipients": [format!("{}, migration team", VENDOR.name)],
@@ -61,6 +68,7 @@ mod tests {
         let systems = Systems {
             source: (r#"sqlite:C:\old "system""#.to_owned(), "00".repeat(32)),
             target: ("sqlite:new".to_owned(), "11".repeat(32)),
+            documents: "folder:/new".to_owned(),
         };
         let plan: toml::Table = file(&systems, Timestamp::UNIX_EPOCH).unwrap().parse().unwrap();
         assert_eq!(plan["source"]["identity"].as_str(), Some(systems.source.0.as_str()));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use procedure::{ManifestTable, TableOutcome};
+use procedure::{ManifestDocuments, ManifestTable, TableOutcome};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -19,6 +19,18 @@ pub(super) struct Table {
     pub(super) columns_taken: u32,
     pub(super) columns_left: u32,
     /// At all three points: as it left the old system, as it was fetched, as the new system gave it back.
+    pub(super) fingerprints_equal: bool,
+}
+
+/// One folder of documents, from end to end.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Folder {
+    pub(super) name: String,
+    pub(super) documents_in_scope: u64,
+    pub(super) documents_sealed: u64,
+    pub(super) documents_target: u64,
+    pub(super) bytes_sealed: u64,
+    pub(super) files_left: u64,
     pub(super) fingerprints_equal: bool,
 }
 
@@ -44,6 +56,7 @@ pub(super) struct Report {
     pub(super) migration: String,
     pub(super) stage: String,
     pub(super) tables: Vec<Table>,
+    pub(super) documents: Vec<Folder>,
     pub(super) sentinel_hits: u64,
     pub(super) sentinel_control_hits: u64,
     pub(super) parcel_readable_before_destruction: bool,
@@ -80,6 +93,14 @@ impl Report {
                 format!("table {}: the rows in scope, sealed and in the target are not as many", table.name),
             );
         }
+        must(!self.documents.is_empty(), "no documents were moved".to_owned());
+        for part in &self.documents {
+            let documents = [part.documents_sealed, part.documents_target];
+            must(
+                part.fingerprints_equal && documents == [part.documents_in_scope; 2] && part.documents_in_scope > 0,
+                format!("documents {}: those in scope, sealed and in the new system are not the same", part.name),
+            );
+        }
         must(self.sentinel_hits == 0, format!("{} values that must not be found were found", self.sentinel_hits));
         must(self.sentinel_control_hits > 0, "the search found nothing where there is something to find".to_owned());
         must(self.parcel_readable_before_destruction, "no parcel was opened before destruction".to_owned());
@@ -113,6 +134,29 @@ pub(super) fn tables(counted: &[scope::ReportTable], sealed: &[ManifestTable], f
             fingerprints_equal: sealed.zip(found).is_some_and(|(sealed, found)| {
                 sealed.root == found.sealed && found.sealed == found.fetched && found.fetched == found.target_root
             }),
+        }
+    };
+    counted.iter().map(line).collect()
+}
+
+/// As [`tables`], of folders of documents.
+pub(super) fn folders(
+    counted: &[scope::ReportDocuments],
+    (sealed, found): &(Vec<ManifestDocuments>, Vec<TableOutcome>),
+) -> Vec<Folder> {
+    let line = |counted: &scope::ReportDocuments| {
+        let sealed = sealed.iter().find(|part| part.index.name == counted.name);
+        let found = found.iter().find(|part| part.name == counted.name);
+        Folder {
+            name: counted.name.clone(),
+            documents_in_scope: counted.kinds.values().map(|kind| kind.documents).fold(0, u64::saturating_add),
+            documents_sealed: sealed.map_or(0, |part| part.total().documents),
+            documents_target: found.map_or(0, |part| part.rows_target),
+            bytes_sealed: sealed.map_or(0, |part| part.total().bytes),
+            files_left: sealed.map_or(0, |part| part.stayed),
+            fingerprints_equal: sealed
+                .zip(found)
+                .is_some_and(|(sealed, found)| sealed.index.root == found.sealed && found.broken().is_none()),
         }
     };
     counted.iter().map(line).collect()
@@ -163,10 +207,20 @@ mod tests {
             columns_left: 34,
             fingerprints_equal: true,
         };
+        let folder = Folder {
+            name: "reports".to_owned(),
+            documents_in_scope: 300,
+            documents_sealed: 300,
+            documents_target: 300,
+            bytes_sealed: 2_000_000,
+            files_left: 4,
+            fingerprints_equal: true,
+        };
         Report {
             migration: "ab".to_owned(),
             stage: "destroyed".to_owned(),
             tables: vec![table],
+            documents: vec![folder],
             sentinel_hits: 0,
             sentinel_control_hits: 9,
             parcel_readable_before_destruction: true,
@@ -184,12 +238,15 @@ mod tests {
     #[test]
     fn a_report_holds_only_if_every_part_of_it_does() {
         assert_eq!(good().broken(), Vec::<String>::new());
-        let breaks: [fn(&mut Report); 11] = [
+        let breaks: [fn(&mut Report); 14] = [
             |report| report.stage = "signed_off".to_owned(),
             |report| report.tables.clear(),
             |report| report.tables[0].fingerprints_equal = false,
             |report| report.tables[0].rows_target = 1_499,
             |report| report.tables[0].rows_sealed = 1_501,
+            |report| report.documents.clear(),
+            |report| report.documents[0].fingerprints_equal = false,
+            |report| report.documents[0].documents_target = 299,
             |report| report.sentinel_hits = 1,
             |report| report.sentinel_control_hits = 0,
             |report| report.parcel_readable_before_destruction = false,

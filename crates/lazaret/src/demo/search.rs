@@ -7,14 +7,14 @@ use lexicon::Result;
 use synth::search::{self, Needles, Report};
 use synth::{Place, Sentinel};
 
-use super::ground::{Ground, NEW, OLD, PRACTICE, unusable};
+use super::ground::{Ground, NEW, PRACTICE, unusable};
 use super::practice;
 
 /// What the search saw.
 pub(super) struct Looked {
     /// Values that were looked for.
     pub(super) values: usize,
-    /// Everything besides the two databases.
+    /// Everything besides the two systems.
     pub(super) outside: Report,
     /// Values in the new system that should have stayed in the old one.
     pub(super) out_of_scope: u64,
@@ -57,13 +57,13 @@ pub(super) fn look(ground: &Ground, sentinels: &[Sentinel], accented: &str) -> R
     let needles = Needles::new(everything().map(|sentinel| (label(sentinel), &sentinel.value)))?;
     let mut failed = Vec::new();
 
-    let old = search::files(&needles, &[ground.path(OLD)])?;
+    let old = search::files(&needles, &ground.old_system())?;
     failed.extend(too_few(&old, sentinels, "the old system"));
     let (practised, unseen) = practise(ground, &needles, &one_of_each(everything()))?;
     failed.extend(unseen);
 
     // The practice folder is gone by now; a rest of it would be found here.
-    let outside = search::files(&needles, &ground.besides_the_databases()?)?;
+    let outside = search::files(&needles, &ground.besides_the_systems()?)?;
     failed.extend(told(&outside));
     let new = search::files(&needles, &ground.new_system()?)?;
     let suffix = format!(":{:?}", Place::Moves);
@@ -153,6 +153,7 @@ fn write_and_search(folder: &Path, needles: &Needles, values: &[&Sentinel]) -> R
 
 #[cfg(test)]
 mod tests {
+    use super::super::ground::OLD;
     use super::*;
 
     fn sentinel(column: &str, place: Place, value: &str) -> Sentinel {

@@ -24,8 +24,9 @@ fn the_demonstration_is_what_its_report_says() {
     let report = document(&output);
     assert!(output.status.success() && report.get("failed").is_none(), "{report}");
     let acts = evidence(&ground, &report);
-    let made = synth::laboratory(&ground.dir.with_file_name("again.sqlite"), 3, 150, &mut |_| {}).unwrap();
+    let mut made = synth::laboratory(&ground.dir.with_file_name("again.sqlite"), 3, 150, &mut |_| {}).unwrap();
     rows(&ground, &report, &made);
+    made.sentinels.extend(documents(&ground, &report));
     sentinels(&ground, &report, &made);
     copies(&ground, &report, &acts);
 }
@@ -63,10 +64,33 @@ fn rows(ground: &Ground, report: &Value, made: &Made) {
     }
 }
 
+/// Every report of the same seed lies in the new system as it lies in the old one. What is planted in them.
+fn documents(ground: &Ground, report: &Value) -> Vec<Sentinel> {
+    let told = &report["documents"][0];
+    let count = told["documents_in_scope"].as_u64().unwrap();
+    let again = ground.dir.with_file_name("again");
+    let made = synth::reports(&again, 3, count).unwrap();
+    assert_eq!((count, &told["files_left"]), (made.documents, &made.stay.into()));
+    assert_eq!((&told["documents_target"], &told["bytes_sealed"]), (&count.into(), &made.bytes.into()));
+    let mut compared = Vec::new();
+    for year in std::fs::read_dir(ground.path("new/documents/reports")).unwrap().map(|entry| entry.unwrap()) {
+        if !year.path().is_dir() {
+            continue;
+        }
+        for arrived in std::fs::read_dir(year.path()).unwrap().map(|entry| entry.unwrap()) {
+            let same = again.join(year.file_name()).join(arrived.file_name());
+            assert_eq!(std::fs::read(arrived.path()).unwrap(), std::fs::read(same).unwrap());
+            compared.push(arrived.file_name());
+        }
+    }
+    assert_eq!(u64::try_from(compared.len()).unwrap(), count);
+    made.sentinels
+}
+
 /// No planted value is where it may not be; each is where it was planted.
 fn sentinels(ground: &Ground, report: &Value, made: &Made) {
     let needles = Needles::of(&made.sentinels).unwrap();
-    let old = search::files(&needles, &[ground.path("old/old.sqlite")]).unwrap();
+    let old = search::files(&needles, &["old/old.sqlite", "old/reports"].map(|name| ground.path(name))).unwrap();
     let planted = u64::try_from(made.sentinels.len()).unwrap();
     assert!(old.found() >= planted && planted > 0, "the control: {} of {planted} found", old.found());
     let listed = std::fs::read_dir(&ground.dir).unwrap().map(|entry| entry.unwrap().path());
@@ -77,7 +101,8 @@ fn sentinels(ground: &Ground, report: &Value, made: &Made) {
         made.sentinels.iter().partition(|sentinel| sentinel.place == Place::Moves);
     for (sentinels, expected) in [(moving, true), (staying, false)] {
         let needles = Needles::new(sentinels.iter().map(|sentinel| (sentinel.label(), &sentinel.value))).unwrap();
-        let found = search::files(&needles, &[ground.path("new/new.sqlite")]).unwrap().found();
+        let new = ["new/new.sqlite", "new/documents"].map(|name| ground.path(name));
+        let found = search::files(&needles, &new).unwrap().found();
         assert_eq!(found > 0, expected, "{found} found in the new system");
     }
     assert_eq!(report["sentinel_hits"], 0);

@@ -24,17 +24,22 @@ fn enrol_one_with_both_ends(ground: &Ground) {
     done(ground.person("both", &["trust", "vendor/organisation.json", "--words", &words[1]]));
 }
 
+/// The second new system's folder for documents.
+const SECOND: &str = "new/second";
+
 /// A second migration out of the demonstration's old system into another new one, by its plan but for who carries it
 /// out: its id, and the plan's digest.
 fn approved(ground: &Ground, target: &str) -> (String, String) {
     synth::new_system(&ground.path("new/second.sqlite")).unwrap();
-    let checked =
-        done(ground.person("recipient", &["scope", "check", "--target", target, "--scope", "old/scope.toml"]));
+    std::fs::create_dir(ground.path(SECOND)).unwrap();
+    let check = ["scope", "check", "--target", target, "--documents", SECOND, "--scope", "old/scope.toml"];
+    let checked = done(ground.person("recipient", &check));
     let mut plan: toml::Table = std::fs::read_to_string(ground.path("papers/plan.toml")).unwrap().parse().unwrap();
     let systems = plan["target"].as_array_mut().unwrap();
     for name in ["identity", "schema"] {
         systems[0][name] = checked["target"][name].as_str().unwrap().into();
     }
+    systems[0]["documents"] = checked["documents_folder"].as_str().unwrap().into();
     plan["extracting"] = vec!["both.certificate"].into();
     plan["loading"] = vec!["both.certificate"].into();
     plan.insert("one_operator_both_ends".to_owned(), true.into());
@@ -64,7 +69,9 @@ fn one_person_with_both_ends_stops_for_the_release_and_then_goes_on_to_the_repor
     let target = format!("sqlite:{}", new.display());
     let (migration, plan) = approved(&ground, &target);
     let of = ["--migration", &migration];
-    let migrate = [&["migrate"], &of[..], &["--source", &old, "--target", &target, "--yes", &plan]].concat();
+    let migrate =
+        [&["migrate"], &of[..], &["--source", &old, "--target", &target, "--documents", SECOND, "--yes", &plan]]
+            .concat();
     let facts =
         || done(ground.person("both", &[&["migration", "show"], &of[..]].concat()))["migration"]["facts"].clone();
 

@@ -2,7 +2,10 @@
 
 use lexicon::{ConsignmentId, Digest, MigrationId, SeededEntropy, hours_after};
 use people::{Envelope, PayloadType, Role, SigningKey};
-use procedure::{Act, ActBody, Kind, Manifest, Plan, Proof, Side, Target};
+use procedure::{
+    Act, ActBody, DocumentsOfKind, Kind, Manifest, ManifestDocuments, ManifestParcel, ManifestTable, Plan, Proof, Side,
+    Target,
+};
 
 use crate::cast::{CAST, Who::*, certificate};
 use crate::life::{APPROVED, HANDED_OVER};
@@ -13,17 +16,21 @@ use crate::world::{Hand, World, minutes_after};
 /// What is broken, in the words of the refusal, and how.
 type Broken<T> = (&'static str, fn(&mut T));
 
-const PLANS: [Broken<Plan>; 14] = [
+const PLANS: [Broken<Plan>; 15] = [
     ("purpose", |it| "lazaret/1/act".clone_into(&mut it.purpose)),
     ("exactly one controller", |it| it.parties.iter_mut().for_each(|party| party.side = Side::Controller)),
     ("no full consignment", |it| it.allowed.retain(|allowed| allowed.kind != Kind::Full)),
     ("no full consignment", |it| it.targets.retain(|target| !target.kinds.contains(&Kind::Full))),
     ("two targets", |it| {
-        let spare = Target { kinds: vec![Kind::Delta], identity: "sqlite:spare".to_owned(), schema: Digest([1; 32]) };
+        let (kinds, identity) = (vec![Kind::Delta], "sqlite:spare".to_owned());
+        let spare = Target { kinds, identity, schema: Digest([1; 32]), documents: None };
         it.targets.push(spare);
     }),
     ("rehearsal would load the full target", |it| {
         it.targets.iter_mut().for_each(|target| "sqlite:one".clone_into(&mut target.identity));
+    }),
+    ("rehearsal would load the full target", |it| {
+        it.targets.iter_mut().for_each(|target| target.documents = Some("folder:/new".to_owned()));
     }),
     ("no extracting or no loading", |it| it.extracting.clear()),
     ("no extracting or no loading", |it| it.loading.clear()),
@@ -50,6 +57,59 @@ fn a_plan_that_contradicts_itself_is_refused_with_what_is_wrong() {
         assert_eq!(refusal.code.0, 202, "plan {number}: {refusal}");
         assert!(refusal.to_string().contains(words), "plan {number}: {refusal}");
     }
+}
+
+/// A manifest with a folder of documents: two of them in two parcels, and their index in one.
+fn with_documents() -> Manifest {
+    let mut whole = manifest(ConsignmentId([1; 16]), 1);
+    let table = whole.tables.first().unwrap().clone();
+    let name = "reports".to_owned();
+    let index =
+        ManifestTable { name: name.clone(), target: name.clone(), rows_source: 3, rows: 2, nulls: None, ..table };
+    let parcel = whole.parcels.first().unwrap().clone();
+    let contents = (0..2).map(|sequence| ManifestParcel { table: name.clone(), sequence, rows: 0, ..parcel.clone() });
+    let pdf = |documents, bytes| [("pdf".to_owned(), DocumentsOfKind { documents, bytes })].into();
+    let (in_scope, kinds) = (pdf(3, 12_000), pdf(2, 8_000));
+    whole.documents = vec![ManifestDocuments { index, in_scope, kinds, stayed: 1, parcels: contents.collect() }];
+    whole.parcels.push(ManifestParcel { table: name, rows: 2, ..parcel });
+    whole
+}
+
+const DOCUMENTS: [fn(&mut Manifest); 9] = [
+    |it| drop(it.parcels.pop()),
+    |it| it.documents.iter_mut().for_each(|part| part.index.rows = 1),
+    |it| it.documents.iter_mut().for_each(|part| part.kinds.clear()),
+    |it| it.documents.iter_mut().for_each(|part| part.in_scope.clear()),
+    |it| it.documents.iter_mut().for_each(|part| part.parcels.reverse()),
+    |it| it.documents.iter_mut().for_each(|part| part.parcels.clear()),
+    |it| it.documents.iter_mut().for_each(|part| drop(part.parcels.remove(0))),
+    |it| it.documents.iter_mut().for_each(|part| "patient".clone_into(&mut part.parcels.first_mut().unwrap().table)),
+    |it| it.documents.iter_mut().for_each(|part| part.kinds.values_mut().for_each(|kind| kind.bytes = 9_000)),
+];
+
+#[test]
+fn documents_that_do_not_add_up_are_refused_by_their_folder() {
+    with_documents().check().unwrap();
+    for (number, spoil) in DOCUMENTS.iter().enumerate() {
+        let mut broken = with_documents();
+        spoil(&mut broken);
+        let refusal = broken.check().unwrap_err();
+        assert_eq!(refusal.code.0, 203, "{number}: {refusal}");
+        assert!(refusal.to_string().contains("'reports'"), "{number}: {refusal}");
+    }
+}
+
+#[test]
+fn a_report_without_the_documents_is_no_answer_and_a_difference_in_them_is_one() {
+    let manifest = with_documents();
+    let mut report = crate::verbs::outcome(None, true);
+    assert!(!report.answers(&manifest));
+    let of_table = report.tables.first().unwrap().clone();
+    let (name, nulls) = ("reports".to_owned(), None);
+    report.documents = vec![procedure::TableOutcome { name: name.clone(), target: name, nulls, ..of_table }];
+    assert!(report.answers(&manifest) && report.equal());
+    report.documents.iter_mut().for_each(|part| part.target_root = Digest([9; 32]));
+    assert!(report.answers(&manifest) && !report.equal());
 }
 
 const MANIFESTS: [Broken<Manifest>; 5] = [

@@ -171,6 +171,7 @@ pub(crate) fn plan(world: &World) -> Plan {
         kinds,
         identity: identity.to_owned(),
         schema: Digest::of(identity.as_bytes()),
+        documents: None,
     };
     Plan {
         purpose: Plan::PURPOSE.to_owned(),
@@ -380,6 +381,7 @@ pub(crate) fn manifest(consignment: ConsignmentId, attempt: u32) -> Manifest {
             nulls: Some(BTreeMap::from([("comment".to_owned(), 1)])),
         }],
         orphans: vec![orphans(None)],
+        documents: Vec::new(),
         parcels: vec![parcel("patient", b"parcel")],
         sums: parcel("", b"sums"),
         forgotten: true,
@@ -421,6 +423,7 @@ pub(crate) fn outcome(round: Option<&Consignment>, equal: bool) -> Reconciliatio
             differing: Some(Differing::Exactly(u64::from(!equal))),
             nulls: Some(BTreeMap::from([("comment".to_owned(), Nulls { sealed: 1, fetched: 1, target: 1 })])),
         }],
+        documents: Vec::new(),
         orphans: vec![orphans(Some(1))],
         opened: true,
         measured: Vec::new(),

@@ -87,7 +87,7 @@ async fn with_rehearsal(world: &World, systems: &drill::Systems) -> (Box<dyn Sin
     let (mut plan, documents) =
         world.plan(id, &synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
     let schema = plan.target(Kind::Full).unwrap().schema;
-    plan.targets.push(Target { kinds: vec![Kind::Rehearsal], identity: sink.identity(), schema });
+    plan.targets.push(Target { kinds: vec![Kind::Rehearsal], identity: sink.identity(), schema, documents: None });
     plan.allowed.push(Allowed { kind: Kind::Rehearsal, count_max: 2, hours_max: 240 });
     world.propose(&plan, &documents).await.unwrap();
     world.approve(&plan).await;
@@ -144,8 +144,15 @@ fn rehearsed(
     });
     let tables = outcomes.collect();
     let (identity, schema) = (target.identity.clone(), target.schema);
-    let outcome =
-        Reconciliation { target: identity, schema, tables, orphans: Vec::new(), opened: true, measured: Vec::new() };
+    let outcome = Reconciliation {
+        target: identity,
+        schema,
+        tables,
+        documents: Vec::new(),
+        orphans: Vec::new(),
+        opened: true,
+        measured: Vec::new(),
+    };
     let done = Act::Done { consignment, step: Step::Load, attempt: 2, outcome: Box::new(outcome) };
     story.and(world, &recipient, &done)
 }
@@ -195,6 +202,7 @@ fn manifest_of(
         strongroom_share,
         tables: tables.iter().map(line).collect(),
         orphans: Vec::new(),
+        documents: Vec::new(),
         parcels: tables.iter().map(|table| parcel(&table.name, table.rows_in_scope)).collect(),
         sums: parcel("sums", 0),
         forgotten: true,

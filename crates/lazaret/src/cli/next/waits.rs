@@ -233,8 +233,15 @@ impl View<'_> {
         let devices: Vec<PublicKey> = named.map(|offer| offer.device).collect();
         let mine = devices.contains(&self.me.device.key);
         let who = format!("the recipient ({})", self.holders(&devices));
-        let command = format!("load {}", address("target", &round.target));
-        Wait { until, ..self.of(round, mine, &who, "the share was handed over", &command) }
+        Wait { until, ..self.of(round, mine, &who, "the share was handed over", &self.load(round)) }
+    }
+
+    /// The command that loads a round, with the folder for documents where the plan names one.
+    fn load(&self, round: &Consignment) -> String {
+        let plan = self.migration.plan.as_ref().map(|(_, plan, _)| plan);
+        let folder = plan.and_then(|plan| plan.target(round.kind)?.documents.as_ref());
+        let documents = folder.map(|folder| format!(" --documents {}", quoted(folder))).unwrap_or_default();
+        format!("load {}{documents}", address("target", &round.target))
     }
 
     fn loaded(&self, round: &Consignment) -> Vec<Wait> {
@@ -242,9 +249,8 @@ impl View<'_> {
         let laboratory = format!("a controller of {}", self.laboratory());
         if !round.settled() {
             let offered = round.offers.iter().any(|offer| offer.device == self.me.device.key);
-            let load = format!("load {}", address("target", &round.target));
             return vec![
-                self.of(round, offered, "the recipient", "the target differs: load again", &load),
+                self.of(round, offered, "the recipient", "the target differs: load again", &self.load(round)),
                 self.of(
                     round,
                     controller,

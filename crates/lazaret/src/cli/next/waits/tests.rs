@@ -164,8 +164,15 @@ fn a_load_whose_round_ran_out_still_waits_for_the_sign_off_until_the_migrations_
     let round = round(&mut migration, ConsignmentStage::Destroyed);
     round.ending = Some(Ending::Overdue);
     let (target, schema) = (round.target.clone(), Digest([3; 32]));
-    let reconciliation =
-        Reconciliation { target, schema, tables: Vec::new(), orphans: Vec::new(), opened: true, measured: Vec::new() };
+    let reconciliation = Reconciliation {
+        target,
+        schema,
+        tables: Vec::new(),
+        documents: Vec::new(),
+        orphans: Vec::new(),
+        opened: true,
+        measured: Vec::new(),
+    };
     round.outcome = Some(Outcome { digest: Digest([3; 32]), reconciliation, accepted: None });
     let me = person(1, LABORATORY, Role::Controller);
     let waits = seen(&migration, &me);
@@ -190,7 +197,7 @@ fn a_rehearsal_that_the_plan_allows_is_proposed_before_the_full_round_and_once()
     assert_eq!(commands(&migration), std::slice::from_ref(&full));
     if let Some((_, plan, _)) = &mut migration.plan {
         let (kinds, identity) = (vec![Kind::Rehearsal], "sqlite:/trial.sqlite".to_owned());
-        plan.targets.push(procedure::Target { kinds, identity, schema: LABORATORY });
+        plan.targets.push(procedure::Target { kinds, identity, schema: LABORATORY, documents: None });
         plan.allowed.push(procedure::Allowed { kind: Kind::Rehearsal, count_max: 1, hours_max: 24 });
     }
     let rehearsal = format!("consignment open --migration {id} --kind rehearsal --percent 1");
