@@ -85,14 +85,21 @@ impl Outward<'_> {
         let source = DocumentSource::open(self.scope, name, listed)?;
         let counting = source.clone();
         // Before anything leaves, as tables are counted.
-        let counted = tokio::task::spawn_blocking(move || counting.count()).await.map_err(|_| cut())??;
+        let (counted, stand) = tokio::task::spawn_blocking(move || counting.look()).await.map_err(|_| cut())??;
         report.holds_documents(name, &counted.kinds)?;
         let documents = counted.kinds.values().map(|kind| kind.documents).fold(0, u64::saturating_add);
         progress.seen(Seen::Table { name, rows: documents });
-        if let Some((stored, before)) = resume.documents(name, self.key).await? {
+        if let Some((mut stored, before)) = resume.documents(name, self.key).await? {
             let keys = self.key.fingerprint_keys(self.errand.consignment)?;
             let now = Fingerprinting::start(&keys, &part.index()).over(source.index(self.sample)).await?;
             if now.fingerprint.root() == before.root() {
+                if !self.live {
+                    let (part, source) = (part.clone(), source.clone());
+                    let looking = move || stood_still((&part, &source, &keys), stand);
+                    tokio::task::spawn_blocking(looking).await.map_err(|_| cut())??;
+                }
+                stored.line.in_scope = by_name(&counted.kinds);
+                stored.line.stayed = counted.stays.values().copied().fold(0, u64::saturating_add);
                 progress.seen(Seen::Through { name });
                 return Ok((stored, before));
             }
@@ -214,7 +221,7 @@ impl Sealing {
         let stayed = stand.stays.values().copied().fold(0, u64::saturating_add);
         let (kinds, fingerprint, full) = index.finish()?;
         if !self.live {
-            self.stood_still(stand)?;
+            stood_still((&self.part, &self.source, &self.keys), stand)?;
         }
         full.into_iter().try_for_each(send)?;
         Ok(Sealed { fingerprint, kinds, in_scope, stayed })
@@ -225,25 +232,25 @@ impl Sealing {
         let rows = stand.last.iter().filter_map(|name| self.part.named(name).ok()).collect::<Vec<_>>();
         naming(trouble, &self.keys, &self.part.index(), &rows)
     }
+}
 
-    /// No file came, went or was written to since it was read.
-    fn stood_still(&self, stand: Stand) -> Result<()> {
-        let changed = self.source.changed(stand)?;
-        if changed.nothing() {
-            return Ok(());
-        }
-        let refusal = Refusal::new(
-            Code(622),
-            format!(
-                "the folder of documents '{}' did not stand still while it was extracted: {} files came or were written \
-                 to, {} are gone",
-                self.part.name, changed.files, changed.gone
-            ),
-            "Stop whatever writes to the folder, and extract again.",
-        );
-        let rows = changed.first.iter().filter_map(|name| self.part.named(name).ok()).collect::<Vec<_>>();
-        Err(naming(refusal.into(), &self.keys, &self.part.index(), &rows))
+/// No file came, went or was written to since it was looked at.
+fn stood_still((part, source, keys): (&DocumentsScope, &DocumentSource, &FingerprintKeys), stand: Stand) -> Result<()> {
+    let changed = source.changed(stand)?;
+    if changed.nothing() {
+        return Ok(());
     }
+    let refusal = Refusal::new(
+        Code(622),
+        format!(
+            "the folder of documents '{}' did not stand still while it was extracted: {} files came or were written to, {} \
+             are gone",
+            part.name, changed.files, changed.gone
+        ),
+        "Stop whatever writes to the folder, and extract again.",
+    );
+    let rows = changed.first.iter().filter_map(|name| part.named(name).ok()).collect::<Vec<_>>();
+    Err(naming(refusal.into(), keys, &part.index(), &rows))
 }
 
 fn contents_line(name: &ParcelName, bytes: &Bytes, digest: Digest) -> ManifestParcel {

@@ -71,6 +71,9 @@ pub struct PreviewTable {
     pub taken: Vec<String>,
     /// Columns that stay.
     pub left: Vec<String>,
+    /// What is told of documents in its columns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<String>,
 }
 
 /// One folder of documents of a preview: what the approved report counted, with the sentence that it tells.
@@ -192,15 +195,16 @@ fn preview_documents(papers: &Papers) -> Vec<PreviewDocuments> {
 }
 
 fn preview_tables(papers: &Papers) -> Vec<PreviewTable> {
-    let rows = |name: &str| {
-        papers.report.tables.iter().find(|table| table.name == name).map_or(0, |table| table.rows_in_scope)
-    };
-    let tables = papers.scope.tables().iter().map(|table| PreviewTable {
-        name: table.name.clone(),
-        target: table.target.clone(),
-        rows: rows(&table.name),
-        taken: table.take.iter().map(|take| take.column.clone()).collect(),
-        left: table.leave.clone(),
+    let tables = papers.scope.tables().iter().map(|table| {
+        let line = papers.report.tables.iter().find(|line| line.name == table.name);
+        PreviewTable {
+            name: table.name.clone(),
+            target: table.target.clone(),
+            rows: line.map_or(0, |line| line.rows_in_scope),
+            taken: table.take.iter().map(|take| take.column.clone()).collect(),
+            left: table.leave.clone(),
+            documents: line.map(scope::ReportTable::documents_lines).unwrap_or_default(),
+        }
     });
     tables.collect()
 }

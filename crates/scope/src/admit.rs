@@ -86,10 +86,14 @@ impl Scope {
             let kept = kept(array, passing.as_ref())?;
             if take.changes() {
                 let (changed, column, bad) = transform::apply(&table.name, take, &kept)?;
+                let foreign = transform::foreign(take, &changed);
+                refused.extend(foreign.map(|(count, why)| (take.column.clone(), why, count)));
                 columns.push(changed);
                 here.columns.entry(take.column.clone()).or_default().add(&column);
                 refused.extend(bad.into_iter().map(|(count, why)| (take.column.clone(), why, count)));
             } else {
+                let foreign = transform::foreign(take, &kept);
+                refused.extend(foreign.map(|(count, why)| (take.column.clone(), why, count)));
                 columns.push(kept);
             }
         }

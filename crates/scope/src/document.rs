@@ -83,20 +83,31 @@ impl DocumentKind {
         }
     }
 
-    fn by_content(head: &[u8]) -> Option<Self> {
-        let begins: [(&[u8], Self); 6] = [
-            (b"%PDF-", Self::Pdf),
-            (b"\x89PNG\r\n\x1a\n", Self::Png),
-            (b"\xff\xd8\xff", Self::Jpeg),
-            (b"II*\0", Self::Tiff),
-            (b"MM\0*", Self::Tiff),
-            (b"{\\rtf", Self::Rtf),
-        ];
-        if let Some((_, kind)) = begins.into_iter().find(|(begins, _)| head.starts_with(begins)) {
-            return Some(kind);
+    /// What the content alone says, as far as its first [`HEAD_BYTES`]: a column of files has no endings.
+    pub fn of_content(bytes: &[u8]) -> Option<Self> {
+        Self::by_content(bytes.get(..HEAD_BYTES).unwrap_or(bytes))
+    }
+
+    /// A page or a picture, by what it begins with; never text.
+    pub(crate) fn of_page(bytes: &[u8]) -> Option<Self> {
+        let begins = match bytes {
+            [b'%', ..] => Some((&b"%PDF-"[..], Self::Pdf)),
+            [0x89, ..] => Some((&b"\x89PNG\r\n\x1a\n"[..], Self::Png)),
+            [0xff, ..] => Some((&b"\xff\xd8\xff"[..], Self::Jpeg)),
+            [b'I', ..] => Some((&b"II*\0"[..], Self::Tiff)),
+            [b'M', ..] => Some((&b"MM\0*"[..], Self::Tiff)),
+            [b'{', ..] => Some((&b"{\\rtf"[..], Self::Rtf)),
+            _ => None,
+        };
+        match begins {
+            Some((begins, kind)) if bytes.starts_with(begins) => Some(kind),
+            _ => (bytes.get(128..132) == Some(b"DICM")).then_some(Self::Dicom),
         }
-        if head.get(128..132) == Some(b"DICM") {
-            return Some(Self::Dicom);
+    }
+
+    fn by_content(head: &[u8]) -> Option<Self> {
+        if let Some(kind) = Self::of_page(head) {
+            return Some(kind);
         }
         let is_text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c | b' '..=b'~' | 0x80..);
         (!head.is_empty() && head.iter().all(is_text)).then_some(Self::Txt)

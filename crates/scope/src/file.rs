@@ -5,7 +5,7 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use lexicon::{Digest, Result, digest_of};
 use serde::{Deserialize, Serialize};
 
-use crate::{DocumentsScope, Kind, Predicate, rules, trouble};
+use crate::{DocumentKind, DocumentsScope, Kind, Predicate, rules, trouble};
 
 /// What may leave a laboratory: tables and folders of documents, in file order. Only [`Scope::parse`] makes one that leaves
 /// this room, so that every scope keeps the rules.
@@ -84,6 +84,9 @@ pub struct Take {
     /// The old character set of a column that the source hands out as bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charset: Option<Charset>,
+    /// Of a column of files: the kinds that its values may be, told by their content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<DocumentKind>,
     /// Why, where the rules ask for a reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -280,6 +283,7 @@ impl Take {
             map: BTreeMap::new(),
             trim: None,
             charset: None,
+            holds: Vec::new(),
             reason: None,
         }
     }

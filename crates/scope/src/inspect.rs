@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::{Array, RecordBatch};
 use lexicon::Result;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::nir::is_nir;
 use crate::value::Column;
-use crate::{Kind, TableScope, persons, row};
+use crate::{DocumentCount, DocumentKind, Kind, TableScope, persons, row};
 
 /// Text longer than this is called long: names, codes and results with their units are shorter.
 const LONG_TEXT_CHARACTERS: usize = 80;
@@ -18,6 +18,8 @@ pub struct Inspector {
     table: String,
     schema: arrow_schema::SchemaRef,
     kinds: Vec<Kind>,
+    /// Which columns hold documents.
+    holds: Vec<bool>,
     findings: TableFindings,
     /// Where each taken column stands that identifies a patient, and the first of its values.
     patients: Vec<(usize, BTreeSet<String>)>,
@@ -51,6 +53,9 @@ pub struct ColumnFindings {
     pub password_like: u64,
     /// Texts of more than 80 characters.
     pub long_text: u64,
+    /// Values by their kind, where the scope says that the column holds documents.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub documents: BTreeMap<DocumentKind, DocumentCount>,
 }
 
 impl Inspector {
@@ -61,6 +66,7 @@ impl Inspector {
             table: table.target.clone(),
             schema: table.target_schema(),
             kinds: table.take.iter().map(|take| take.kind).collect(),
+            holds: table.take.iter().map(|take| !take.holds.is_empty()).collect(),
             findings: TableFindings { columns: table.take.iter().map(column).collect(), ..TableFindings::default() },
             patients: persons::places_of_patient(&table.take)
                 .into_iter()
@@ -87,12 +93,14 @@ impl Inspector {
                 patients.extend(column.text(row));
             }
         }
-        for ((findings, column), array) in self.findings.columns.iter_mut().zip(&columns).zip(batch.columns()) {
+        let found = self.findings.columns.iter_mut().zip(&self.holds);
+        for (((findings, holds), column), array) in found.zip(&columns).zip(batch.columns()) {
             findings.nulls = findings.nulls.saturating_add(u64::try_from(array.null_count()).unwrap_or(u64::MAX));
             match column {
                 Column::Text(texts) => {
                     for text in texts.iter().flatten() {
                         findings.see(text);
+                        findings.see_document(text.as_bytes(), *holds);
                     }
                 }
                 Column::Int64(numbers) => {
@@ -111,8 +119,11 @@ impl Inspector {
                     }
                 }
                 Column::Bytes(values) => {
-                    for text in values.iter().flatten().filter_map(|bytes| std::str::from_utf8(bytes).ok()) {
-                        findings.see(text);
+                    for bytes in values.iter().flatten() {
+                        findings.see_document(bytes, *holds);
+                        if let Ok(text) = std::str::from_utf8(bytes) {
+                            findings.see(text);
+                        }
                     }
                 }
                 Column::Bool(_)
@@ -150,6 +161,13 @@ impl ColumnFindings {
     fn see_number(&mut self, number: Option<u64>) {
         let long = number.filter(|number| *number >= THIRTEEN_DIGITS);
         count(&mut self.nir_like, long.is_some_and(|number| is_nir(&number.to_string())));
+    }
+
+    fn see_document(&mut self, bytes: &[u8], holds: bool) {
+        if let Some(kind) = DocumentKind::of_content(bytes).filter(|_| holds) {
+            let count = self.documents.entry(kind).or_default();
+            count.add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        }
     }
 
     fn see(&mut self, text: &str) {

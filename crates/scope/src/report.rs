@@ -109,6 +109,9 @@ pub struct ReportTable {
     pub columns_left: Vec<String>,
     /// What the rows in scope hold.
     pub findings: TableFindings,
+    /// What whoever approves is told where a column holds documents: [`DOCUMENTS_SENTENCE`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentence: Option<String>,
 }
 
 impl ReportTable {
@@ -120,9 +123,35 @@ impl ReportTable {
             rows_in_scope,
             columns_taken: table.take.iter().map(|take| take.column.clone()).collect(),
             columns_left: table.leave.clone(),
+            sentence: sentence(table),
             findings,
         }
     }
+
+    /// The documents in its columns, as people read them, and the sentence; nothing where no column holds any.
+    pub fn documents_lines(&self) -> Vec<String> {
+        let Some(sentence) = &self.sentence else { return Vec::new() };
+        let found = self.findings.columns.iter().flat_map(|column| {
+            let line = |(kind, count): (&DocumentKind, &DocumentCount)| {
+                format!("{} holds {kind}: {} documents, {} bytes", column.column, count.documents, count.bytes)
+            };
+            column.documents.iter().map(line)
+        });
+        found.chain([sentence.clone()]).collect()
+    }
+
+    /// Whether it tells the sentence where it has to.
+    fn check_documents(&self, table: &TableScope) -> Result<()> {
+        if self.sentence == sentence(table) {
+            return Ok(());
+        }
+        Err(trouble::not_ready("the report is about another scope"))
+    }
+}
+
+fn sentence(table: &TableScope) -> Option<String> {
+    let holds = table.take.iter().any(|take| !take.holds.is_empty());
+    holds.then(|| DOCUMENTS_SENTENCE.to_owned())
 }
 
 impl Report {
@@ -137,7 +166,7 @@ impl Report {
     /// Whether the scope may be approved as far as this report shows.
     ///
     /// # Errors
-    /// A refusal when it is a report about another scope, or when a predicate singles out fewer than 50 patients without a
+    /// A refusal when it is a report about another scope or does not say of documents what it has to, or when a predicate singles out fewer than 50 patients without a
     /// written reason: where each row is one, and else where it leaves rows out. Only a table that speaks of no patient
     /// and is as short as a list of codes is nobody, and not even that where no table is known to speak of patients.
     pub fn check(&self, scope: &Scope) -> Result<()> {
@@ -153,6 +182,7 @@ impl Report {
         let persons = Persons::of(scope, self);
         for line in &self.tables {
             let (table, name) = (scope.known(&line.name)?, line.name.as_str());
+            line.check_documents(table)?;
             let short = line.rows_source <= WHOLE_ROWS_MAX;
             let counts = !short || persons.speaking.is_empty() || persons.speaking.contains(name);
             let narrows = persons.standing.contains(name) || line.rows_in_scope < line.rows_source;
@@ -372,6 +402,32 @@ mod tests {
             let refused = Report { documents, ..report.clone() }.check(&scope).unwrap_err();
             assert_eq!(refused.code(), lexicon::Code(317));
         }
+    }
+
+    #[test]
+    fn a_column_that_holds_documents_says_so_in_the_scope_and_the_report_says_the_sentence() {
+        let toml = |holds: &str| {
+            let take = format!("{{ column = \"a\", type = \"bytes\"{holds} }}");
+            format!("[[table]]\nname = \"p\"\ntake = [{take}]\n")
+        };
+        let reported = |toml: &str| {
+            let scope = Scope::parse(toml).unwrap();
+            let mut inspector = crate::Inspector::new(&scope.tables()[0]);
+            let values: Vec<&[u8]> = vec![b"%PDF-1.4", b"a text", b"%PDF-1.7"];
+            let column: arrow_array::ArrayRef = std::sync::Arc::new(arrow_array::BinaryArray::from(values));
+            let schema = scope.tables()[0].target_schema();
+            inspector.look(&arrow_array::RecordBatch::try_new(schema, vec![column]).unwrap()).unwrap();
+            let line = ReportTable::new(&scope.tables()[0], 500, 500, inspector.finish());
+            let report = report(&Scope::parse(TOML).unwrap(), 500);
+            (Report { scope: scope.digest().unwrap(), tables: vec![line], ..report }, scope)
+        };
+        let (mut report, scope) = reported(&toml(", holds = [\"pdf\", \"txt\"], reason = \"signed reports\""));
+        report.check(&scope).unwrap();
+        let shown = report.tables[0].documents_lines();
+        let kinds = ["a holds pdf: 2 documents, 16 bytes", "a holds txt: 1 documents, 6 bytes", DOCUMENTS_SENTENCE];
+        assert_eq!(shown, kinds);
+        report.tables[0].sentence = None;
+        assert_eq!(report.check(&scope).unwrap_err().code(), lexicon::Code(317));
     }
 
     #[test]

@@ -135,7 +135,14 @@ fn column_secrecy(table: &str, take: &Take) -> Result<()> {
             Some(_) | None => {}
         }
     }
-    Ok(())
+    if !take.holds.is_empty() && !given(take.reason.as_ref()) {
+        return Err(trouble::reason_missing(table, Some(&take.column), "whole documents"));
+    }
+    let mut kinds = BTreeSet::new();
+    match take.holds.iter().find(|kind| !kinds.insert(**kind)) {
+        Some(kind) => Err(trouble::twice(format!("kind {kind} of column {} of table {table}", take.column))),
+        None => Ok(()),
+    }
 }
 
 /// Whether a reason is written.

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
+use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
 use jiff::civil;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
@@ -12,12 +13,12 @@ use lexicon::Result;
 use crate::calendar::DAY_MICROS;
 use crate::tally::ColumnTally;
 use crate::value::{Column, Writer};
-use crate::{Kind, Take, Trim, calendar, charset, trouble};
+use crate::{DocumentKind, Kind, Take, Trim, calendar, charset, trouble};
 
 impl Take {
     /// Whether a value may leave in another form than it came.
     pub(crate) fn changes(&self) -> bool {
-        let Self { column: _, target: _, kind: _, reason: _, from, zone, null_if, map, trim, charset } = self;
+        let Self { column: _, target: _, kind: _, holds: _, reason: _, from, zone, null_if, map, trim, charset } = self;
         let casts = from.is_some_and(|from| from != self.kind) || zone.is_some();
         casts || !null_if.is_empty() || !map.is_empty() || trim.is_some() || charset.is_some()
     }
@@ -38,6 +39,9 @@ pub(crate) fn check(table: &str, take: &Take) -> Result<()> {
     }
     if !take.null_if.is_empty() && matches!(from, Kind::Bytes | Kind::Float64) {
         return wrong("null_if compares texts, and these values have none");
+    }
+    if !take.holds.is_empty() && !matches!(take.kind, Kind::Bytes | Kind::Text) {
+        return wrong("only a column of bytes or text holds documents");
     }
     check_zone(table, take, from)?;
     if take.map.is_empty() {
@@ -137,6 +141,27 @@ pub(crate) fn apply(table: &str, take: &Take, array: &ArrayRef) -> Result<(Array
         one(take, &column, row, &cast, &mut writer, &mut counts, &mut bad);
     }
     Ok((writer.finish(), counts, bad.report()))
+}
+
+/// The values of a column of files that are no document of a kind which it may hold; of any other, those that are a page
+/// or a picture all the same.
+pub(crate) fn foreign(take: &Take, array: &ArrayRef) -> Option<(u64, &'static str)> {
+    let page = |value: &[u8]| DocumentKind::of_page(value).is_some();
+    let held = |value: &[u8]| DocumentKind::of_content(value).is_some_and(|kind| take.holds.contains(&kind));
+    let names_none = take.holds.is_empty();
+    let foreign = |value: &[u8]| if names_none { page(value) } else { !held(value) };
+    let count = if let Some(values) = array.as_binary_opt::<i32>() {
+        values.iter().flatten().filter(|value| foreign(value)).count()
+    } else {
+        let texts = array.as_string_opt::<i32>()?;
+        texts.iter().flatten().filter(|text| foreign(text.as_bytes())).count()
+    };
+    let why = if names_none {
+        "are documents, and the scope names no kind that it may hold"
+    } else {
+        "are no document of a kind that the column may hold"
+    };
+    (count > 0).then(|| (u64::try_from(count).unwrap_or(u64::MAX), why))
 }
 
 /// Values without an image, by the transform that has none for them.

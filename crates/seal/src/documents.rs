@@ -62,7 +62,7 @@ impl<'a, Documents: Iterator<Item = Result<ScopedDocument>>> DocumentsSealer<'a,
     }
 
     /// Seals the next parcel; none when every document is sealed. `carried` is told each document that was read to its
-    /// end, in the order in which they lie in the parcels. Memory: the parcel, and one segment.
+    /// end, in the order in which they lie in the parcels. Memory: the parcel, and two segments for each thread.
     ///
     /// # Errors
     /// What the documents or `carried` say; a fault when there are no random bytes.
@@ -79,7 +79,7 @@ impl<'a, Documents: Iterator<Item = Result<ScopedDocument>>> DocumentsSealer<'a,
         let mut sealed = Vec::with_capacity(DOCUMENTS_PARCEL_BYTES);
         let key = self.key.file_key(&name)?;
         match self.key.form {
-            Form::Sealed => key.seal(self.entropy, &mut reading, &mut sealed, NonZeroUsize::MIN)?,
+            Form::Sealed => key.seal(self.entropy, &mut reading, &mut sealed, threads())?,
             #[cfg(feature = "unsealed")]
             Form::Unsealed => io::copy(&mut reading, &mut sealed).map_err(|error| key.unread(error))?,
         };
@@ -143,7 +143,13 @@ pub fn open_documents(
         return Err(name.is_not_the_signed_one(expected, found).into());
     }
     let mut sealed: &[u8] = sealed;
-    key.file_key(name)?.open(&mut sealed, clear, NonZeroUsize::MIN)
+    key.file_key(name)?.open(&mut sealed, clear, threads())
+}
+
+/// As many as the machine has cores, and four at most: a parcel has 16 segments, and each thread holds one.
+fn threads() -> NonZeroUsize {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    cores.min(NonZeroUsize::MIN.saturating_add(3))
 }
 
 #[cfg(test)]

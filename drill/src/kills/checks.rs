@@ -57,6 +57,8 @@ pub(super) async fn end(passing: &Passing<'_>) -> End {
     passing.target.alone().await;
     let round = passing.round(&ledger);
     assert_eq!(round.stage, ConsignmentStage::Destroyed);
+    let [old, new] = passing.parties.both_reports();
+    assert_eq!(old, new, "the reports are not those of the old system");
     assert!(round.outcome.as_ref().is_some_and(|outcome| outcome.reconciliation.equal()), "S, F and T are not equal");
     End {
         rows: passing.target.dump().await,

@@ -1,16 +1,20 @@
 //! The parties of all migrations of a run, and the server as a process that can be killed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use lexicon::{Clock, SystemClock};
+use lexicon::{Clock, Digest, SystemClock};
 use tokio::time::interval;
 
 use super::points::{Point, Victim};
 use super::running::{Ended, Running};
 use crate::program::{Program, clean};
-use crate::{Name, World, write_file};
+use crate::{Name, World, files_below, write_file};
+
+/// A small folder beside the tables; its last report spans a segment of a parcel.
+const REPORTS: u64 = 40;
 
 /// Far longer than a step waits for a server that is started again at once.
 const AT_MOST: Duration = Duration::from_mins(5);
@@ -19,6 +23,8 @@ pub(super) struct Parties {
     program: PathBuf,
     world: World,
     server: Option<Program>,
+    /// The part of the scope that takes the reports.
+    reports: String,
 }
 
 impl Parties {
@@ -28,7 +34,9 @@ impl Parties {
         world.stop().await;
         world.write_program_files("sweep_seconds = 1\n");
         write_file(&world.path("passphrase"), b"a passphrase of the drill\n");
-        let mut parties = Self { program: program.to_path_buf(), world, server: None };
+        let (_, folder, _) = world.reports(7, REPORTS);
+        let reports = synth::reports_toml(&folder);
+        let mut parties = Self { program: program.to_path_buf(), world, server: None, reports };
         parties.serve();
         parties.answers().await;
         parties
@@ -38,6 +46,31 @@ impl Parties {
     pub(super) fn world(&self) -> &World {
         self.world.clock.set(SystemClock.now());
         &self.world
+    }
+
+    /// The part of a scope that takes the old system's folder of reports.
+    pub(super) fn reports(&self) -> &str {
+        &self.reports
+    }
+
+    /// The reports of the old system, and those of the new one, by name. What is on its way there has no name yet.
+    pub(super) fn both_reports(&self) -> [BTreeMap<String, Digest>; 2] {
+        ["old.sqlite-reports", "new.sqlite-documents/reports"].map(|folder| {
+            let folder = self.world.path(folder);
+            let named = files_below(&[&folder]).into_iter().filter_map(|path| {
+                let name = path.strip_prefix(&folder).unwrap().display().to_string();
+                name.starts_with("20").then(|| (name, Digest::of(&std::fs::read(path).unwrap())))
+            });
+            named.collect()
+        })
+    }
+
+    /// Another new system begins without reports.
+    pub(super) fn forget_reports(&self) {
+        let folder = self.world.path("new.sqlite-documents");
+        if folder.exists() {
+            std::fs::remove_dir_all(folder).unwrap();
+        }
     }
 
     fn serve(&mut self) {

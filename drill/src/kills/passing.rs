@@ -121,7 +121,9 @@ impl<'a> Passing<'a> {
         let world = parties.world();
         let old = connectors::connect_source(&source, None).unwrap();
         let new = connectors::connect_sink(&target.address, None).unwrap();
-        let plan = world.approved(SCOPE, old.as_ref(), new.as_ref()).await;
+        parties.forget_reports();
+        let scope = [SCOPE, parties.reports()].concat();
+        let plan = world.approved(&scope, old.as_ref(), new.as_ref()).await;
         let consignment = world.consign(&plan).await;
         let observer = world.desk(Name::Engineer);
         let (tries, took) = (BTreeMap::new(), BTreeMap::new());
@@ -201,7 +203,8 @@ impl<'a> Passing<'a> {
         let (migration, consignment) = (self.plan.migration.to_string(), self.consignment.to_string());
         let plan = self.plan.digest().unwrap().to_string();
         let (of, round) = (["--migration", migration.as_str()], ["--consignment", consignment.as_str()]);
-        let new = ["--target", self.target.address.as_str()];
+        let folder = self.parties.world().documents().identity();
+        let new = ["--target", self.target.address.as_str(), "--documents", folder.as_str()];
         let ledger = self.ledger().await;
         let reports = ledger.migration().standing().filter_map(|round| round.outcome.as_ref());
         let reports = digest_of(&reports.map(|outcome| outcome.digest).collect::<Vec<_>>()).unwrap().to_string();
@@ -237,6 +240,9 @@ impl<'a> Passing<'a> {
             tries.witnessed = tries.witnessed.saturating_add(1);
         }
         let halves = self.target.halves().await;
+        assert!(halves.is_empty(), "{stride:?} (killed: {killed:?}) left {halves:?}");
+        let [old, new] = self.parties.both_reports();
+        let halves: Vec<_> = new.iter().filter(|(name, digest)| old.get(*name) != Some(*digest)).collect();
         assert!(halves.is_empty(), "{stride:?} (killed: {killed:?}) left {halves:?}");
     }
 

@@ -90,6 +90,14 @@ impl DocumentSource {
     /// # Errors
     /// A fault when something in it cannot be read.
     pub fn count(&self) -> Result<ReportDocuments> {
+        Ok(self.look()?.0)
+    }
+
+    /// As [`Self::count`], with how every file stood, for [`Self::changed`].
+    ///
+    /// # Errors
+    /// As [`Self::count`].
+    pub fn look(&self) -> Result<(ReportDocuments, Stand)> {
         let mut walk = Walk::over(&self.root)?;
         let mut stand = Stand::default();
         while let Some(met) = walk.next().transpose()? {
@@ -98,7 +106,8 @@ impl DocumentSource {
         let unlisted = stand.stays.get(&Unfit::Unlisted).copied().unwrap_or(0);
         let named = stand.met.saturating_sub(unlisted);
         let missing = self.listed.as_ref().map_or(0, |listed| listed.names().saturating_sub(named));
-        Ok(ReportDocuments { missing, ..ReportDocuments::new(&self.part, stand.kinds, stand.stays) })
+        let counted = ReportDocuments::new(&self.part, stand.kinds.clone(), stand.stays.clone());
+        Ok((ReportDocuments { missing, ..counted }, stand))
     }
 
     fn admitted(&self, met: Met, stand: &mut Stand) -> Result<Option<ScopedDocument>> {

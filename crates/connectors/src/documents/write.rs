@@ -78,14 +78,15 @@ fn unmade(part: &str, error: &std::io::Error) -> lexicon::Trouble {
     trouble::document_unwritten(part, error.kind())
 }
 
-/// Makes a folder; one that is there is as good, a link or a file in its place is not.
+/// Makes a folder, whose name is on the disk then; one that is there is as good, a link or a file in its place is not.
 fn make_folder(path: &Path) -> std::io::Result<()> {
     match std::fs::create_dir(path) {
+        Ok(()) => sync_folder(path.parent().unwrap_or(path)),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let is_folder = std::fs::symlink_metadata(path)?.is_dir();
             if is_folder { Ok(()) } else { Err(ErrorKind::NotADirectory.into()) }
         }
-        made => made,
+        Err(error) => Err(error),
     }
 }
 

@@ -180,6 +180,7 @@ impl Approve {
             crate::output::out(&plan_text(&plan, digest, &text));
             for table in &taken.tables {
                 crate::output::out(&format!("  {} → {}: {} rows in scope", table.name, table.target, table.rows));
+                table.documents.iter().for_each(|line| crate::output::out(&format!("    {line}")));
             }
             for line in taken.documents.iter().flat_map(passage::PreviewDocuments::lines) {
                 crate::output::out(&format!("  {line}"));

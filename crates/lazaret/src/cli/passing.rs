@@ -96,6 +96,9 @@ fn preview_text(preview: &Preview) -> String {
                 table.name, table.target, table.rows
             ),
         );
+        for line in &table.documents {
+            add(&mut text, format_args!("    {line}\n"));
+        }
     }
     for line in preview.documents.iter().flat_map(passage::PreviewDocuments::lines) {
         add(&mut text, format_args!("  {line}\n"));

@@ -328,6 +328,7 @@ fn source_text(scope: &ScopeFile, report: &Report, found: &[SourceTable]) -> Str
                 line(format!("  look at {}: {seen}", column.column));
             }
         }
+        table.documents_lines().iter().for_each(|told| line(format!("  {told}")));
     }
     line(format!("Tables that stay as a whole: {}", list(&left_whole(scope, found))));
     for (report, part) in report.documents.iter().zip(scope.documents()) {

@@ -2,6 +2,7 @@
 //! between them.
 
 mod broken;
+mod column;
 
 use std::collections::BTreeMap;
 use std::fs;
