@@ -24,10 +24,11 @@ pub struct Program(pub Child);
 impl Program {
     /// Starts it on the world's folders and at its address; what it complains of goes into `server.log`.
     pub fn serve(program: &Path, world: &World) -> Self {
-        let mut command = clean(program);
-        command.arg("serve").arg("--data").arg(world.server_folder()).arg("--ring").arg(world.ring_folder());
-        command.arg("--listen").arg(world.card.url.trim_start_matches("https://"));
-        command.arg("--passphrase-file").arg(world.path("passphrase"));
+        Self::start(serving(program, world), world)
+    }
+
+    /// Starts what [`serving`] made, or something around it.
+    pub fn start(mut command: Command, world: &World) -> Self {
         let log = OpenOptions::new().create(true).append(true).open(world.path("server.log")).unwrap();
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
@@ -62,6 +63,15 @@ impl Drop for Program {
         drop(self.0.kill());
         drop(self.0.wait());
     }
+}
+
+/// The command that serves the world's folders at its address.
+pub fn serving(program: &Path, world: &World) -> Command {
+    let mut command = clean(program);
+    command.arg("serve").arg("--data").arg(world.server_folder()).arg("--ring").arg(world.ring_folder());
+    command.arg("--listen").arg(world.card.url.trim_start_matches("https://"));
+    command.arg("--passphrase-file").arg(world.path("passphrase"));
+    command
 }
 
 /// Runs a command of the program to its good end.

@@ -9,6 +9,7 @@ use procedure::{Manifest, ManifestParcel, Plan};
 use registry::Registry;
 use seal::{ConsignmentKey, ParcelName, Share};
 use synth::{Made, MadeReports};
+use wire::Leaf;
 
 use crate::{Name, World, passphrase};
 
@@ -89,6 +90,14 @@ impl World {
         let (registry, ring) = (Registry::open(&data.join("registry.sqlite"))?, self.ring(data, ring)?);
         let share = office::strongroom_share(&registry, &ring, round.plan.migration, round.consignment)?;
         share.map(|share| Share::take(&share)).transpose()
+    }
+
+    /// What the notes of the server's journal say.
+    pub fn notes(&self) -> Vec<String> {
+        let registry = Registry::open(&self.server_folder().join("registry.sqlite")).unwrap();
+        let leaves = (0..).map_while(|number| registry.leaf(number).unwrap());
+        let parsed = leaves.filter_map(|leaf| serde_json::from_slice::<Leaf>(&leaf).ok());
+        parsed.filter_map(|leaf| if let Leaf::Note { text, .. } = leaf { Some(text) } else { None }).collect()
     }
 
     /// The digest of the act that opened the consignment: the salt of its key, known to everybody.

@@ -291,6 +291,9 @@ pub fn describe(certificate: &DestructionCertificate, ledger: &Ledger) -> Comple
         if certificate.consignments.iter().all(|certified| certified.id != round.id()) {
             missing.push(format!("{named}: the server's statement that its part is destroyed"));
         }
+        if round.destroyed.is_some_and(|(_, destroyed)| destroyed.key_missing) {
+            missing.push(format!("{named}: a ring key that was destroyed; the ring that was asked had none"));
+        }
         if round.reach() > Reach::NotExtracted && round.laboratory_said().is_none() {
             let name = round.opened.fact.by.person().map_or("the extracting device", people::Signer::name);
             missing.push(format!("{named}: the statement of {name} that the laboratory share is destroyed"));

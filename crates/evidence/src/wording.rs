@@ -8,7 +8,7 @@ use procedure::Ledger;
 use crate::round::{Reach, Round};
 
 /// The version of every sentence that this room writes: certificates, statements, pictures.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Stands on every document of a demonstration.
 pub(crate) const DEMONSTRATION: &str =
@@ -56,6 +56,11 @@ const K2: &str = "Level K2: the ring key lay in a service that gives no key out,
                   backups of the service's storage are not reached: until the last of them is gone, whoever restores \
                   one has the key again.";
 
+const KEY_MISSING: &str = "The key ring that was asked to destroy this consignment's ring key had none, although one had \
+                           been made: it was another ring, or somebody took the key away. Nothing here says that the \
+                           ring key is destroyed: whoever has it, and a copy of the server's data, has the strongroom \
+                           share.";
+
 const NO_LEVEL: &str = "No ring key was ever made.";
 
 const OTHER_LEVEL: &str = "The level of the key ring is not one that these words know.";
@@ -94,6 +99,9 @@ pub(crate) fn of_round(ledger: &Ledger, round: &Round<'_>) -> Vec<String> {
     }
     if reach > Reach::NotExtracted && round.share_held_by_vendor(ledger) {
         said.push(BY_VENDOR.to_owned());
+    }
+    if round.destroyed.is_some_and(|(_, destroyed)| destroyed.key_missing) {
+        said.push(KEY_MISSING.to_owned());
     }
     said
 }

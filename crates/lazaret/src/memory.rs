@@ -2,10 +2,10 @@
 //! all: it goes into no core file, no debugger of the same user reads it, and no disk gets it by way of swap.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use lexicon::{Code, Fault, Refusal, Result, Retry};
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use lexicon::{Code, Refusal, Result};
 
 use crate::output;
 
@@ -17,11 +17,21 @@ const BLOCKS: &str = "/sys/class/block";
 ///
 /// # Errors
 /// A fault when the kernel refuses.
+#[cfg(target_os = "linux")]
 pub(crate) fn keep() -> Result<()> {
+    use lexicon::{Fault, Retry};
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     setrlimit(Resource::Core, none).and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable)).map_err(
         |error| Fault::new(Code(1096), Retry::Never, format!("core files cannot be switched off: {error}")).into(),
     )
+}
+
+/// On other systems this is for whoever runs the machine; the manual says so.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "it can fail on Linux")]
+pub(crate) fn keep() -> Result<()> {
+    Ok(())
 }
 
 /// Refuses a machine whose swap writes memory to a disk in clear, unless that was `accepted`; then it is named.
@@ -29,8 +39,12 @@ pub(crate) fn keep() -> Result<()> {
 /// # Errors
 /// A refusal that names the swap.
 pub(crate) fn clear_swap(accepted: bool) -> Result<Vec<String>> {
-    let table = fs::read_to_string(SWAPS).unwrap_or_default();
-    let clear = in_clear(&table, &|swap| fs::canonicalize(swap).ok(), &|file| fs::read_to_string(file).ok());
+    let clear = match fs::read_to_string(SWAPS) {
+        Ok(table) => in_clear(&table, &|swap| fs::canonicalize(swap).ok(), &|file| fs::read_to_string(file).ok()),
+        // Another system, or a kernel without swap.
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(_) => vec![format!("whatever {SWAPS} would list")],
+    };
     if clear.is_empty() || accepted {
         return Ok(clear);
     }
@@ -94,8 +108,10 @@ mod tests {
         assert_eq!(clear(&["/dev/zram0"], &[("zram0/backing_dev", "/dev/sda3\n")]), ["/dev/zram0"]);
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn a_process_that_keeps_its_memory_says_so_in_the_kernels_words() {
+        use rustix::process::DumpableBehavior;
         keep().unwrap();
         let limits = fs::read_to_string("/proc/self/limits").unwrap();
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();

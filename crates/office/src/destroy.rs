@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use lexicon::{Code, ConsignmentId, Fault, MigrationId, Result, Retry, Trouble};
+use lexicon::{Alarm, Code, ConsignmentId, Fault, MigrationId, Result, Retry, Trouble};
 use people::Envelope;
 use procedure::{Act, ConsignmentStage, Destroyed, Lingering, Proof, Stage};
-use vault::{Receipt, ShelfErasure, Wrapped};
+use vault::{KeyState, Receipt, ShelfErasure, Wrapped};
 
 use crate::submit::bound;
 use crate::{Office, State};
@@ -43,7 +43,7 @@ impl Office {
 
     fn carry_out_deadlines(&self, state: &mut State, id: MigrationId) -> Result<()> {
         self.overdue(state, id).into_iter().try_for_each(|act| {
-            self.record(state, id, Proof::Deadline(act), &[])?;
+            self.record(state, id, Proof::Deadline(act), &[], None)?;
             Ok(())
         })
     }
@@ -112,30 +112,60 @@ impl Office {
         }
     }
 
-    /// Asks the ring about one consignment whose key is destroyed, the next one at each beat: a key that somebody put back
-    /// is found, and destroyed again, without a restart.
+    /// Asks ring and shelf about one consignment that is destroyed, the next one at each beat: a key or a parcel that
+    /// somebody put back, or that came late, is found, and destroyed again, without a restart.
     async fn look_back(&self) -> Result<()> {
         let next = {
             let mut state = self.state.lock().await;
-            let consignments = state.ledgers.values().flat_map(|ledger| &ledger.migration().consignments);
-            let gone = consignments.filter(|consignment| consignment.stage == ConsignmentStage::Destroyed);
-            let mut gone: Vec<ConsignmentId> = gone.map(|consignment| consignment.id).collect();
+            let migrations = state.ledgers.iter().map(|(id, ledger)| (*id, &ledger.migration().consignments));
+            let gone = migrations.flat_map(|(id, consignments)| {
+                let gone = consignments.iter().filter(|consignment| consignment.stage == ConsignmentStage::Destroyed);
+                gone.map(move |consignment| (consignment.id, id))
+            });
+            let mut gone: Vec<(ConsignmentId, MigrationId)> = gone.collect();
             gone.sort_unstable();
-            let next = gone.iter().find(|id| Some(**id) > state.looked_at).or(gone.first()).copied();
-            state.looked_at = next;
+            let next = gone.iter().find(|(id, _)| Some(*id) > state.looked_at).or(gone.first()).copied();
+            state.looked_at = next.map(|(consignment, _)| consignment);
             next
         };
-        let Some(consignment) = next else { return Ok(()) };
+        let Some((consignment, migration)) = next else { return Ok(()) };
+        self.key_stays_gone(migration, consignment).await.and(self.shelf_stays_empty(migration, consignment).await)
+    }
+
+    async fn key_stays_gone(&self, migration: MigrationId, consignment: ConsignmentId) -> Result<()> {
         let ring = Arc::clone(&self.ring);
         let asked = tokio::task::spawn_blocking(move || ring.attest(consignment)).await;
-        match asked.map_err(|_| Fault::new(Code(807), Retry::Later, "what the server was doing broke off"))? {
-            Err(Trouble::Alarm(alarm)) => {
-                tracing::error!("{alarm}.");
-                self.note(format!("{alarm}"))
-            }
+        let alarm = match asked
+            .map_err(|_| Fault::new(Code(807), Retry::Later, "what the server was doing broke off"))?
+        {
             // A ring that is away is told of by whatever needs it.
-            Ok(_) | Err(_) => Ok(()),
+            Ok(KeyState::Destroyed { .. }) | Err(Trouble::Fault(_) | Trouble::Refusal(_)) => return Ok(()),
+            Err(Trouble::Alarm(alarm)) => alarm,
+            Ok(KeyState::Absent | KeyState::Alive | KeyState::Destroying) => Alarm::new(
+                Code(842),
+                format!(
+                    "the key ring does not know that it destroyed the key of consignment {consignment}: it is an old copy, or another ring"
+                ),
+            ),
+        };
+        tracing::error!("{alarm}.");
+        self.note(format!("{alarm}"))?;
+        let (receipt, wrapped) = self.reason(migration, consignment)?;
+        vault::destroy_key(Arc::clone(&self.ring), (consignment, wrapped), &receipt).await.map(drop)
+    }
+
+    async fn shelf_stays_empty(&self, migration: MigrationId, consignment: ConsignmentId) -> Result<()> {
+        let found = self.shelf.list(consignment).await?.len();
+        if found == 0 {
+            return Ok(());
         }
+        let what = format!(
+            "{found} parcels of consignment {consignment} lay on the shelf after its destruction; they are deleted"
+        );
+        tracing::error!("{what}.");
+        self.note(what)?;
+        let (receipt, _) = self.reason(migration, consignment)?;
+        self.shelf.erase(consignment, &receipt).await.map(drop)
     }
 
     async fn empty_shelves(&self, id: MigrationId) -> Result<()> {
@@ -173,6 +203,18 @@ impl Office {
                 .into());
             }
         };
+        // Every consignment has had a key since it was opened.
+        let key_missing = !erasure.ring.found;
+        if key_missing {
+            let alarm = Alarm::new(
+                Code(843),
+                format!(
+                    "the key ring had no key of consignment {consignment} to destroy: what became of it is not known"
+                ),
+            );
+            tracing::error!("{alarm}.");
+            self.note(format!("{alarm}"))?;
+        }
         let listed = self.shelf.list(consignment).await?.len();
         let lingering: Vec<Lingering> = erased.lingering.iter().map(lingers).collect();
         let kept = lingering.iter().map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
@@ -186,10 +228,11 @@ impl Office {
             bytes: erased.bytes.max(stored.iter().map(|line| line.bytes).sum::<u64>().saturating_sub(kept)),
             listed_after: counted(listed),
             unlinked: erasure.ring.unlinked,
+            key_missing,
             lingering,
         };
         let mut state = self.state.lock().await;
-        self.record(&mut state, id, Proof::Server(Act::Destroyed { consignment, evidence }), &[])?;
+        self.record(&mut state, id, Proof::Server(Act::Destroyed { consignment, evidence }), &[], None)?;
         Ok(())
     }
 
@@ -209,7 +252,7 @@ impl Office {
         let at = self.clock.now().max(migration.last_at);
         let certificate: Envelope = evidence::issue(ledger, &self.card, at, &self.key)?;
         let (digest, body) = (certificate.digest()?, lexicon::canonical(&certificate)?);
-        self.record(state, id, Proof::Server(Act::Finish { certificate: digest }), &[(digest, body)])?;
+        self.record(state, id, Proof::Server(Act::Finish { certificate: digest }), &[(digest, body)], None)?;
         Ok(())
     }
 }

@@ -25,7 +25,7 @@ use lexicon::{
 use people::{Roster, Signer, SigningKey};
 use procedure::{Ledger, Migration};
 use registry::{Mark, Marking, Registry};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::Mutex;
 use vault::{KeyRing, Receipt, Shelf};
 
 pub use admit::admission;
@@ -180,8 +180,9 @@ impl State {
     fn changeable(&self, migration: MigrationId) -> Result<()> {
         self.writable()?;
         if self.behind.contains(&migration) {
-            let text =
-                format!("this server was put back behind its agents for migration {migration}; it may only destroy it");
+            let text = format!(
+                "this server was put back behind its agents or its key ring for migration {migration}; it may only destroy it"
+            );
             return Err(Alarm::new(Code(813), text).into());
         }
         Ok(())
@@ -207,5 +208,3 @@ fn stage_name(migration: &Migration) -> &'static str {
         procedure::Stage::Destroyed => "destroyed",
     }
 }
-
-type Held<'a> = MutexGuard<'a, State>;

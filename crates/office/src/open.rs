@@ -137,11 +137,12 @@ impl State {
     }
 }
 
-/// Whether a round lives by its facts and its key was destroyed: then the facts are a copy from before.
+/// Whether a round lives by its facts and its key was destroyed, or never lay in this ring: then facts or ring are another
+/// time's, or another server's.
 fn is_behind(migration: &Migration, ring: &dyn KeyRing) -> bool {
     let mut living = migration.consignments.iter().filter(|consignment| consignment.alive());
     living.any(|consignment| match ring.attest(consignment.id) {
-        Ok(KeyState::Destroying | KeyState::Destroyed { .. }) | Err(Trouble::Alarm(_)) => true,
-        Ok(KeyState::Absent | KeyState::Alive) | Err(_) => false,
+        Ok(KeyState::Absent | KeyState::Destroying | KeyState::Destroyed { .. }) | Err(Trouble::Alarm(_)) => true,
+        Ok(KeyState::Alive) | Err(_) => false,
     })
 }

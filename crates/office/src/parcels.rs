@@ -56,16 +56,18 @@ impl Office {
             digest,
         };
         self.shelf.put(address, bytes).await?;
-        let state = self.state.lock().await;
-        let alive = state.party_ledger(migration, signer)?.migration().consignment(address.consignment);
-        if alive.is_none_or(|consignment| consignment.ending.is_some()) {
-            // It ended while the parcel was on its way: what came too late goes too.
-            let last = self.registry.facts(migration, 1)?.last().map_or(0, |placed| placed.leaf);
-            self.shelf.erase(address.consignment, &self.registry.receipt(last)?).await?;
-            return Err(no_lease().into());
+        {
+            let state = self.state.lock().await;
+            let alive = state.party_ledger(migration, signer)?.migration().consignment(address.consignment);
+            if alive.is_some_and(|consignment| consignment.ending.is_none()) {
+                self.registry.note_parcel(address.consignment, &line)?;
+                return Ok(line);
+            }
         }
-        self.registry.note_parcel(address.consignment, &line)?;
-        Ok(line)
+        // It ended while the parcel was on its way: what came too late goes too, now or when the sweep looks back.
+        let last = self.registry.facts(migration, 1)?.last().map_or(0, |placed| placed.leaf);
+        self.shelf.erase(address.consignment, &self.registry.receipt(last)?).await?;
+        Err(no_lease().into())
     }
 
     /// Fetches one parcel for a device that loads, or that extracted it.

@@ -80,7 +80,7 @@ impl Office {
                 .map(|(id, _)| *id)
                 .collect();
             for id in concerned {
-                self.record(state, id, Proof::Revocation(envelope.clone()), &[])?;
+                self.record(state, id, Proof::Revocation(envelope.clone()), &[], None)?;
             }
         }
         Ok(())

@@ -2,7 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lexicon::{Alarm, Code, ConsignmentId, Digest, MigrationId, Refusal, Result, Timestamp, canonical, hours_after};
+use lexicon::{
+    Alarm, Code, ConsignmentId, Digest, Guarded, MigrationId, Refusal, Result, Timestamp, canonical, hours_after,
+};
 use people::{Recipient, Signer, seal_to};
 use procedure::{Act, ActBody, Decided, Entry, Ledger, Proof, prepare, sign_fact};
 use registry::{Fresh, NewShare, Recording, Registry};
@@ -10,7 +12,18 @@ use vault::KeyRing;
 use wire::{Leaf, Placed, SubmitAct, Submitted};
 use zeroize::Zeroizing;
 
-use crate::{Held, Office, State, stage_name, unknown_migration};
+use crate::{Office, State, stage_name, unknown_migration};
+
+/// 256 bits: half of what a consignment's key is derived from.
+const SHARE_BYTES: usize = 32;
+
+/// The strongroom share of a consignment that is being opened, wrapped under its ring key.
+pub(crate) struct FreshShare {
+    consignment: ConsignmentId,
+    deadline: Timestamp,
+    share: Guarded,
+    wrapped: Vec<u8>,
+}
 
 impl Office {
     /// Takes an act from a party.
@@ -31,20 +44,34 @@ impl Office {
             // Without the lock: a store far away may take its time.
             self.shelf_keeps().await?;
         }
-        let mut state = self.state.lock().await;
-        state.writable()?;
         if envelope.keyid()? != signer.certificate() {
             return Err(Alarm::new(Code(812), "an act was sent by another device than the one that signed it").into());
         }
-        self.check_party(&state, signer, migration, &body)?;
-        self.check_ring(&state, migration, &body.body)?;
         let documents = checked_documents(&body.body, submitted.documents)?;
-        let key =
-            if let Act::Begin { consignment, key, .. } = &body.body { Some((*consignment, key.clone())) } else { None };
-        // The share is made ready before the fact is recorded: a begin that could not be served is not begun.
-        let share = key.as_ref().map(|(consignment, key)| self.sealed_share(migration, *consignment, key));
-        let placed = self.record_signed(&mut state, migration, submitted.proof, &documents, share.as_ref())?;
-        let share = share.transpose()?.map(|sealed| STANDARD.encode(sealed));
+        let check = |state: &State| {
+            state.writable()?;
+            self.check_party(state, signer, migration, &body)?;
+            self.check_ring(state, migration, &body.body)
+        };
+        let share = self.draw_share(&body.body)?;
+        {
+            // Nobody waits for a key store for an act that is refused anyway.
+            let state = self.state.lock().await;
+            check(&state)?;
+            let new = Ledger::new(&self.card.origin, self.key.public(), migration);
+            self.decided(&state, state.ledgers.get(&migration).unwrap_or(&new), &submitted.proof, share.as_ref())?;
+        }
+        // Without the lock. What is needed from the key store is there before the fact is recorded: a begin that could not
+        // be served is not begun.
+        let fresh = share.map(|share| self.wrap(migration, &body.body, share)).transpose()?;
+        let share = if let Act::Begin { consignment, key, .. } = &body.body {
+            Some(STANDARD.encode(self.sealed_share(migration, *consignment, key)?))
+        } else {
+            None
+        };
+        let mut state = self.state.lock().await;
+        check(&state)?;
+        let placed = self.record(&mut state, migration, submitted.proof, &documents, fresh.as_ref())?;
         // The act is a fact whatever comes of its consequences: the sweep takes up what could not be done now.
         drop(state);
         if let Err(trouble) = self.destroy_what_ended(migration).await {
@@ -112,31 +139,19 @@ impl Office {
         Err(Refusal::new(Code(818), what, "Name an earlier one, or ask the server's operator for `deadline_days_max`."))
     }
 
-    fn record_signed(
-        &self,
-        state: &mut Held<'_>,
-        migration: MigrationId,
-        proof: Proof,
-        documents: &[(Digest, Vec<u8>)],
-        share: Option<&Result<Vec<u8>>>,
-    ) -> Result<Placed> {
-        // A refusal of the procedure is the better answer than a share that is not there.
-        if let Some(Err(trouble)) = share {
-            let ledger = state.ledgers.get(&migration).ok_or_else(unknown_migration)?;
-            let at = self.clock.now().max(ledger.migration().last_at);
-            ledger.decided(&proof, &state.roster, at, None)?;
-            return Err(trouble.clone());
-        }
-        self.record(state, migration, proof, documents)
+    fn decided(&self, state: &State, ledger: &Ledger, proof: &Proof, share: Option<&Guarded>) -> Result<Decided> {
+        let at = self.clock.now().max(ledger.migration().last_at);
+        ledger.decided(proof, &state.roster, at, share.map(|share| Digest::of(share.expose())))
     }
 
-    /// Decides, signs and records one proof, whoever it is from.
+    /// Decides, signs and records one proof, whoever it is from. With the share of the consignment that it opens.
     pub(crate) fn record(
         &self,
         state: &mut State,
         migration: MigrationId,
         proof: Proof,
         documents: &[(Digest, Vec<u8>)],
+        fresh: Option<&FreshShare>,
     ) -> Result<Placed> {
         if state.damaged.contains(&migration) {
             // What is missing may be known to agents: another fact of that number would be a second history.
@@ -146,15 +161,7 @@ impl Office {
         }
         let new = Ledger::new(&self.card.origin, self.key.public(), migration);
         let ledger = state.ledgers.get(&migration).unwrap_or(&new);
-        let at = self.clock.now().max(ledger.migration().last_at);
-        let opened = opened_consignment(&proof)?;
-        let share = opened.map(|_| self.draw_share()).transpose()?;
-        let commitment = share.as_ref().map(|share| Digest::of(share.as_ref()));
-        let decided = ledger.decided(&proof, &state.roster, at, commitment)?;
-        let wrapped = match (opened, &share) {
-            (Some((consignment, _)), Some(share)) => self.wrap(migration, consignment, share)?,
-            _ => Vec::new(),
-        };
+        let decided = self.decided(state, ledger, &proof, fresh.map(|fresh| &fresh.share))?;
         let (entry, placed_leaf) = self.signed(ledger, proof, &decided)?;
         let Leaf::Fact { nonce, .. } = &placed_leaf else { return Err(unknown_migration().into()) };
         let recording = Recording::Fact {
@@ -164,7 +171,10 @@ impl Office {
             stage: stage_name(&decided.next),
             state: Digest::of(&canonical(&decided.next)?),
             fresh: Fresh {
-                share: opened.map(|(consignment, deadline)| NewShare { consignment, wrapped: &wrapped, deadline }),
+                share: fresh.map(|fresh| {
+                    let FreshShare { consignment, deadline, wrapped, .. } = fresh;
+                    NewShare { consignment: *consignment, wrapped, deadline: *deadline }
+                }),
                 documents: documents.iter().map(|(digest, body)| (*digest, body.as_slice())).collect(),
                 forget: forgotten(&decided),
             },
@@ -182,13 +192,17 @@ impl Office {
         Ok((entry.clone(), Leaf::Fact { nonce: self.nonce()?, entry: Box::new(entry) }))
     }
 
-    fn draw_share(&self) -> Result<Zeroizing<[u8; 32]>> {
-        Ok(Zeroizing::new(self.entropy.bytes()?))
+    /// The strongroom share of a consignment that an act opens.
+    fn draw_share(&self, act: &Act) -> Result<Option<Guarded>> {
+        let opens = matches!(act, Act::OpenConsignment { .. });
+        opens.then(|| Guarded::written(SHARE_BYTES, |place| self.entropy.fill(place))).transpose()
     }
 
-    fn wrap(&self, migration: MigrationId, consignment: ConsignmentId, share: &[u8; 32]) -> Result<Vec<u8>> {
-        self.ring.create(consignment)?;
-        self.ring.encrypt(consignment, &bound(migration, consignment), share)
+    fn wrap(&self, migration: MigrationId, act: &Act, share: Guarded) -> Result<FreshShare> {
+        let Act::OpenConsignment { consignment, deadline, .. } = act else { return Err(unknown_migration().into()) };
+        self.ring.create(*consignment)?;
+        let wrapped = self.ring.encrypt(*consignment, &bound(migration, *consignment), share.expose())?;
+        Ok(FreshShare { consignment: *consignment, deadline: *deadline, share, wrapped })
     }
 
     /// The strongroom share, sealed to a key whose private half is in an agent's memory only. Never stored.
@@ -223,19 +237,6 @@ pub fn strongroom_share(
 /// What a wrapped share is bound to.
 pub(crate) fn bound(migration: MigrationId, consignment: ConsignmentId) -> Vec<u8> {
     format!("lazaret/1/strongroom|{migration}|{consignment}").into_bytes()
-}
-
-/// The consignment that a proof opens and its deadline, not yet verified.
-fn opened_consignment(proof: &Proof) -> Result<Option<(ConsignmentId, Timestamp)>> {
-    let Proof::Signed(envelope) = proof else { return Ok(None) };
-    let body: Option<ActBody> = serde_json::from_slice(&envelope.bytes()?).ok();
-    Ok(body.and_then(|body| {
-        if let Act::OpenConsignment { consignment, deadline, .. } = body.body {
-            Some((consignment, deadline))
-        } else {
-            None
-        }
-    }))
 }
 
 fn forgotten(decided: &Decided) -> Option<(ConsignmentId, Option<Digest>)> {

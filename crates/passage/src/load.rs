@@ -31,6 +31,9 @@ use crate::table::cut;
 use crate::whole::{closed, whole};
 use crate::{Errand, Seen, orphans};
 
+/// How many parcels the probe tries, before the destruction and after it.
+const PROBES: usize = 3;
+
 /// What a load or a reconciliation found.
 #[derive(Clone, Debug)]
 pub struct LoadReport {
@@ -401,13 +404,11 @@ impl Passing<'_> {
         taking.await
     }
 
-    /// The probe before destruction: the smallest parcel of rows, and of documents, opens with what this machine has now.
-    /// They are kept, sealed, to be tried again when the strongroom share is destroyed.
+    /// The probe before destruction: three parcels, one of rows and one of documents among them where there are any, open
+    /// with what this machine has now. They are kept, sealed, to be tried again when the strongroom share is destroyed.
     async fn probe(&self) -> Result<bool> {
-        let of_rows = self.manifest.parcels.iter().chain([&self.manifest.sums]).min_by_key(|line| line.bytes);
-        let of_documents = self.manifest.documents.iter().flat_map(|part| &part.parcels).min_by_key(|line| line.bytes);
         let (mut kept, mut sealed, mut opened) = (Vec::new(), Vec::new(), true);
-        for line in of_rows.into_iter().chain(of_documents) {
+        for line in probes(self.manifest) {
             let name = self.errand.name(line.attempt, line.parcel, &line.table, line.sequence);
             let bytes = self.errand.parcel(line).await?;
             opened &= open_header(&self.key, &name, &bytes, line.digest).is_ok();
@@ -418,6 +419,20 @@ impl Passing<'_> {
         self.errand.desk.home().keep_probe(self.errand.round(), &kept, &sealed)?;
         Ok(opened)
     }
+}
+
+/// The parcels of the probe, drawn by their digests, which nobody chooses.
+fn probes(manifest: &Manifest) -> Vec<&ManifestParcel> {
+    let documents = manifest.documents.iter().flat_map(|part| &part.parcels).map(|line| (line, true));
+    let rows = manifest.parcels.iter().chain([&manifest.sums]).map(|line| (line, false));
+    let mut drawn: Vec<(&ManifestParcel, bool)> = documents.chain(rows).collect();
+    drawn.sort_by_key(|(line, _)| line.digest);
+    let first = |of: bool| drawn.iter().find(|(_, documents)| *documents == of).map(|(line, _)| *line);
+    let mut chosen: Vec<&ManifestParcel> = first(false).into_iter().chain(first(true)).collect();
+    let rest: Vec<_> = drawn.iter().map(|(line, _)| *line).filter(|line| !chosen.contains(line)).collect();
+    chosen.extend(rest);
+    chosen.truncate(PROBES);
+    chosen
 }
 
 /// Nulls of a table's columns at the three points.

@@ -160,8 +160,8 @@ async fn destroy_round(
     Ok(Some(PartReport { consignment: id, keys: gone.keys, probe, stated }))
 }
 
-/// What a loading machine keeps to probe with: name, digest and length of a sealed parcel of rows, and of one of documents
-/// where there are any, and the laboratory share as it was handed over, sealed to this machine's opening key.
+/// What a loading machine keeps to probe with: name, digest and length of each of three sealed parcels, of rows and of
+/// documents where there are any, and the laboratory share as it was handed over, sealed to this machine's opening key.
 pub(crate) type Kept = (Vec<(ParcelName, Digest, usize)>, String);
 
 /// The kept parcels, one by one; none unless all of them are the ones that were signed.

@@ -38,8 +38,8 @@ pub(crate) fn closed(consignment: &Consignment) -> Result<&Manifest> {
 }
 
 /// Holds a manifest against scope and report: exactly the scope's tables, in its order, each under its target's name and
-/// with as many columns taken and left, and its folders of documents, of taken kinds only. Of a full round each table has the rows that the report counted, of a rehearsal a
-/// sample of them, of the size that extraction holds it to.
+/// with as many columns taken and left, and its folders of documents, of taken kinds only. Of a full round each table has
+/// the rows that the report counted, of a rehearsal a sample of them, of the size that extraction holds it to.
 pub(crate) fn whole(papers: &Papers, consignment: &Consignment, manifest: &Manifest) -> Result<()> {
     let count = |columns: usize| u32::try_from(columns).unwrap_or(u32::MAX);
     let same = |(line, table): (&ManifestTable, &TableScope)| {

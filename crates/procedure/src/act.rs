@@ -90,6 +90,10 @@ pub struct Destroyed {
     /// lie. Absent in facts of servers that did not look.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unlinked: bool,
+    /// Whether the ring that was asked had no key, although one had been made: it is another ring, or somebody took the key
+    /// away. What became of the key nobody here knows. Absent in facts of servers that did not look.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub key_missing: bool,
     /// Parcels that are listed no more and of which an object store lets nobody delete the last bytes yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lingering: Vec<Lingering>,

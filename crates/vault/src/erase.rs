@@ -105,6 +105,10 @@ fn destroyed(
     refused(ring.encrypt(consignment, b"probe", b"probe").map(drop), "seals")?;
     if let Some(Wrapped { aad, sealed }) = wrapped {
         refused(ring.decrypt(consignment, aad, sealed).map(drop), "opens its stored share")?;
+        // That was the tombstone's word; this is the place of the key's.
+        if ring.still_opens(consignment, aad, sealed)? {
+            refused(Ok(()), "opens its stored share where it lay")?;
+        }
     }
     Ok(evidence)
 }

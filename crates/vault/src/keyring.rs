@@ -12,7 +12,7 @@ mod tombs;
 use std::fmt;
 
 use journal::Receipt;
-use lexicon::{Code, ConsignmentId, Digest, Refusal, Result, Timestamp};
+use lexicon::{Code, ConsignmentId, Digest, Guarded, Refusal, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -26,7 +26,7 @@ const SECRET_BYTES_MIN: usize = 32;
 
 /// The server's own secret: random bytes from outside the ring's folder (a credential file, a service credential).
 /// Forgotten with the value; never printed.
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct Secret(Guarded);
 
 impl Secret {
     /// Takes the bytes over.
@@ -43,11 +43,11 @@ impl Secret {
             )
             .into());
         }
-        Ok(Self(bytes))
+        Ok(Self(Guarded::copied(&bytes)))
     }
 
     pub(crate) fn expose(&self) -> &[u8] {
-        &self.0
+        self.0.expose()
     }
 }
 
@@ -201,6 +201,13 @@ pub trait KeyRing: Send + Sync {
     /// # Errors
     /// An alarm when a destroyed key is back; a fault of the place.
     fn attest(&self, id: ConsignmentId) -> Result<KeyState>;
+
+    /// Whether the place of the key could still open what it sealed, whatever a tombstone says: what shows that a destroyed
+    /// key is gone, and not only out of use.
+    ///
+    /// # Errors
+    /// A fault of the place.
+    fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool>;
 
     /// Where the keys lie.
     fn level(&self) -> Level;

@@ -13,6 +13,7 @@ mod counts;
 mod damaged_facts;
 mod databases;
 mod documents;
+mod every_step;
 mod first_passage;
 mod hostile;
 mod killed_server;

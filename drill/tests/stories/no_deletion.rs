@@ -66,6 +66,10 @@ impl KeyRing for Cuts<dyn KeyRing> {
         self.inner.attest(id)
     }
 
+    fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
+        self.inner.still_opens(id, aad, sealed)
+    }
+
     fn level(&self) -> Level {
         self.inner.level()
     }
@@ -102,20 +106,20 @@ impl Shelf for Cuts<dyn Shelf> {
 }
 
 /// A consignment that was handed over, its share sealed in the registry, and is not loaded.
-async fn handed_over(world: &World) -> (drill::Systems, Round) {
+pub(super) async fn handed_over(world: &World) -> (drill::Systems, Round) {
     let systems = world.systems(60);
     let round = world.closed(&systems).await;
     world.release(&round.plan, round.consignment).await.unwrap();
     (systems, round)
 }
 
-fn parcels_on(data: &Path, round: &Round) -> usize {
+pub(super) fn parcels_on(data: &Path, round: &Round) -> usize {
     let shelf = data.join("shelf").join(round.consignment.to_string());
     if shelf.exists() { files_below(&[&shelf]).len() } else { 0 }
 }
 
 /// Nothing of the consignment is left on the server but what says that it was destroyed.
-fn is_destroyed(world: &World, data: &Path, ring: &Path, round: &Round) {
+pub(super) fn is_destroyed(world: &World, data: &Path, ring: &Path, round: &Round) {
     let registry = Registry::open(&data.join("registry.sqlite")).unwrap();
     assert_eq!(parcels_on(data, round), 0);
     assert!(registry.wrapped_share(round.consignment).unwrap().is_none());

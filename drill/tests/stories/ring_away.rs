@@ -1,16 +1,15 @@
 //! A key ring whose keys lie in a token that somebody pulled, or in a service that is sealed: nothing is given out, what
 //! ends waits and is told, and nothing is lost. And one that people did not approve.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use drill::{Name, World};
+use drill::{Name, Round, World, copy_folder, files_below};
 use lexicon::{Clock, Code, ConsignmentId, Fault, Result, Retry, Trouble, hours_after};
 use people::OpeningKey;
 use procedure::{Act, ConsignmentStage, Plan, Step};
-use registry::Registry;
 use vault::{KeyRing, KeyState, Level, Receipt, RingEvidence};
-use wire::Leaf;
 use zeroize::Zeroizing;
 
 /// A ring over a place that can be away, and can give a destroyed key back.
@@ -52,6 +51,10 @@ impl KeyRing for Remote {
         self.there()?.attest(id)
     }
 
+    fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
+        self.there()?.still_opens(id, aad, sealed)
+    }
+
     fn level(&self) -> Level {
         self.level
     }
@@ -73,14 +76,6 @@ impl Switches {
             furniture.ring = Arc::new(Remote { inner, away, back, level });
         });
     }
-}
-
-/// What the journal's notes say.
-fn notes(world: &World) -> Vec<String> {
-    let registry = Registry::open(&world.server_folder().join("registry.sqlite")).unwrap();
-    let leaves = (0..).map_while(|number| registry.leaf(number).unwrap());
-    let parsed = leaves.filter_map(|leaf| serde_json::from_slice::<Leaf>(&leaf).ok());
-    parsed.filter_map(|leaf| if let Leaf::Note { text, .. } = leaf { Some(text) } else { None }).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +105,7 @@ async fn a_ring_that_is_away_gives_nothing_out_and_what_ends_waits_and_is_told()
         let waits = world.office().sweep().await.unwrap_err();
         assert_eq!(waits.code(), Code(720));
     }
-    let told: Vec<String> = notes(&world).into_iter().filter(|note| note.contains("not destroyed yet")).collect();
+    let told: Vec<String> = world.notes().into_iter().filter(|note| note.contains("not destroyed yet")).collect();
     let [note] = told.as_slice() else { panic!("once, and not at every beat: {told:?}") };
     assert!(note.contains(&round.consignment.to_string()) && note.ends_with("[LZ-0720]"), "{note}");
     let ledger = world.desk(Name::Controller).follow(id).await.unwrap();
@@ -126,7 +121,7 @@ async fn a_ring_that_is_away_gives_nothing_out_and_what_ends_waits_and_is_told()
     switches.back.store(true, Ordering::SeqCst);
     world.office().sweep().await.unwrap();
     assert!(!switches.back.load(Ordering::SeqCst), "the sweep asks about what is destroyed");
-    assert!(notes(&world).iter().any(|note| note.contains("is back [LZ-0709]")), "{:?}", notes(&world));
+    assert!(world.notes().iter().any(|note| note.contains("is back [LZ-0709]")), "{:?}", world.notes());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,4 +150,85 @@ async fn a_plan_for_another_kind_of_ring_is_refused_and_so_is_a_consignment_unde
         let next = Plan { key_ring: key_ring.to_owned(), ..next };
         assert_eq!(world.propose(&next, &documents).await.err().map(|trouble| trouble.code()), code, "{key_ring}");
     }
+}
+
+/// A round that is closed, and what of the ring's folder there was while its key lived.
+async fn closed_and_copied() -> (World, Round, PathBuf) {
+    let mut world = World::start().await;
+    let systems = world.systems(60);
+    let round = world.closed(&systems).await;
+    world.stop().await;
+    let copy = world.path("ring-copy");
+    copy_folder(&world.ring_folder(), &copy);
+    world.restart();
+    (world, round, copy)
+}
+
+async fn abandon(world: &World, round: &Round) {
+    let (consignment, reason) = (round.consignment, "the drill ends it".to_owned());
+    world.act(Name::Controller, round.plan.migration, Act::Abandon { consignment, reason }).await.unwrap();
+}
+
+fn told(world: &World, what: &str) -> usize {
+    world.notes().iter().filter(|note| note.contains(what)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ring_that_was_put_back_whole_is_found_out_and_its_key_destroyed_again() {
+    let (mut world, round, copy) = closed_and_copied().await;
+    abandon(&world, &round).await;
+    world.stop().await;
+    std::fs::remove_dir_all(world.ring_folder()).unwrap();
+    copy_folder(&copy, &world.ring_folder());
+    world.restart();
+
+    for _ in 0..3 {
+        world.office().sweep().await.unwrap();
+    }
+    assert_eq!(told(&world, "[LZ-0842]"), 1, "{:?}", world.notes());
+    assert!(files_below(&[&world.ring_folder().join("keys")]).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_and_a_parcel_that_were_put_back_under_a_running_server_go_again_and_are_told_once() {
+    let (world, round, copy) = closed_and_copied().await;
+    let shelf = world.server_folder().join("shelf");
+    let parcels = world.path("parcels-copy");
+    copy_folder(&shelf, &parcels);
+    abandon(&world, &round).await;
+    assert!(files_below(&[&shelf]).is_empty());
+    for key in files_below(&[&copy.join("keys")]) {
+        std::fs::copy(&key, world.ring_folder().join("keys").join(key.file_name().unwrap())).unwrap();
+    }
+    std::fs::remove_dir_all(&shelf).unwrap();
+    copy_folder(&parcels, &shelf);
+
+    for _ in 0..3 {
+        world.office().sweep().await.unwrap();
+    }
+    assert_eq!(told(&world, "[LZ-0709]"), 1, "{:?}", world.notes());
+    assert_eq!(told(&world, "lay on the shelf after its destruction"), 1, "{:?}", world.notes());
+    assert!(files_below(&[&shelf, &world.ring_folder().join("keys")]).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ring_that_never_had_the_key_lets_a_migration_only_end() {
+    let (mut world, round, _) = closed_and_copied().await;
+    world.stop().await;
+    std::fs::remove_dir_all(world.ring_folder()).unwrap();
+    world.restart();
+
+    let refused = world.release(&round.plan, round.consignment).await.unwrap_err();
+    assert_eq!(refused.code(), Code(813));
+    world.pass_hours(73);
+    world.office().sweep().await.unwrap();
+    let ledger = world.desk(Name::Controller).follow(round.plan.migration).await.unwrap();
+    let stage = ledger.migration().consignment(round.consignment).unwrap().stage;
+    assert_eq!(stage, ConsignmentStage::Destroyed);
+    assert!(files_below(&[&world.server_folder().join("shelf")]).is_empty(), "its parcels go all the same");
+    assert_eq!(told(&world, "[LZ-0843]"), 1, "{:?}", world.notes());
+    let said = ledger.recorded().iter().find_map(|recorded| {
+        if let Act::Destroyed { evidence, .. } = &recorded.fact.act { Some(evidence.key_missing) } else { None }
+    });
+    assert_eq!(said, Some(true), "and nobody says that the key was destroyed");
 }

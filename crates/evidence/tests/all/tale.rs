@@ -36,6 +36,8 @@ pub(crate) struct Setting {
     pub(crate) lingering: bool,
     /// The ring key lay where bytes are not written over.
     pub(crate) unlinked: bool,
+    /// The ring that was asked had no key.
+    pub(crate) key_missing: bool,
     /// What kind of key ring the plan asks for; `local` when it says nothing.
     pub(crate) key_ring: &'static str,
     /// The recipient's keys open no parcel.
@@ -236,6 +238,7 @@ impl Tale {
             key: "local file, overwritten and removed".to_owned(),
             key_at: self.at,
             ring_refuses: true,
+            key_missing: self.setting.key_missing,
             share_shown: Some(!self.setting.share_lost),
             parcels: 3,
             bytes: 81_000_000,

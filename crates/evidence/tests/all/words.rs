@@ -47,6 +47,23 @@ fn the_ring_is_said_to_have_refused_what_it_was_shown_and_no_more() {
 }
 
 #[test]
+fn a_ring_that_had_no_key_leaves_the_certificate_incomplete_and_is_said_to_have_destroyed_nothing() {
+    let setting = Setting { key_missing: true, ..Setting::default() };
+    let verdict = verify(&Tale::whole(setting).pack(), &CAST.roots()).unwrap();
+    assert!(!verdict.certificate_complete);
+    let [missing] = <[String; 1]>::try_from(verdict.missing).unwrap();
+    assert!(missing.ends_with("a ring key that was destroyed; the ring that was asked had none"), "{missing}");
+    let told = |words: &str| verdict.statements.iter().any(|statement| statement.text.contains(words));
+    assert!(told("had no key to destroy, and what became of the ring key is not known") && !told("the ring refused"));
+    let page = told_of(setting);
+    assert!(page.contains("Nothing here says that the ring key is destroyed"), "{page}");
+}
+
+fn told_of(setting: Setting) -> String {
+    told(setting).get("certificate.md").unwrap().clone()
+}
+
+#[test]
 fn what_an_object_store_keeps_all_the_same_is_named_with_its_date() {
     let setting = Setting { lingering: true, ..Setting::default() };
     let named = format!(

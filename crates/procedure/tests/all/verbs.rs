@@ -435,6 +435,7 @@ fn evidence(at: Timestamp) -> Destroyed {
         key: "local: file removed".to_owned(),
         key_at: at,
         ring_refuses: true,
+        key_missing: false,
         share_shown: Some(true),
         parcels: 2,
         bytes: 8192,

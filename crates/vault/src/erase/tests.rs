@@ -58,6 +58,8 @@ enum Bent {
     SparesTheKey,
     /// It opens what it was given before.
     StillOpens,
+    /// It set a tombstone and left the key where it lay.
+    OpensWhereItLay,
     /// It seals as before.
     StillSeals,
     /// It cannot be reached when it is asked to open.
@@ -85,7 +87,9 @@ impl KeyRing for Noting {
         match self.bent {
             Bent::StillSeals => Ok(Vec::new()),
             Bent::AwayToSeal => Err(away()),
-            Bent::Not | Bent::SparesTheKey | Bent::StillOpens | Bent::Away => self.inner.encrypt(id, aad, plain),
+            Bent::Not | Bent::SparesTheKey | Bent::StillOpens | Bent::OpensWhereItLay | Bent::Away => {
+                self.inner.encrypt(id, aad, plain)
+            }
         }
     }
     fn decrypt(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>> {
@@ -93,7 +97,9 @@ impl KeyRing for Noting {
         match self.bent {
             Bent::StillOpens => Ok(zeroize::Zeroizing::new(b"share".to_vec())),
             Bent::Away => Err(away()),
-            Bent::Not | Bent::SparesTheKey | Bent::StillSeals | Bent::AwayToSeal => self.inner.decrypt(id, aad, sealed),
+            Bent::Not | Bent::SparesTheKey | Bent::OpensWhereItLay | Bent::StillSeals | Bent::AwayToSeal => {
+                self.inner.decrypt(id, aad, sealed)
+            }
         }
     }
     fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence> {
@@ -103,6 +109,9 @@ impl KeyRing for Noting {
     }
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
         self.inner.attest(id)
+    }
+    fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
+        Ok(self.bent == Bent::OpensWhereItLay || self.inner.still_opens(id, aad, sealed)?)
     }
     fn level(&self) -> Level {
         self.inner.level()
@@ -225,7 +234,7 @@ async fn a_destruction_that_was_cut_before_the_probe_is_taken_up_in_the_same_ord
 
 #[tokio::test]
 async fn a_ring_that_is_not_what_it_says_raises_an_alarm_and_no_parcel_goes() {
-    for bent in [Bent::SparesTheKey, Bent::StillSeals, Bent::StillOpens] {
+    for bent in [Bent::SparesTheKey, Bent::StillSeals, Bent::StillOpens, Bent::OpensWhereItLay] {
         let stored = stored().await;
         let trouble = stored.erase_with(bent).await.unwrap_err();
         assert!(matches!(trouble, Trouble::Alarm(alarm) if alarm.code == Code(716)));

@@ -195,6 +195,7 @@ fn a_destruction_is_told_the_same_twice_and_there_is_no_way_back(kind: &Kind) {
             (id, ring.encrypt(id, b"aad", &id.0).unwrap())
         })
         .into();
+    assert!(ring.still_opens(DYING, b"aad", &sealed[&DYING]).unwrap());
     let evidence = ring.destroy(DYING, &receipt()).unwrap();
     ground.clock.set(Timestamp::from_second(1_900_000_000).unwrap());
     assert_eq!(ring.destroy(DYING, &Receipt::of_committed(99, Digest([9; 32]))).unwrap(), evidence);
@@ -208,6 +209,8 @@ fn a_destruction_is_told_the_same_twice_and_there_is_no_way_back(kind: &Kind) {
         assert_eq!(code(ring.create(DYING)), 707);
         assert_eq!(code(ring.encrypt(DYING, b"", b"")), 707);
         assert_eq!(code(ring.decrypt(DYING, b"aad", &sealed[&DYING])), 707);
+        assert!(!ring.still_opens(DYING, b"aad", &sealed[&DYING]).unwrap());
+        assert!(ring.still_opens(LIVING, b"aad", &sealed[&LIVING]).unwrap());
         assert_eq!(ring.decrypt(LIVING, b"aad", &sealed[&LIVING]).unwrap().as_slice(), LIVING.0);
     };
     gone(ring.as_ref());

@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use journal::Receipt;
-use lexicon::{Alarm, Clock, Code, ConsignmentId, Entropy, Fault, Result, Retry};
+use lexicon::{Alarm, Clock, Code, ConsignmentId, Entropy, Fault, Guarded, Result, Retry};
 use zeroize::Zeroizing;
 
-use self::cipher::Key;
 use self::epoch::Epoch;
 use super::medium::Medium;
 use super::store::STORE;
@@ -150,17 +149,22 @@ impl LocalRing {
     }
 
     /// The key that seals for one consignment, or why there is none.
-    fn living(&self, id: ConsignmentId) -> Result<Key> {
+    fn living(&self, id: ConsignmentId) -> Result<Guarded> {
         self.tombs.unmarked(id)?;
-        let path = self.key_path(id);
-        if !path.exists() {
+        if !self.key_path(id).exists() {
             return Err(absent(id).into());
         }
+        self.sealing(id)?.ok_or_else(|| {
+            let why = format!("the ring key of consignment {id} does not open: damaged, or an old copy");
+            Alarm::new(Code(708), why).into()
+        })
+    }
+
+    /// The key that seals, out of a file that is there; none when that does not open.
+    fn sealing(&self, id: ConsignmentId) -> Result<Option<Guarded>> {
         let epochs = epoch::read(&self.epoch, &self.secret)?;
-        let key = keyfile::read(&path, id, &epochs)?.ok_or_else(|| {
-            Alarm::new(Code(708), format!("the ring key of consignment {id} does not open: damaged, or an old copy"))
-        })?;
-        cipher::derive(key.as_ref(), &id.0, &[b"lazaret/1/ring/seal"])
+        let key = keyfile::read(&self.key_path(id), id, &epochs)?;
+        key.map(|key| cipher::derive(key.expose(), &id.0, &[b"lazaret/1/ring/seal"])).transpose()
     }
 
     /// All steps after the tombstone. Each can be done again.
@@ -286,12 +290,25 @@ impl KeyRing for LocalRing {
             Mark::Nothing if key => Ok(KeyState::Alive),
             Mark::Nothing => Ok(KeyState::Absent),
             Mark::Illegible => Ok(KeyState::Destroying),
-            Mark::Legible(stone) => match stone.evidence {
+            Mark::Legible(stone) => match &stone.evidence {
                 None => Ok(KeyState::Destroying),
-                Some(_) if key => Err(returned(id).into()),
+                Some(_) if key => {
+                    self.finish(&stone)?;
+                    Err(returned(id).into())
+                }
                 Some(evidence) => Ok(KeyState::Destroyed { at: evidence.destroyed_at }),
             },
         }
+    }
+
+    fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
+        let _turn = self.take_turn()?;
+        if !self.key_path(id).exists() {
+            return Ok(false);
+        }
+        let Some(key) = self.sealing(id)? else { return Ok(false) };
+        let body = sealed.strip_prefix(&[SEALED_VERSION]).unwrap_or_default();
+        Ok(cipher::open(&key, &bound(id, aad), body)?.is_some())
     }
 
     fn level(&self) -> Level {

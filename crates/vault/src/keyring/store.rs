@@ -261,6 +261,12 @@ impl KeyRing for StoreRing {
         }
     }
 
+    fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
+        let _turn = self.take_turn()?;
+        // A key that is there and opens something else is there.
+        Ok(!matches!(self.store.open(id, &bound(id, aad), sealed)?, Unwrapped::NoKey))
+    }
+
     fn level(&self) -> Level {
         self.store.level()
     }

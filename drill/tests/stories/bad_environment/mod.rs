@@ -13,6 +13,8 @@ mod leases;
 mod line;
 mod parcels;
 mod server;
+#[cfg(target_os = "linux")]
+mod swap;
 mod systems;
 mod wire;
 

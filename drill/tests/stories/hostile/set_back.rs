@@ -56,7 +56,7 @@ async fn a_registry_that_is_rolled_back_is_found_out() {
     // Whoever knew less finds nothing wrong, and is told by the server itself: the controller's device has shown it the
     // fact that it lost.
     let behind = format!(
-        "ALARM: this server was put back behind its agents for migration {id}; it may only destroy it [LZ-0813]"
+        "ALARM: this server was put back behind its agents or its key ring for migration {id}; it may only destroy it [LZ-0813]"
     );
     assert_eq!(said(world.act(Name::Recipient, id, thaw.clone()).await), behind);
     world.stop().await;

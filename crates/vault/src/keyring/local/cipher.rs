@@ -2,33 +2,30 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
-use lexicon::{Code, Entropy, Fault, Result, Retry};
+use lexicon::{Code, Entropy, Fault, Guarded, Result, Retry};
 use zeroize::Zeroizing;
 
 /// 256 bits: keys, epochs.
 pub(super) const KEY_BYTES: usize = 32;
-pub(super) type Key = Zeroizing<[u8; KEY_BYTES]>;
 
 fn defect(what: &str) -> Fault {
     Fault::new(Code(718), Retry::Never, format!("the cipher of the ring failed to {what}"))
 }
 
 /// 32 bytes from `material`, for one purpose.
-pub(super) fn derive(material: &[u8], salt: &[u8], info: &[&[u8]]) -> Result<Key> {
-    let mut out = Key::default();
-    Salt::new(HKDF_SHA256, salt)
-        .extract(material)
-        .expand(info, HKDF_SHA256)
-        .and_then(|key| key.fill(out.as_mut()))
-        .map_err(|_| defect("derive a key"))?;
-    Ok(out)
+pub(super) fn derive(material: &[u8], salt: &[u8], info: &[&[u8]]) -> Result<Guarded> {
+    Guarded::written(KEY_BYTES, |out| {
+        let filled =
+            Salt::new(HKDF_SHA256, salt).extract(material).expand(info, HKDF_SHA256).and_then(|key| key.fill(out));
+        filled.map_err(|_| defect("derive a key").into())
+    })
 }
 
 /// Nonce, ciphertext, tag: 28 bytes longer than `plain`.
 ///
 /// Nonces are random: 2^32 messages under one key keep the chance of a repeated one under 2^-32 (NIST SP 800-38D,
 /// 8.3), and a ring key seals a few shares.
-pub(super) fn seal(entropy: &dyn Entropy, key: &Key, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn seal(entropy: &dyn Entropy, key: &Guarded, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
     let nonce = entropy.bytes::<NONCE_LEN>()?;
     let mut body = plain.to_vec();
     cipher(key)?
@@ -40,7 +37,7 @@ pub(super) fn seal(entropy: &dyn Entropy, key: &Key, aad: &[u8], plain: &[u8]) -
 }
 
 /// What [`seal`] sealed, or nothing when a bit, the key or `aad` is another.
-pub(super) fn open(key: &Key, aad: &[u8], sealed: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>> {
+pub(super) fn open(key: &Guarded, aad: &[u8], sealed: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let Some((nonce, body)) = sealed.split_first_chunk::<NONCE_LEN>() else {
         return Ok(None);
     };
@@ -55,7 +52,7 @@ pub(super) fn open(key: &Key, aad: &[u8], sealed: &[u8]) -> Result<Option<Zeroiz
     }))
 }
 
-fn cipher(key: &Key) -> Result<LessSafeKey> {
-    let key = UnboundKey::new(&AES_256_GCM, key.as_ref()).map_err(|_| defect("take a key"))?;
+fn cipher(key: &Guarded) -> Result<LessSafeKey> {
+    let key = UnboundKey::new(&AES_256_GCM, key.expose()).map_err(|_| defect("take a key"))?;
     Ok(LessSafeKey::new(key))
 }

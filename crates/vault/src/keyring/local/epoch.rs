@@ -8,10 +8,10 @@
 use std::fs;
 use std::path::Path;
 
-use lexicon::{Alarm, Code, Digest, Entropy, Refusal, Result};
+use lexicon::{Alarm, Code, Digest, Entropy, Guarded, Refusal, Result};
 use zeroize::Zeroizing;
 
-use super::cipher::{self, KEY_BYTES, Key};
+use super::cipher::{self, KEY_BYTES};
 use crate::disk::{Disk, fault};
 use crate::keyring::Secret;
 
@@ -23,7 +23,7 @@ const MAGIC: &[u8; 8] = b"LZEPOCH1";
 pub(super) struct Epoch {
     pub(super) number: u64,
     /// What key files are wrapped under: from the server secret and the epoch's bytes.
-    pub(super) wrapping: Key,
+    pub(super) wrapping: Guarded,
 }
 
 /// A slot of `content` and then noise, so that no slot shows by zeros how much of it was ever written.
@@ -47,7 +47,7 @@ fn make(entropy: &dyn Entropy, secret: &Secret, number: u64) -> Result<(Zeroizin
     let mut content = Zeroizing::new(MAGIC.to_vec());
     content.extend(number.to_be_bytes());
     content.extend(*bytes);
-    content.extend(check(secret, number, &bytes)?.iter());
+    content.extend(check(secret, number, &bytes)?.expose());
     let digest = Digest::of(&content);
     content.extend(digest.0);
     Ok((slot(entropy, &content)?, Epoch { number, wrapping: wrapping(secret, number, &bytes)? }))
@@ -57,12 +57,12 @@ fn material(secret: &Secret, bytes: &[u8; KEY_BYTES]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new([secret.expose(), bytes].concat())
 }
 
-fn wrapping(secret: &Secret, number: u64, bytes: &[u8; KEY_BYTES]) -> Result<Key> {
+fn wrapping(secret: &Secret, number: u64, bytes: &[u8; KEY_BYTES]) -> Result<Guarded> {
     cipher::derive(&material(secret, bytes), &[], &[b"lazaret/1/ring/wrap", &number.to_be_bytes()])
 }
 
 /// Tells a wrong server secret from a damaged file.
-fn check(secret: &Secret, number: u64, bytes: &[u8; KEY_BYTES]) -> Result<Key> {
+fn check(secret: &Secret, number: u64, bytes: &[u8; KEY_BYTES]) -> Result<Guarded> {
     cipher::derive(&material(secret, bytes), &[], &[b"lazaret/1/ring/check", &number.to_be_bytes()])
 }
 
@@ -79,7 +79,7 @@ fn read_slot(secret: &Secret, bytes: &[u8]) -> Result<Option<Epoch>> {
     let Some((number, epoch, told)) = parts() else {
         return Ok(None);
     };
-    if check(secret, number, epoch)?.as_ref() != told {
+    if check(secret, number, epoch)?.expose() != told {
         return Err(Refusal::new(
             Code(704),
             "this server secret is not the one that the key ring was made with",

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use aws_lc_rs::aead::NONCE_LEN;
-use lexicon::{ConsignmentId, Entropy, Result};
+use lexicon::{ConsignmentId, Entropy, Guarded, Result};
 use zeroize::Zeroizing;
 
-use super::cipher::{self, KEY_BYTES, Key};
+use super::cipher::{self, KEY_BYTES};
 use super::epoch::{self, Epoch, SLOT_BYTES};
 use crate::disk::{Disk, fault};
 
@@ -20,14 +20,14 @@ fn owner(id: ConsignmentId, number: u64) -> Vec<u8> {
     [id.0.as_slice(), &number.to_be_bytes()].concat()
 }
 
-fn wrap(entropy: &dyn Entropy, id: ConsignmentId, epoch: &Epoch, key: &Key) -> Result<Zeroizing<Vec<u8>>> {
+fn wrap(entropy: &dyn Entropy, id: ConsignmentId, epoch: &Epoch, key: &Guarded) -> Result<Zeroizing<Vec<u8>>> {
     let mut content = MAGIC.to_vec();
     content.extend(epoch.number.to_be_bytes());
-    content.extend(cipher::seal(entropy, &epoch.wrapping, &owner(id, epoch.number), key.as_ref())?);
+    content.extend(cipher::seal(entropy, &epoch.wrapping, &owner(id, epoch.number), key.expose())?);
     epoch::slot(entropy, &content)
 }
 
-fn unwrap(id: ConsignmentId, epoch: &Epoch, slot: &[u8]) -> Result<Option<Key>> {
+fn unwrap(id: ConsignmentId, epoch: &Epoch, slot: &[u8]) -> Result<Option<Guarded>> {
     let parts = || {
         let (magic, rest) = slot.split_first_chunk::<8>()?;
         let (number, rest) = rest.split_first_chunk::<8>()?;
@@ -37,19 +37,13 @@ fn unwrap(id: ConsignmentId, epoch: &Epoch, slot: &[u8]) -> Result<Option<Key>> 
     let Some(wrapped) = parts() else {
         return Ok(None);
     };
-    let Some(plain) = cipher::open(&epoch.wrapping, &owner(id, epoch.number), wrapped)? else {
-        return Ok(None);
-    };
-    let mut key = Key::default();
-    for (to, from) in key.iter_mut().zip(plain.iter()) {
-        *to = *from;
-    }
-    Ok(Some(key))
+    let plain = cipher::open(&epoch.wrapping, &owner(id, epoch.number), wrapped)?;
+    Ok(plain.map(|plain| Guarded::copied(&plain)))
 }
 
 /// Draws a key and keeps it under `epoch`.
 pub(super) fn make(disk: &Disk, path: &Path, entropy: &dyn Entropy, id: ConsignmentId, epoch: &Epoch) -> Result<()> {
-    let key = Zeroizing::new(entropy.bytes::<KEY_BYTES>()?);
+    let key = Guarded::written(KEY_BYTES, |place| entropy.fill(place))?;
     let written = wrap(entropy, id, epoch, &key)?;
     let noise = epoch::slot(entropy, &[])?;
     let both = if epoch::offset(epoch.number) == 0 { [written, noise] } else { [noise, written] };
@@ -57,7 +51,7 @@ pub(super) fn make(disk: &Disk, path: &Path, entropy: &dyn Entropy, id: Consignm
 }
 
 /// The key, under the newest of `epochs` that it opens with; nothing when it opens with none.
-pub(super) fn read(path: &Path, id: ConsignmentId, epochs: &[Epoch]) -> Result<Option<Key>> {
+pub(super) fn read(path: &Path, id: ConsignmentId, epochs: &[Epoch]) -> Result<Option<Guarded>> {
     let bytes = fs::read(path).map_err(|error| fault("read a ring key", &error))?;
     for epoch in epochs.iter().rev() {
         for slot in bytes.chunks(SLOT_BYTES) {

@@ -345,6 +345,9 @@ fn an_old_key_file_put_back_is_destroyed_again_and_raises_an_alarm() {
 
     Disk::default().place(&path, &old).unwrap();
     assert_eq!(code(&ring.attest(DYING).unwrap_err()), 709);
+    assert!(!path.exists());
+    assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroyed { at: evidence.destroyed_at });
+    Disk::default().place(&path, &old).unwrap();
     assert_eq!(code(&ring.decrypt(DYING, b"aad", &sealed[&DYING]).unwrap_err()), 707);
     assert_eq!(code(&ring.destroy(DYING, &receipt()).unwrap_err()), 709);
     assert!(!path.exists());

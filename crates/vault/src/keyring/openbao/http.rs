@@ -6,9 +6,8 @@ use std::time::Duration;
 use lexicon::{Code, Fault, Refusal, Result, Retry, Trouble};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Certificate, Url};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::OpenBaoPlace;
@@ -20,6 +19,9 @@ const WHOLE: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(3);
 /// 4 MiB: a list of 65,536 keys' names of 48 characters.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// 4 KiB: a wrapped share and what it is bound to, twice over.
+const BODY_BYTES: usize = 4 * 1024;
 
 #[derive(Clone, Copy)]
 pub(super) enum Verb {
@@ -37,6 +39,23 @@ pub(super) struct Client {
 pub(super) struct Answer {
     pub(super) status: u16,
     body: Zeroizing<Vec<u8>>,
+}
+
+/// What a request carries.
+pub(super) trait Body {
+    /// As JSON.
+    fn written(&self) -> Zeroizing<Vec<u8>>;
+}
+
+impl<T: Serialize> Body for T {
+    fn written(&self) -> Zeroizing<Vec<u8>> {
+        // Large enough for every request here: no piece is left behind by a buffer that grew.
+        let mut text = Zeroizing::new(Vec::with_capacity(BODY_BYTES));
+        if serde_json::to_writer(&mut *text, self).is_err() {
+            text.clear();
+        }
+        text
+    }
 }
 
 #[derive(Deserialize)]
@@ -133,7 +152,7 @@ impl Client {
     ///
     /// # Errors
     /// A fault when it cannot be reached, is sealed, or does not let this server in. Any other status is an answer.
-    pub(super) fn ask(&self, verb: Verb, path: &str, body: Option<&Value>) -> Result<Answer> {
+    pub(super) fn ask(&self, verb: Verb, path: &str, body: Option<&dyn Body>) -> Result<Answer> {
         let token = credential(&self.place.token_file, "token")?;
         let not_a_token =
             || Trouble::from(Fault::new(Code(728), Retry::Later, "the file with the key store's token holds no token"));
@@ -150,7 +169,8 @@ impl Client {
         let url = format!("{}/v1/{path}", self.place.address.trim_end_matches('/'));
         let mut request = self.client.request(method, url).headers(headers);
         if let Some(body) = body {
-            let text = serde_json::to_vec(body).unwrap_or_default();
+            // Wiped with its last owner: it may hold a share.
+            let text = bytes::Bytes::from_owner(body.written());
             request = request.header("Content-Type", "application/json").body(text);
         }
         let answer = std::thread::scope(|scope| scope.spawn(|| exchanged(request)).join())

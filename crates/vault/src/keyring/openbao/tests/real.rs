@@ -3,6 +3,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::*;
 
 /// A server of its own, unsealed, with the engine and the policy that the manual asks for.

@@ -1,0 +1,60 @@
+//! Swap that would write memory to a disk in clear.
+
+use std::process::{Command, Stdio};
+
+use drill::program::{Program, lazaret, serving};
+use drill::{World, write_file};
+
+use super::{REFUSED, Scene, ended};
+
+const SWAPS: &[u8] = b"Filename\tType\tSize\tUsed\tPriority\n/swap.of.the.drill file 1 0 -2\n";
+
+/// The same command where the kernel lists another swap: in a mount namespace of its own.
+fn with_swap(world: &World, command: &Command) -> Command {
+    let mut other = Command::new("unshare");
+    other.args(["--mount", "sh", "-c", "mount --bind \"$0\" /proc/swaps && exec \"$@\""]).arg(world.path("swaps"));
+    other.arg(command.get_program()).args(command.get_args());
+    for name in command.get_envs().filter_map(|(name, value)| value.is_none().then_some(name)) {
+        other.env_remove(name);
+    }
+    // Whatever the machine of the tests accepts.
+    other.env_remove("LAZARET_DANGER_CLEAR_SWAP").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    other
+}
+
+fn can_be_made(world: &World) -> bool {
+    let mut asked = with_swap(world, &Command::new("true"));
+    asked.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn swap_in_clear_is_refused_by_server_and_agents_unless_it_is_accepted_and_told() {
+    let mut scene = Scene::set().await;
+    write_file(&scene.world.path("swaps"), SWAPS);
+    if !can_be_made(&scene.world) {
+        drill::skipped!("swap_in_clear_is_refused_by_server_and_agents_unless_it_is_accepted_and_told (no namespace)");
+        return;
+    }
+    let extracting = scene.extracting_from(&scene.systems.source.identity());
+    ended(with_swap(&scene.world, &extracting)).await.says(REFUSED, 1097, &["/swap.of.the.drill"]);
+    assert!(scene.given_up().await.is_empty(), "nothing was begun");
+
+    scene.world.stop().await;
+    scene.world.write_program_files("sweep_seconds = 1\n");
+    let mut serve = serving(&lazaret().unwrap(), &scene.world);
+    serve.arg("--json");
+    ended(with_swap(&scene.world, &serve)).await.says(REFUSED, 1097, &["/swap.of.the.drill"]);
+
+    for _ in 0..2 {
+        let mut accepted = with_swap(&scene.world, &serve);
+        accepted.env("LAZARET_DANGER_CLEAR_SWAP", "1");
+        let server = Program::start(accepted, &scene.world);
+        server.answers(&scene.world).await;
+        server.kill();
+    }
+    let told: Vec<String> = scene.world.notes().into_iter().filter(|note| note.contains("swap")).collect();
+    let [note] = told.as_slice() else { panic!("once: {told:?}") };
+    assert!(note.ends_with("in clear to the swap /swap.of.the.drill"), "{note}");
+    let log = std::fs::read_to_string(scene.world.path("server.log")).unwrap();
+    assert_eq!(log.matches("Danger: memory may be written in clear").count(), 2, "{log}");
+}
