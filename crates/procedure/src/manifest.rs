@@ -133,8 +133,10 @@ impl Manifest {
                 return Err(wrong(&table.name));
             }
         }
-        if let Some(part) = self.documents.iter().find(|part| !part.adds_up()) {
-            return Err(wrong(&part.index.name));
+        for part in &self.documents {
+            if !part.adds_up() {
+                return Err(wrong(&part.index.name));
+            }
         }
         let known = |name: &String| self.indexed().any(|table| table.name == *name);
         match self.parcels.iter().find(|parcel| !known(&parcel.table)) {
