@@ -216,23 +216,16 @@ fn erased(destroyed: &Destroyed) -> String {
         Some(false) => "the ring refused to seal; there was no wrapped share left to show it",
         None => "the ring refused",
     };
-    if destroyed.key_missing {
-        return format!(
-            "the key ring that was asked at {} ({}) had no key to destroy, and what became of the ring key is not known. {} \
-             sealed objects of {} bytes were deleted, {} were listed afterwards.{}",
-            when(destroyed.key_at),
-            quoted(&destroyed.key),
-            count(destroyed.parcels),
-            count(destroyed.bytes),
-            count(destroyed.listed_after),
-            lingering(destroyed)
-        );
-    }
+    let (at, said) = (when(destroyed.key_at), quoted(&destroyed.key));
+    let key = if destroyed.key_missing {
+        format!(
+            "the key ring that was asked at {at} ({said}) had no key to destroy, and what became of the ring key is not known"
+        )
+    } else {
+        format!("the ring key was destroyed at {at} ({said}); asked again, {refused}")
+    };
     format!(
-        "the ring key was destroyed at {} ({}); asked again, {refused}. {} sealed objects of {} bytes were deleted, {} \
-         were listed afterwards.{}",
-        when(destroyed.key_at),
-        quoted(&destroyed.key),
+        "{key}. {} sealed objects of {} bytes were deleted, {} were listed afterwards.{}",
         count(destroyed.parcels),
         count(destroyed.bytes),
         count(destroyed.listed_after),

@@ -203,6 +203,7 @@ impl Office {
                 .into());
             }
         };
+        let listed = self.shelf.list(consignment).await?.len();
         // Every consignment has had a key since it was opened.
         let key_missing = !erasure.ring.found;
         if key_missing {
@@ -215,7 +216,6 @@ impl Office {
             tracing::error!("{alarm}.");
             self.note(format!("{alarm}"))?;
         }
-        let listed = self.shelf.list(consignment).await?.len();
         let lingering: Vec<Lingering> = erased.lingering.iter().map(lingers).collect();
         let kept = lingering.iter().map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
         let evidence = Destroyed {
