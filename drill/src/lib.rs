@@ -5,6 +5,8 @@
 //! rooms' results are unwrapped here.
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a story that cannot go on has failed")]
 
+mod bucket;
+mod clear;
 pub mod kills;
 mod paper;
 pub mod program;
@@ -12,6 +14,7 @@ mod steps;
 mod systems;
 mod world;
 
+pub use clear::{folder, log};
 pub use paper::{instruction, scope_report};
 pub use systems::{Round, Systems, copy_folder, files_below, write_file};
 pub use world::{Name, Party, World, entropy, passphrase};

@@ -47,6 +47,7 @@ impl World {
     pub fn systems_of(&self, seed: u64, patients: u64) -> Systems {
         let (old, new) = (self.path("old.sqlite"), self.path("new.sqlite"));
         let made = synth::laboratory(&old, seed, patients, &mut |_| {}).unwrap();
+        self.plant(&made.sentinels);
         synth::new_system(&new).unwrap();
         let source = connectors::connect_source(&format!("sqlite:{}", old.display()), None).unwrap();
         let sink = connectors::connect_sink(&format!("sqlite:{}", new.display()), None).unwrap();
@@ -57,6 +58,7 @@ impl World {
     pub fn reports(&self, seed: u64, count: u64) -> (MadeReports, PathBuf, String) {
         let folder = self.path("").canonicalize().unwrap().join("old.sqlite-reports");
         let made = synth::reports(&folder, seed, count).unwrap();
+        self.plant(&made.sentinels);
         let scope = [synth::scope_toml(), synth::reports_toml(&folder)].concat();
         (made, folder, scope)
     }

@@ -16,6 +16,7 @@ use vault::{DiskShelf, LocalRing, Secret};
 use wire::ServerCard;
 use zeroize::Zeroizing;
 
+use crate::clear::{self, Planted};
 use crate::write_file;
 
 /// The five persons.
@@ -81,7 +82,8 @@ struct Secrets {
     identity: (String, String),
 }
 
-/// A server, its door, two organisations and five persons, all in one temporary folder.
+/// A server, its door, two organisations and five persons, all in one temporary folder. When it ends, nothing that was
+/// planted in its old system may stand in clear anywhere else: see [`World::left_in_clear`].
 pub struct World {
     /// Everything lies in here.
     pub dir: TempDir,
@@ -94,6 +96,7 @@ pub struct World {
     secrets: Secrets,
     organisations: BTreeMap<Party, Organisation>,
     serving: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    pub(crate) planted: Planted,
 }
 
 /// Everybody's.
@@ -114,7 +117,7 @@ impl World {
 
     /// As [`Self::start`], on a server that was made as a demonstration, which takes synthetic sources only, or was not.
     pub async fn start_as(demonstration: bool) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let (planted, dir) = (Planted::nothing(), clear::folder());
         let clock = Arc::new(FixedClock::new(SystemClock.now()));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let identity = doors::make_identity(&["127.0.0.1".to_owned()]).unwrap();
@@ -137,7 +140,7 @@ impl World {
         };
         std::fs::create_dir_all(dir.path().join("server")).unwrap();
         let organisations = BTreeMap::new();
-        let mut world = Self { dir, clock, card, office: None, secrets, organisations, serving: None };
+        let mut world = Self { dir, clock, card, office: None, secrets, organisations, serving: None, planted };
         world.found();
         world.serve_on(listener);
         for organisation in world.organisations.values() {

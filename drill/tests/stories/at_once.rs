@@ -107,7 +107,7 @@ impl Sink for Two<'_> {
 /// A consignment that is released, and a new system whose tables do not point to each other.
 async fn released(world: &World) -> (Systems, Round) {
     let mut systems = world.systems(120);
-    let new = world.path("without_keys.sqlite");
+    let new = world.system("without_keys.sqlite");
     let scope = Scope::parse(&synth::scope_toml()).unwrap();
     let ddl = scope::target_ddl(&scope, Dialect::Sqlite).unwrap();
     rusqlite::Connection::open(&new).unwrap().execute_batch(&ddl).unwrap();

@@ -1,6 +1,6 @@
 //! A shelf in a bucket: a whole passage over one, and what becomes of everything else while it does not answer.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,28 +9,7 @@ use futures::future::BoxFuture;
 use lexicon::{Clock, Code, ConsignmentId, MigrationId, Refusal, Result, hours_after};
 use procedure::{Act, ConsignmentStage, Kind, Stage};
 use tokio::sync::Notify;
-use vault::{
-    BucketPlace, Credentials, Erased, Keeps, KeyRing, KeyState, ParcelAddress, Patience, Receipt, S3Shelf, Shelf,
-};
-
-/// The bucket that `cargo xtask test` made in Garage, and the folder in which Garage keeps it.
-fn garage() -> Option<(S3Shelf, PathBuf)> {
-    let (Ok(url), Ok(data)) = (std::env::var("LAZARET_TEST_GARAGE"), std::env::var("LAZARET_TEST_GARAGE_DATA")) else {
-        drill::skipped!("a_laboratory_moves_over_a_bucket_and_nothing_is_left_in_it (LAZARET_TEST_GARAGE is not set)");
-        return None;
-    };
-    let (user, rest) = url.strip_prefix("http://").unwrap().split_once('@').unwrap();
-    let ((id, secret), (host, bucket)) = (user.split_once(':').unwrap(), rest.split_once('/').unwrap());
-    let place = BucketPlace {
-        endpoint: format!("http://{host}"),
-        region: "garage".to_owned(),
-        bucket: bucket.to_owned(),
-        authorities: None,
-        credentials: Credentials { id: id.to_owned(), secret: secret.to_owned() },
-        patience: Patience::default(),
-    };
-    Some((S3Shelf::open(place).unwrap(), data.into()))
-}
+use vault::{Erased, Keeps, KeyRing, KeyState, ParcelAddress, Receipt, Shelf};
 
 fn lies_in(folder: &Path, bytes: &[u8]) -> bool {
     let files = files_below(&[folder]).into_iter().filter(|path| path.is_file());
@@ -42,9 +21,12 @@ fn lies_in(folder: &Path, bytes: &[u8]) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_laboratory_moves_over_a_bucket_and_nothing_is_left_in_it() {
-    let Some((shelf, data)) = garage() else { return };
-    let shelf: Arc<dyn Shelf> = Arc::new(shelf);
     let mut world = World::start().await;
+    let Some((shelf, data)) = world.garage() else {
+        drill::skipped!("a_laboratory_moves_over_a_bucket_and_nothing_is_left_in_it (LAZARET_TEST_GARAGE is not set)");
+        return;
+    };
+    let shelf: Arc<dyn Shelf> = Arc::new(shelf);
     world.stop().await;
     world.restart_with(|furniture| furniture.shelf = Arc::clone(&shelf));
     let systems = world.systems(60);

@@ -50,7 +50,7 @@ fn run(script: &Path, folder: &Path, patients: &str) -> Output {
 #[test]
 fn the_script_of_the_manual_runs_to_its_end() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/manual/by-hand.sh");
-    let folder = tempfile::tempdir().unwrap();
+    let folder = drill::folder();
     let started = Instant::now();
 
     let output = run(&script, folder.path(), "300");

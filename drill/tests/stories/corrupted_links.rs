@@ -205,7 +205,7 @@ async fn a_value_changed_in_seal_breaks_the_link_between_sealing_and_fetching() 
     let mut world = World::start().await;
     let systems = world.systems(120);
     let patient = a_patient(&systems).await;
-    let (source, sink, other) = (systems.source.as_ref(), systems.sink.as_ref(), world.path("other.sqlite"));
+    let (source, sink, other) = (systems.source.as_ref(), systems.sink.as_ref(), world.system("other.sqlite"));
     std::fs::copy(&systems.old, &other).unwrap();
     let sql = "UPDATE patient SET family_name = ?1 WHERE patient_id = ?2";
     let changed = rusqlite::Connection::open(&other).unwrap();

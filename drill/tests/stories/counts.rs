@@ -18,7 +18,7 @@ fn counted(report: &LoadReport, table: &str, column: &str) -> (Option<u64>, Opti
 async fn released(world: &World, change: &str) -> (Systems, Round) {
     let mut systems = world.systems(120);
     Connection::open(&systems.old).unwrap().execute_batch(&format!("PRAGMA foreign_keys = OFF; {change}")).unwrap();
-    let new = world.path("without_keys.sqlite");
+    let new = world.system("without_keys.sqlite");
     let ddl = scope::target_ddl(&Scope::parse(&synth::scope_toml()).unwrap(), Dialect::Sqlite).unwrap();
     Connection::open(&new).unwrap().execute_batch(&ddl).unwrap();
     systems.sink = connectors::connect_sink(&format!("sqlite:{}", new.display()), None).unwrap();

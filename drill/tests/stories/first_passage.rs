@@ -6,7 +6,7 @@ use procedure::{ConsignmentStage, Stage};
 /// A laboratory with so many patients, its scope, and the empty new system beside it.
 fn systems(world: &World, patients: u64) -> (String, String) {
     let (old, new) = (world.path("old.sqlite"), world.path("new.sqlite"));
-    synth::laboratory(&old, 7, patients, &mut |_| {}).unwrap();
+    world.plant(&synth::laboratory(&old, 7, patients, &mut |_| {}).unwrap().sentinels);
     rusqlite::Connection::open(&new).unwrap().execute_batch(&synth::target_ddl()).unwrap();
     (format!("sqlite:{}", old.display()), format!("sqlite:{}", new.display()))
 }

@@ -33,5 +33,6 @@ mod server_logs;
 mod shared_accounts;
 mod signed_as_shown;
 mod stalled_office;
+mod wording;
 
 use drill::program;

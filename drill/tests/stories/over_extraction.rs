@@ -67,7 +67,7 @@ fn words(batches: &[RecordBatch]) -> String {
 async fn of_a_complete_dump_only_the_scope_leaves_and_only_the_scope_arrives() {
     let mut world = World::start().await;
     let mut systems = world.systems(300);
-    dump_everything(&systems, &world.path("dump"));
+    dump_everything(&systems, &world.system("dump"));
     systems.source = connectors::connect_source(&format!("csv:{}", world.path("dump").display()), None).unwrap();
     let all = search::files(&needles(&systems.made.sentinels), &[world.path("dump")]).unwrap();
     assert!(all.found() >= u64::try_from(systems.made.sentinels.len()).unwrap(), "the dump is not complete");

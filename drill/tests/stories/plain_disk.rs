@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 
 use arrow_array::{Array, StringArray};
 use drill::{Name, Round, Systems, World, entropy, files_below, passphrase, write_file};
@@ -22,20 +22,7 @@ use synth::{Place, Sentinel};
 use super::sentinels::{label, missed_nothing, needles, spelled};
 
 /// Seeds that no other story uses, so that what is found is of these laboratories.
-const SEEDS: [u64; 3] = [2_021, 2_022, 2_023];
-
-/// Everything that all rooms log at their most talkative, from now on, in one file.
-fn logged() -> PathBuf {
-    static LOG: OnceLock<PathBuf> = OnceLock::new();
-    let log = LOG.get_or_init(|| {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("drill.log");
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path).unwrap();
-        let everything = tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::TRACE);
-        everything.with_writer(Arc::new(file)).with_ansi(false).init();
-        path
-    });
-    log.clone()
-}
+const SEEDS: [u64; 4] = [2_021, 2_022, 2_023, 2_025];
 
 /// Everything in the world's folder besides the two laboratory systems: server, ring, five homes, two roots, the pack.
 fn besides_the_systems(world: &World) -> Vec<PathBuf> {
@@ -47,82 +34,37 @@ fn besides_the_systems(world: &World) -> Vec<PathBuf> {
     entries.filter(|path| !is_system(path)).collect()
 }
 
-/// What is found beside the world in the folder of temporary files, in what was not there before.
-fn left_beside(world: &World, systems: &Systems, before: &[PathBuf]) -> Vec<Hit> {
-    // Other stories come and go there: what vanished meanwhile is theirs, and so is an NIR, which several may issue.
-    let ours = || systems.made.sentinels.iter().filter(|sentinel| sentinel.column != "nir");
-    let mut control = tempfile::NamedTempFile::new().unwrap();
-    control.write_all(ours().next().unwrap().value.as_bytes()).unwrap();
-    let needles = needles(ours());
-    let (mut hits, mut controls) = (Vec::new(), Vec::new());
-    for path in temporary_files(world, before) {
-        match search::files(&needles, &[&path]) {
-            Ok(seen) => {
-                let unread: Vec<_> = seen.missed.iter().filter(|missed| missed.file.is_file()).collect();
-                assert!(unread.is_empty(), "{unread:?}");
-                let found = |hit: &Hit| hit.file == control.path();
-                let (of_control, others): (Vec<Hit>, Vec<Hit>) = seen.hits.into_iter().partition(found);
-                controls.extend(of_control);
-                hits.extend(others);
-            }
-            Err(trouble) => assert!(!path.exists(), "{trouble}"),
-        }
-    }
-    assert_eq!(controls.len(), 1, "the control: a value in a temporary file is found");
-    hits
-}
-
-fn temporary_files(world: &World, before: &[PathBuf]) -> Vec<PathBuf> {
-    let own = world.path("").components().as_path().to_owned();
-    all_temporary().into_iter().filter(|path| !before.contains(path) && *path != own).collect()
-}
-
-fn all_temporary() -> Vec<PathBuf> {
-    std::fs::read_dir(std::env::temp_dir()).unwrap().filter_map(|entry| Some(entry.ok()?.path())).collect()
-}
-
 /// What was planted where it moves.
 fn moving(systems: &Systems) -> impl Iterator<Item = &Sentinel> {
     systems.made.sentinels.iter().filter(|sentinel| sentinel.place == Place::Moves)
 }
 
-/// What the search saw after a passage.
+/// What the search saw after a passage. Logs, temporary files and the rest it sees at the world's end.
 struct Searched {
     /// Everything in the world's folder besides the two systems.
     parties: Report,
-    /// What every room logged.
-    logs: Report,
-    /// The folder of temporary files.
-    temporary: Vec<Hit>,
     /// The new system.
     new: Report,
 }
 
 impl Searched {
-    fn after(world: &World, systems: &Systems, log: &Path, before: &[PathBuf]) -> Self {
+    fn after(world: &World, systems: &Systems) -> Self {
         let planted = &systems.made.sentinels;
         for place in [Place::LeftColumn, Place::LeftRow, Place::Moves] {
             assert!(planted.iter().any(|sentinel| sentinel.place == place), "nothing is planted in {place:?}");
         }
         let all = needles(planted);
         let parties = search::files(&all, &besides_the_systems(world)).unwrap();
-        let logs = search::files(&all, &[log]).unwrap();
         assert!(parties.missed.is_empty(), "{:?}", parties.missed);
         assert!(parties.files > 40 && parties.bytes > 100_000, "{parties:?}");
-        let temporary = left_beside(world, systems, before);
         let new = search::files(&all, &[systems.new.clone(), world.path("new.sqlite-documents")]).unwrap();
         // The control: the same search finds everything where it is.
         let old = [systems.old.clone(), world.path("old.sqlite-reports")];
         missed_nothing(&search::files(&all, &old).unwrap(), planted.iter());
-        Self { parties, logs, temporary, new }
-    }
-
-    fn nothing_but_in_the_parties_folders(&self, systems: &Systems) {
-        assert!(self.logs.is_clean() && self.logs.bytes > 1_000, "{:?}", self.logs);
-        assert!(self.temporary.is_empty(), "{:?}", self.temporary);
         let moves: BTreeSet<String> = moving(systems).map(label).collect();
-        let stays: Vec<&Hit> = self.new.hits.iter().filter(|hit| !moves.contains(&hit.label)).collect();
-        assert!(stays.is_empty() && self.new.missed.is_empty(), "{stays:?} {:?}", self.new.missed);
+        let stays: Vec<&Hit> = new.hits.iter().filter(|hit| !moves.contains(&hit.label)).collect();
+        assert!(stays.is_empty() && new.missed.is_empty(), "{stays:?} {:?}", new.missed);
+        Self { parties, new }
     }
 }
 
@@ -149,41 +91,87 @@ async fn export(world: &World, round: &Round) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_partys_folder_holds_a_value_of_a_patient_in_any_form() {
-    let (log, before) = (logged(), all_temporary());
     let world = World::start().await;
     let mut systems = world.systems_of(SEEDS[0], 300);
     let scope = with_reports(&world, &mut systems, SEEDS[0]);
 
     whole_passage(&world, &systems, &scope).await;
-    let searched = Searched::after(&world, &systems, &log, &before);
+    let searched = Searched::after(&world, &systems);
 
     assert!(searched.parties.is_clean(), "{:?}", searched.parties.hits);
-    searched.nothing_but_in_the_parties_folders(&systems);
     // The control: what moves is found in the new system, by the search that finds nothing there of what stays.
     missed_nothing(&searched.new, moving(&systems));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_sealing_and_compression_the_same_search_finds_every_value_that_moves_and_none_that_stays() {
-    let (log, before) = (logged(), all_temporary());
     let world = World::start().await;
     let mut systems = world.systems_of(SEEDS[2], 300);
     let scope = with_reports(&world, &mut systems, SEEDS[2]);
 
     let round = passage_in_clear(&world, &systems, &scope).await;
-    let searched = Searched::after(&world, &systems, &log, &before);
+    let searched = Searched::after(&world, &systems);
 
     missed_nothing(&searched.parties, moving(&systems));
     let labels: BTreeSet<String> = moving(&systems).map(label).collect();
     let stays: Vec<&Hit> = searched.parties.hits.iter().filter(|hit| !labels.contains(&hit.label)).collect();
     assert!(stays.is_empty(), "the scope let pass what stays: {stays:?}");
-    searched.nothing_but_in_the_parties_folders(&systems);
     // Where they are: in parcels, on the shelf and where the recipient keeps one for its probe.
     let places = [world.server_folder().join("shelf"), world.home(Name::Recipient)];
     let elsewhere: Vec<&Hit> =
         searched.parties.hits.iter().filter(|hit| !places.iter().any(|place| hit.file.starts_with(place))).collect();
     assert!(elsewhere.is_empty(), "{elsewhere:?}");
     practised(&world, &round, &systems);
+    // What the story left on purpose; the rest is searched at its end.
+    for folder in ["server", "homes", "practice"] {
+        world.system(folder);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_a_story_leaves_anywhere_makes_it_red_at_its_end() {
+    let world = World::start().await;
+    let systems = world.systems_of(SEEDS[3], 60);
+    let reports = world.reports(SEEDS[3], 10).0.sentinels;
+    let column = |column: &str| systems.made.sentinels.iter().chain(&reports).find(|planted| planted.column == column);
+    let [family, named, told] = ["family_name", "name", "content"].map(|name| &column(name).unwrap().value);
+    let nothing = world.left_in_clear();
+    assert!(nothing.is_clean() && nothing.bytes > 10_000, "{nothing:?}");
+    world.bucket(&world.system("bucket"));
+    std::fs::create_dir(world.path("bucket")).unwrap();
+
+    let beside = drill::folder();
+    // Gone whatever becomes of this story.
+    let core = tempfile::Builder::new().prefix("core.").tempfile_in(std::env::current_dir().unwrap()).unwrap();
+    let temporary = tempfile::NamedTempFile::new().unwrap();
+    let row = |file: &Path| {
+        let connection = rusqlite::Connection::open(file).unwrap();
+        connection.pragma_update(None, "journal_mode", "wal").unwrap();
+        connection.execute_batch(&format!("CREATE TABLE noted (text); INSERT INTO noted VALUES ('{family}')")).unwrap();
+        connection
+    };
+    let open = row(&world.server_folder().join("noted.sqlite"));
+    write_file(&world.home(Name::Operator).join("draft"), told.as_bytes());
+    write_file(&world.path(&format!("server/{named}.pdf")), b"a name");
+    write_file(&world.path("bucket/object"), family.as_bytes());
+    write_file(&beside.path().join("another story's"), family.as_bytes());
+    core.as_file().write_all(family.as_bytes()).unwrap();
+    temporary.as_file().write_all(family.as_bytes()).unwrap();
+    writeln!(OpenOptions::new().append(true).open(drill::log()).unwrap(), "{family}").unwrap();
+
+    let left = world.left_in_clear();
+    let places: BTreeSet<&Path> = left.hits.iter().map(|hit| hit.file.as_path()).collect();
+    let mut expected =
+        ["server/noted.sqlite-wal", &format!("server/{named}.pdf"), "bucket/object"].map(|at| world.path(at)).to_vec();
+    expected.push(world.home(Name::Operator).join("draft"));
+    expected.extend([core.path(), temporary.path(), drill::log()].map(Path::to_owned));
+    assert_eq!(places, expected.iter().map(PathBuf::as_path).collect());
+    assert!(left.missed.is_empty(), "{:?}", left.missed);
+
+    drop(open);
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| drop(world))).unwrap_err();
+    let said = ended.downcast_ref::<String>().unwrap();
+    assert!(said.starts_with("a story left values of patients in clear") && !said.contains(family), "{said}");
 }
 
 /// As [`whole_passage`], by the same rooms, with nothing encrypted and nothing compressed; nobody loads that.

@@ -20,7 +20,7 @@ const SAMPLE: (u32, u32) = (7, 500);
 
 /// An empty test target beside the new system.
 fn trial(world: &World) -> (PathBuf, Box<dyn Sink>) {
-    let path = world.path("trial.sqlite");
+    let path = world.system("trial.sqlite");
     synth::new_system(&path).unwrap();
     let sink = connectors::connect_sink(&format!("sqlite:{}", path.display()), None).unwrap();
     (path, sink)

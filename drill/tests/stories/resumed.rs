@@ -10,7 +10,7 @@ use procedure::Act;
 async fn an_extraction_that_was_cut_keeps_the_tables_it_had_stored() {
     let world = World::start().await;
     let (old, new) = (world.path("old.sqlite"), world.path("new.sqlite"));
-    synth::laboratory(&old, 11, 200, &mut |_| {}).unwrap();
+    world.plant(&synth::laboratory(&old, 11, 200, &mut |_| {}).unwrap().sentinels);
     rusqlite::Connection::open(&new).unwrap().execute_batch(&synth::target_ddl()).unwrap();
     let source = connectors::connect_source(&format!("sqlite:{}", old.display()), None).unwrap();
     let sink = connectors::connect_sink(&format!("sqlite:{}", new.display()), None).unwrap();

@@ -42,7 +42,7 @@ async fn named(scene: &Scene, constraint: &str) -> BTreeSet<String> {
 async fn refused_and_mended(address: &str, run: Run<'_>, [drop_index, has_checks]: [&str; 2]) {
     let world = World::start().await;
     let mut systems: Systems = world.systems(1);
-    let old = world.path("analysers.sqlite");
+    let old = world.system("analysers.sqlite");
     rusqlite::Connection::open(&old).unwrap().execute_batch(OLD).unwrap();
     for sql in NEW {
         run(sql.to_owned()).await;
@@ -74,7 +74,7 @@ async fn refused_and_mended(address: &str, run: Run<'_>, [drop_index, has_checks
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_breaks_a_constraint_of_sqlite_is_named_by_keyed_digest() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = drill::folder();
     let new = folder.path().join("constrained.sqlite");
     let run = |sql: String| {
         rusqlite::Connection::open(&new).unwrap().execute_batch(&sql).unwrap();

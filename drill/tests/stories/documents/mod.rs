@@ -195,9 +195,9 @@ impl Progress for ThroughReports {
 async fn a_rehearsal_takes_a_sample_of_the_documents_into_a_folder_of_its_own() {
     let ground = Ground::new(39).await;
     let world = &ground.world;
-    let trial = world.path("trial.sqlite");
+    let trial = world.system("trial.sqlite");
     synth::new_system(&trial).unwrap();
-    fs::create_dir(world.path("trial-documents")).unwrap();
+    fs::create_dir(world.system("trial-documents")).unwrap();
     let folder = connectors::DocumentTarget::open(&world.path("trial-documents").display().to_string()).unwrap();
     let sink = connectors::connect_sink(&format!("sqlite:{}", trial.display()), None).unwrap();
     let id = world.open().await;

@@ -80,7 +80,7 @@ async fn a_superseded_manifest_is_refused() {
 
 /// A plan with a rehearsal into a target of its own.
 async fn with_rehearsal(world: &World, systems: &drill::Systems) -> (Box<dyn Sink>, Plan) {
-    let small = world.path("rehearsal.sqlite");
+    let small = world.system("rehearsal.sqlite");
     synth::new_system(&small).unwrap();
     let sink = connectors::connect_sink(&format!("sqlite:{}", small.display()), None).unwrap();
     let id = world.open().await;

@@ -1,0 +1,157 @@
+//! Nothing in clear, ever: when a world ends, everything that it left is searched for the values that were planted in its
+//! old system, names of documents and what stands in them included.
+//!
+//! Searched are the world's folder (server, ring, devices, organisations, whatever the story copied), what came into the
+//! folder of temporary files, what every room logged meanwhile, buckets that it used, and core files. Not searched are the
+//! two laboratory systems, and what a story names with [`World::system`]: there records stand in clear because that is
+//! where they belong.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use lexicon::Digest;
+use synth::Sentinel;
+use synth::search::{self, Needles, Report};
+use tempfile::TempDir;
+use tracing_subscriber::EnvFilter;
+
+use crate::World;
+
+/// How the folders of stories begin in the folder of temporary files. Each is searched by its own story.
+const PREFIX: &str = "drill-";
+
+/// A folder for a story, gone at its end. No other story looks into it.
+pub fn folder() -> TempDir {
+    tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap()
+}
+
+/// Everything that all rooms log at their most talkative, from now on, in one file.
+pub fn log() -> &'static Path {
+    static LOG: OnceLock<PathBuf> = OnceLock::new();
+    LOG.get_or_init(|| {
+        // Three up from the test: the folder that cargo builds into.
+        let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("tmp");
+        std::fs::create_dir_all(&target).unwrap();
+        let path = target.join("drill.log");
+        // Appended to, so that what a story writes there itself stays.
+        let file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+        file.set_len(0).unwrap();
+        // Of each frame of HTTP/2 its head alone would be half a gigabyte.
+        let everything = tracing_subscriber::fmt().with_env_filter(EnvFilter::new("trace,h2=debug"));
+        everything.with_writer(Arc::new(file)).with_ansi(false).init();
+        path
+    })
+}
+
+/// What to look for at a world's end, and where not.
+pub(crate) struct Planted {
+    needles: Mutex<Vec<Arc<Needles>>>,
+    systems: Mutex<Vec<String>>,
+    buckets: Mutex<Vec<PathBuf>>,
+    logged: u64,
+    before: Vec<PathBuf>,
+}
+
+impl Planted {
+    /// Nothing is planted; what is there already is not this world's.
+    pub(crate) fn nothing() -> Self {
+        let systems = ["old.sqlite", "new.sqlite"].map(str::to_owned).to_vec();
+        let logged = std::fs::metadata(log()).unwrap().len();
+        let (needles, buckets) = (Mutex::default(), Mutex::default());
+        Self { needles, systems: Mutex::new(systems), buckets, logged, before: temporary() }
+    }
+}
+
+/// Most stories plant the same laboratory, and making it ready takes longer than a search.
+fn ready(sentinels: &[Sentinel]) -> Arc<Needles> {
+    static READY: Mutex<BTreeMap<Digest, Arc<Needles>>> = Mutex::new(BTreeMap::new());
+    let values: Vec<&str> = sentinels.iter().map(|sentinel| sentinel.value.as_str()).collect();
+    let digest = Digest::of(values.concat().as_bytes());
+    let mut ready = READY.lock().unwrap();
+    Arc::clone(ready.entry(digest).or_insert_with(|| Arc::new(Needles::of(sentinels).unwrap())))
+}
+
+fn temporary() -> Vec<PathBuf> {
+    listed(&std::env::temp_dir(), |name| !name.starts_with(PREFIX))
+}
+
+/// What lies in a folder under such names.
+fn listed(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().filter_map(Result::ok);
+    entries.filter(|entry| wanted(&entry.file_name().to_string_lossy())).map(|entry| entry.path()).collect()
+}
+
+impl World {
+    /// These values stand in the old system: nobody else may have them in clear.
+    pub fn plant(&self, sentinels: &[Sentinel]) {
+        self.planted.needles.lock().unwrap().push(ready(sentinels));
+    }
+
+    /// A path in the world's folder at which a laboratory system lies, with everything beside it whose name begins so:
+    /// records stand in clear there.
+    pub fn system(&self, name: &str) -> PathBuf {
+        self.planted.systems.lock().unwrap().push(name.to_owned());
+        self.path(name)
+    }
+
+    /// Parcels are kept in a bucket whose store keeps its files here.
+    pub fn bucket(&self, folder: &Path) {
+        self.planted.buckets.lock().unwrap().push(folder.to_owned());
+    }
+
+    /// What was planted and stands in clear anywhere but in the laboratory systems, and what could not be looked at.
+    pub fn left_in_clear(&self) -> Report {
+        let mut left = Report::default();
+        let planted = self.planted.needles.lock().unwrap();
+        let places = if planted.is_empty() { Vec::new() } else { self.places() };
+        for needles in planted.iter() {
+            for place in &places {
+                match search::files(needles, &[place]) {
+                    Ok(seen) => add(&mut left, seen),
+                    // Others come and go beside this world.
+                    Err(trouble) => assert!(!place.exists(), "{trouble}"),
+                }
+            }
+            let mut logged = File::open(log()).unwrap();
+            logged.seek(SeekFrom::Start(self.planted.logged)).unwrap();
+            // So that what is logged while it is read does not lengthen it.
+            let length = logged.metadata().unwrap().len().saturating_sub(self.planted.logged);
+            add(&mut left, search::reader(needles, log(), &mut logged.take(length)).unwrap());
+        }
+        // What is gone was somebody else's; sockets hold nothing.
+        left.missed.retain(|missed| missed.file.is_file() || missed.file.is_dir());
+        left
+    }
+
+    fn places(&self) -> Vec<PathBuf> {
+        let systems = self.planted.systems.lock().unwrap();
+        let mut places = listed(&self.path(""), |name| !systems.iter().any(|system| name.starts_with(system.as_str())));
+        places.extend(temporary().into_iter().filter(|path| !self.planted.before.contains(path)));
+        places.extend(listed(&std::env::current_dir().unwrap(), |name| name.starts_with("core")));
+        places.extend(self.planted.buckets.lock().unwrap().iter().cloned());
+        places
+    }
+}
+
+fn add(left: &mut Report, seen: Report) {
+    left.hits.extend(seen.hits);
+    left.missed.extend(seen.missed);
+    left.files = left.files.saturating_add(seen.files);
+    left.bytes = left.bytes.saturating_add(seen.bytes);
+    left.decoded_bytes = left.decoded_bytes.saturating_add(seen.decoded_bytes);
+    left.wrapped = left.wrapped.saturating_add(seen.wrapped);
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // A story that has failed says why itself.
+        if std::thread::panicking() {
+            return;
+        }
+        let left = self.left_in_clear();
+        assert!(left.is_clean(), "a story left values of patients in clear: {:?} {:?}", left.hits, left.missed);
+    }
+}
