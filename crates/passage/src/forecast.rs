@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use lexicon::{Code, ConsignmentId, Refusal, Result, Timestamp};
-use procedure::{Act, Consignment, ExtractMeasure, Kind, Ledger, LoadMeasure, Manifest, Step};
+use procedure::{Act, Consignment, ExtractMeasure, Kind, Ledger, LoadMeasure, ManifestTable, Step};
 use serde::Serialize;
 
 /// The full round, as a rehearsal foretells it.
@@ -111,8 +111,13 @@ pub fn forecast(ledger: &Ledger, named: Option<ConsignmentId>) -> Result<Forecas
         Refusal::new(Code(642), "the rehearsal is not extracted", "Extract it first; see `lazaret next`.")
     })?;
     let loads = loads(ledger, round);
-    let tables: Vec<TableForecast> =
-        manifest.measured.iter().filter_map(|measure| table(manifest, measure, &loads)).collect();
+    let tables = manifest.measured.iter().filter_map(|measure| {
+        let line = manifest.tables.iter().find(|line| line.name == measure.name)?;
+        let parcels = manifest.parcels.iter().filter(|parcel| parcel.table == measure.name);
+        let bytes = parcels.map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
+        Some(table(line, bytes, measure, loads.get(&measure.name)))
+    });
+    let tables: Vec<TableForecast> = tables.collect();
     Ok(Forecast {
         consignment: round.id,
         basis_points: round.basis_points,
@@ -177,20 +182,12 @@ fn refused(ledger: &Ledger, round: &Consignment) -> Vec<RefusedAttempt> {
     attempts.collect()
 }
 
-fn table(
-    manifest: &Manifest,
-    measure: &ExtractMeasure,
-    loads: &BTreeMap<String, LoadMeasure>,
-) -> Option<TableForecast> {
-    let line = manifest.tables.iter().find(|line| line.name == measure.name)?;
-    let load = loads.get(&measure.name);
+fn table(line: &ManifestTable, bytes: u64, measure: &ExtractMeasure, load: Option<&LoadMeasure>) -> TableForecast {
     let (rows, sampled) = (measure.rows_in_scope, line.rows);
     let by_rows = |figure: u64| scaled(figure, rows, sampled);
-    let parcels = || manifest.parcels.iter().filter(|parcel| parcel.table == measure.name);
-    let bytes = parcels().map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
     let sealed_bytes = sealed_bytes(measure, (sampled, bytes));
     let sealing = sealed_bytes.and_then(|sealed| scaled(measure.sealing_ms, sealed, bytes));
-    Some(TableForecast {
+    TableForecast {
         name: line.name.clone(),
         target: line.target.clone(),
         sampled,
@@ -202,7 +199,7 @@ fn table(
             reconcile_ms: load.map(|load| load.comparing_ms).and_then(by_rows),
             target_bytes: load.and_then(|load| load.target_bytes).and_then(by_rows),
         },
-    })
+    }
 }
 
 /// A parcel weighs something without any row, and a sample's parcels are small: two sizes tell the two apart.
@@ -243,6 +240,7 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use lexicon::Digest;
     use procedure::HalfSealed;
 
     use super::*;
@@ -261,6 +259,44 @@ mod tests {
         assert!(parcels > 1);
         assert_eq!(sealed_bytes(&measure(10_000_000, half), (100, 2_000)), Some(100_000_000 + parcels * 1_000));
         assert_eq!(sealed_bytes(&measure(10_000, None), (100, 2_000)), Some(200_000));
+    }
+
+    #[test]
+    fn reading_is_told_as_it_was_and_everything_else_grows_by_what_it_depends_on() {
+        let line = ManifestTable {
+            name: "patient".to_owned(),
+            target: "import_patient".to_owned(),
+            rows_source: 20_000,
+            rows: 100,
+            root: Digest::of(b"S"),
+            columns_taken: 3,
+            columns_left: 1,
+            transforms: BTreeMap::new(),
+            nulls: None,
+        };
+        let half = Some(HalfSealed { rows: 50, bytes: 1_500 });
+        let extracted = ExtractMeasure { reading_ms: 700, sealing_ms: 40, ..measure(10_000, half) };
+        let loaded = LoadMeasure {
+            name: "patient".to_owned(),
+            loading_ms: Some(30),
+            comparing_ms: 6,
+            target_bytes: Some(8_192),
+        };
+        // A hundred times the rows, and 50.5 times the sealed bytes.
+        let whole = Window {
+            rows: 10_000,
+            sealed_bytes: Some(101_000),
+            extract_ms: Some(700 + 2_020),
+            load_ms: Some(3_000),
+            reconcile_ms: Some(600),
+            target_bytes: Some(819_200),
+        };
+        let told = |load| table(&line, 2_000, &extracted, load);
+        assert_eq!((told(Some(&loaded)).sampled, told(Some(&loaded)).window), (100, whole));
+        let compared = LoadMeasure { loading_ms: None, ..loaded.clone() };
+        assert_eq!(told(Some(&compared)).window, Window { load_ms: None, ..whole });
+        let extraction = Window { load_ms: None, reconcile_ms: None, target_bytes: None, ..whole };
+        assert_eq!(told(None).window, extraction);
     }
 
     #[test]

@@ -5,6 +5,9 @@ use serde::Serialize;
 
 use super::points::{Stride, Victim};
 
+/// So many migrations that fail are enough to look at.
+const FAILURES_MAX: usize = 5;
+
 /// How it went.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figures {
@@ -59,6 +62,11 @@ impl Figures {
         spared.map(|(stride, victim)| format!("{stride:?} of the {victim:?}")).collect()
     }
 
+    /// Whether more migrations would tell nothing: many have failed, or the last one did without being disturbed.
+    pub(super) fn hopeless(&self, killed_in_the_last: bool) -> bool {
+        !killed_in_the_last || self.failures.len() >= FAILURES_MAX
+    }
+
     /// All kills.
     pub fn kills(&self) -> u32 {
         self.kills.values().flat_map(BTreeMap::values).sum()
@@ -75,5 +83,18 @@ impl Figures {
         write!(line, " (agent+server); {missed} came too late, {attempts} attempts in the journals").unwrap();
         write!(line, ", {} failures, {:.0} s", self.failures.len(), self.seconds).unwrap();
         line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_failures_are_borne_and_none_that_nothing_was_killed_before() {
+        let failure = Failure { seed: 1, what: "it panicked".to_owned() };
+        let failed = |times| Figures { failures: vec![failure.clone(); times], ..Figures::new(1) };
+        assert!(!failed(1).hopeless(true) && !failed(FAILURES_MAX - 1).hopeless(true));
+        assert!(failed(1).hopeless(false) && failed(FAILURES_MAX).hopeless(true));
     }
 }

@@ -101,12 +101,19 @@ async fn kill_until(wanted: Wanted, pair: &Pair, program: &Path, figures: &mut F
             break;
         }
         left = left.saturating_sub(1);
+        let killed_before = figures.kills();
         let passing = passing::disturbed(&mut parties, (pair, &usual), (seed, bound), figures);
         if let Err(panic) = AssertUnwindSafe(passing).catch_unwind().await {
             let failure = Failure { seed, what: told(panic.as_ref()) };
             tell(&format!("seed {seed} FAILED: {}", failure.what));
-            keep_seed(&failure);
+            let killed = figures.kills() > killed_before;
+            if killed {
+                keep_seed(&failure);
+            }
             figures.failures.push(failure);
+            if figures.hopeless(killed) {
+                break;
+            }
             // Whatever it left behind is not the next one's trouble.
             parties = Parties::start(program).await;
         } else {

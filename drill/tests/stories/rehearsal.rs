@@ -271,7 +271,7 @@ async fn columns_that_are_too_small_are_foretold_by_a_rehearsal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_open_a_rehearsal_and_tell_its_forecast() {
     let world = World::start().await;
-    let systems = world.systems(400);
+    let systems = world.systems(PATIENTS);
     let (path, sink) = trial(&world);
     let plan = approved(&world, &systems, sink.as_ref()).await;
     world.clock.set(SystemClock.now());
@@ -289,13 +289,13 @@ async fn the_commands_open_a_rehearsal_and_tell_its_forecast() {
         let (exit, refused, complained) = run(&[&open[..], &percent].concat()).await;
         assert_eq!((exit, &refused["error"]["code"]), (3, &serde_json::json!(code)), "{complained}");
     }
-    let (status, opened, complained) = run(&[&open[..], &["--percent", "12.5"]].concat()).await;
+    let (status, opened, complained) = run(&[&open[..], &["--percent", "1"]].concat()).await;
     assert_eq!(status, 0, "{complained}");
     let rehearsal: ConsignmentId = opened["consignment"].as_str().unwrap().parse().unwrap();
     let seed = {
         let ledger = world.desk(Name::Controller).follow(plan.migration).await.unwrap();
         let round = ledger.migration().consignment(rehearsal).unwrap();
-        assert_eq!((round.kind, round.basis_points), (Kind::Rehearsal, 1_250));
+        assert_eq!((round.kind, round.basis_points), (Kind::Rehearsal, 100));
         round.seed
     };
 
@@ -314,7 +314,7 @@ async fn the_commands_open_a_rehearsal_and_tell_its_forecast() {
         run(&[&operator[..], &secret, &["consignment", "forecast"]].concat()).await;
     let turn = forecast.as_object_mut().unwrap().remove("turn");
     assert_eq!((status, &forecast, turn.as_ref()), (0, &loaded["forecast"], Some(&loaded["turn"])), "{complained}");
-    assert_eq!((&forecast["seed"], &forecast["basis_points"]), (&seed.into(), &1_250.into()));
+    assert_eq!((&forecast["seed"], &forecast["basis_points"]), (&seed.into(), &100.into()));
     let rows = |field: &str| {
         forecast["tables"].as_array().unwrap().iter().map(|table| table[field].as_u64().unwrap()).sum::<u64>()
     };

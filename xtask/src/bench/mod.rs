@@ -12,7 +12,8 @@ mod pair;
 mod passage;
 mod postgres;
 mod procfs;
-mod report;
+pub(crate) mod report;
+mod runs;
 mod sqlite;
 mod tables;
 
@@ -23,6 +24,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::process;
+pub(crate) use procfs::machine;
 use tables::Sizes;
 
 const USAGE: &str = "cargo xtask bench passage [options]
@@ -142,33 +144,22 @@ pub(crate) fn command(root: &Path, words: &[&str]) -> Result<ExitCode> {
     }
 }
 
-/// The two programs that are measured.
-struct Programs {
-    lazaret: PathBuf,
-    measure: PathBuf,
+/// Builds programs; the folder in which they are then.
+fn built(root: &Path, options: &Options, programs: &[[&str; 4]]) -> Result<PathBuf> {
+    for words in programs.iter().filter(|_| !options.no_build) {
+        let mut build = process::cargo(root);
+        build.arg("build").args(words).args(options.profile.words());
+        process::run(&mut build, Duration::from_hours(1))?;
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    Ok(target.join(options.profile.folder()))
 }
 
-impl Programs {
-    fn build(root: &Path, options: &Options) -> Result<Self> {
-        let builds = [["--package", "lazaret", "--bin", "lazaret"], ["--package", "drill", "--example", "measure"]];
-        for words in builds.iter().filter(|_| !options.no_build) {
-            let mut build = process::cargo(root);
-            build.arg("build").args(words).args(options.profile.words());
-            process::run(&mut build, Duration::from_hours(1))?;
-        }
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let folder = target.join(options.profile.folder());
-        Ok(Self { lazaret: folder.join("lazaret"), measure: folder.join("examples").join("measure") })
-    }
-
-    /// The same programs in the bench's own folder: a build in between changes nothing of what is measured.
-    fn copied(&self, folder: &Path) -> Result<Self> {
-        let copies = Self { lazaret: folder.join("lazaret"), measure: folder.join("measure") };
-        for (from, to) in [(&self.lazaret, &copies.lazaret), (&self.measure, &copies.measure)] {
-            std::fs::copy(from, to).with_context(|| format!("{} cannot be copied", from.display()))?;
-        }
-        Ok(copies)
-    }
+/// The same program in the bench's own folder: a build in between changes nothing of what is measured.
+fn copied(program: &Path, folder: &Path) -> Result<PathBuf> {
+    let copy = folder.join(program.file_name().unwrap_or_default());
+    std::fs::copy(program, &copy).with_context(|| format!("{} cannot be copied", program.display()))?;
+    Ok(copy)
 }
 
 #[cfg(test)]

@@ -4,27 +4,52 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use super::carriage::{self, Carriage};
 use super::cast::Cast;
 use super::mariadb::{self, MariaDb};
-use super::meter::{Cost, Meter, Watch};
-use super::pair::{Pair, Step};
+use super::meter::{Meter, Watch};
+use super::pair::Pair;
 use super::postgres::{self, Postgres};
-use super::report::{self, CPU, LOAD, NOT_OURS, PEAK, Row, WALL};
+use super::report::{self, CPU, Measured, PEAK, Row, WALL, Words};
+use super::runs::{Costs, figures, highest, median_of, runs};
 use super::sqlite::{self, Sqlite};
 use super::tables::{self, Sizes};
-use super::{Family, Options, Programs, procfs};
-use crate::process;
+use super::{Family, Options, built, copied, procfs};
 use crate::servers::{self, Purpose, Servers};
 
 /// What is used beside the servers' own programs: package and program.
 const TOOLS: [(&str, &str); 2] = [("age", "age"), ("sqlite3", "sqlite3")];
+/// How the two programs are built that are measured.
+const LAZARET: [&str; 4] = ["--package", "lazaret", "--bin", "lazaret"];
+const MEASURE: [&str; 4] = ["--package", "drill", "--example", "measure"];
 /// What an agent may hold, whatever the size of a table.
 const PEAK_MIB_MAX: f64 = 256.0;
 /// So many rows of `result` are more than 10 GB (about 150 bytes each in PostgreSQL).
 const HUGE: Sizes = Sizes { patients: 1_000, results: 76_000_000 };
+/// What stands around the figures.
+pub(super) const WORDS: Words = Words {
+    name: "passage",
+    command: "bench passage",
+    head: "What carrying records costs",
+    foot: "
+## How to read this
+
+* CPU is of everything that works for a step: the program's processes, the other programs, the lazaret, the database's
+  processes. CPU and wall are medians of the runs; memory is the highest of all runs. The runs are interleaved: every
+  step once, then every step again.
+* No process of the program may hold more than 256 MiB; one that does is named among the targets.
+* *Not ours* is CPU that the machine spent on something else meanwhile, kernel and host included; with the load average it
+  tells how quiet the machine was. Ratios are of CPU, so they bear some of it; wall times do not.
+* `move` and `T` are no commands of the program: connectors and scope alone, from `drill/examples/measure.rs`. `extract`,
+  `load`, `reconcile` and `migrate` are the program, with a lazaret on loopback. `migrate` includes the release.
+* A load reads the target again and fingerprints it (T). *seal + load* is extraction and load without that: T is taken off
+  as measured by itself.
+* The `COPY` pipe and the dump's restore prove nothing about what arrived; `pg_restore` makes the tables and their indexes,
+  the other steps find them there, empty.
+",
+};
 /// The name of the lazaret's rows.
 const SERVER: &str = "lazaret serve";
 
@@ -38,45 +63,33 @@ struct Asked {
 /// `cargo xtask bench passage`.
 pub(super) fn command(root: &Path, options: &Options) -> Result<ExitCode> {
     servers::install_with(&TOOLS)?;
-    let programs = Programs::build(root, options)?;
+    let built = built(root, options, &[LAZARET, MEASURE])?;
     eprintln!("starting the servers");
     let mut servers = Servers::start_for(Purpose::Bench)?;
     let folder = servers.place.join("bench");
     std::fs::create_dir(&folder)?;
-    let programs = programs.copied(&folder)?;
+    let lazaret = copied(&built.join("lazaret"), &folder)?;
+    let measure = copied(&built.join("examples").join("measure"), &folder)?;
     let mut meter = Meter::new()?;
     let port = servers::free_port()?;
-    let cast = Cast::create(&programs.lazaret, &folder, port, |server| servers.watch_over(server))?;
+    let cast = Cast::create(&lazaret, &folder, port, |server| servers.watch_over(server))?;
     meter.servers = vec![cast.server()];
     Watch::looks_at(&meter, SERVER, cast.server());
-    let mut bench = Bench { options, meter, cast, programs, folder, rows: Vec::new(), machine: BTreeMap::new() };
-    bench.machine.insert("0".to_owned(), procfs::machine());
+    let mut bench = Bench { options, meter, cast, measure, folder, rows: Vec::new(), about: BTreeMap::new() };
     bench.families(&servers)?;
-    let date = process::answer("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]).context("date gives no answer")?;
-    let file = root.join("docs").join("bench").join("passage.json");
-    let old = if options.is_standard() { report::read(&file)? } else { None };
-    let document = report::document(old.as_ref(), &bench.machine, &date, &bench.rows);
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&document)?);
-    } else {
-        println!("{}", report::page(&document));
-    }
-    if options.is_standard() {
-        report::keep(&file, &document)?;
-        eprintln!("kept in {} and the page beside it", file.display());
-    }
-    Ok(ExitCode::SUCCESS)
+    let measured = Measured { machine: procfs::machine(), about: bench.about, rows: &bench.rows };
+    report::told(root, options, &WORDS, &measured)
 }
 
 struct Bench<'a> {
     options: &'a Options,
     meter: Meter,
     cast: Cast,
-    programs: Programs,
+    measure: PathBuf,
     folder: PathBuf,
     rows: Vec<Row>,
-    /// What was measured on, by whatever sorts it.
-    machine: BTreeMap<String, String>,
+    /// Versions and settings of each system.
+    about: BTreeMap<String, String>,
 }
 
 impl Bench<'_> {
@@ -105,7 +118,7 @@ impl Bench<'_> {
         let (source, target) = pair.addresses();
         let name: String = pair.name().chars().filter(char::is_ascii_alphanumeric).collect();
         let systems = self.cast.look(&name, (&source, &target), &tables::scope())?;
-        Ok(Carriage::new(pair, &self.cast, systems, &self.programs.measure))
+        Ok(Carriage::new(pair, &self.cast, systems, &self.measure))
     }
 
     /// Every step of one family, run after run.
@@ -115,9 +128,9 @@ impl Bench<'_> {
             let carriage = self.carriage(pair, sizes)?;
             let mut steps = pair.rivals();
             steps.extend(carriage.steps());
-            self.runs(pair, &steps, (sizes, self.options.runs))?
+            runs(&self.meter, pair.name(), &steps, (self.options.runs, Some(sizes)))?
         };
-        self.machine.insert(format!("{}", self.machine.len()), pair.about()?);
+        self.about.insert(pair.name().to_owned(), pair.about()?);
         let name = pair.name();
         self.told(name, sizes, &costs);
         self.rows.extend(ratios(name, &costs, asked));
@@ -129,51 +142,16 @@ impl Bench<'_> {
         self.meter.trees = pair.process().into_iter().collect();
         let costs = {
             let carriage = self.carriage(pair, HUGE)?;
-            self.runs(pair, &carriage.sealed_steps(), (HUGE, 1))?
+            runs(&self.meter, pair.name(), &carriage.sealed_steps(), (1, Some(HUGE)))?
         };
+        self.about.insert(pair.name().to_owned(), pair.about()?);
         self.told(pair.name(), HUGE, &costs);
         Ok(())
     }
 
-    fn runs(&self, pair: &dyn Pair, steps: &[Step<'_>], (sizes, runs): (Sizes, usize)) -> Result<Costs> {
-        let mut costs: Costs = steps.iter().map(|step| (step.name, Vec::new())).collect();
-        for run in 1..=runs {
-            for (step, (name, of_step)) in steps.iter().zip(&mut costs) {
-                let told = format!("{} run {run}/{runs} {name}", pair.name());
-                step.prepare().with_context(|| format!("before {told}"))?;
-                let cost = self.meter.measure(|watch| step.work(watch)).with_context(|| told.clone())?;
-                let arrived = step.arrived()?;
-                if arrived.is_some_and(|arrived| arrived != sizes) {
-                    bail!("{told}: {arrived:?} arrived, of {sizes:?}");
-                }
-                let memory: Vec<String> = cost.peaks.iter().map(|(of, mib)| format!("{of} {mib:.0} MiB")).collect();
-                eprintln!(
-                    "{told}: {:.2} CPU-s, {:.2} s wall, {:.2} CPU-s not ours, load {:.2}; {}",
-                    cost.cpu,
-                    cost.wall,
-                    cost.not_ours,
-                    cost.load,
-                    memory.join(", ")
-                );
-                of_step.push(cost);
-            }
-        }
-        Ok(costs)
-    }
-
     /// The figures of each step.
     fn told(&mut self, system: &str, sizes: Sizes, costs: &Costs) {
-        for (step, costs) in costs {
-            let median = |figure: fn(&Cost) -> f64| report::median(costs.iter().map(figure).collect());
-            let mut row = |what, value, unit| self.rows.push(Row::new([system, step, what], value, unit));
-            row(CPU, median(|cost| cost.cpu), "s");
-            row(WALL, median(|cost| cost.wall), "s");
-            row(NOT_OURS, median(|cost| cost.not_ours), "s");
-            row(LOAD, median(|cost| cost.load), "processes");
-            if let Some(peak) = highest(costs, step) {
-                self.rows.push(Row::new([system, step, PEAK], peak, "MiB").at_most(Some(PEAK_MIB_MAX)));
-            }
-        }
+        self.rows.extend(figures(system, costs, Some(PEAK_MIB_MAX)));
         let server = costs.iter().filter_map(|(_, costs)| highest(costs, SERVER)).fold(0.0, f64::max);
         self.rows.push(Row::new([system, SERVER, PEAK], server, "MiB").at_most(Some(PEAK_MIB_MAX)));
         for (what, rows) in [("patients", sizes.patients), ("results", sizes.results)] {
@@ -186,21 +164,10 @@ impl Bench<'_> {
     }
 }
 
-/// The costs of each step, a cost for each run.
-type Costs = Vec<(&'static str, Vec<Cost>)>;
-
-fn highest(costs: &[Cost], of: &str) -> Option<f64> {
-    costs.iter().filter_map(|cost| cost.peaks.get(of).copied()).max_by(f64::total_cmp)
-}
-
 /// What the requirements ask for, of medians.
 fn ratios(system: &str, costs: &Costs, asked: &Asked) -> Vec<Row> {
-    let median = |name: &str, figure: fn(&Cost) -> f64| {
-        let costs = costs.iter().find(|(step, _)| *step == name).map(|(_, costs)| costs.as_slice());
-        report::median(costs.unwrap_or_default().iter().map(figure).collect())
-    };
-    let cpu = |name: &str| median(name, |cost| cost.cpu);
-    let wall = |name: &str| median(name, |cost| cost.wall);
+    let cpu = |name: &str| median_of(costs, name, |cost| cost.cpu);
+    let wall = |name: &str| median_of(costs, name, |cost| cost.wall);
     let floor = cpu(asked.floor);
     let sealed = cpu(carriage::EXTRACT) + cpu(carriage::LOAD) - cpu(carriage::AGAIN);
     let waited = wall(carriage::EXTRACT) + wall(carriage::LOAD);
@@ -230,6 +197,7 @@ fn ratios(system: &str, costs: &Costs, asked: &Asked) -> Vec<Row> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::meter::Cost;
     use super::*;
 
     fn cost(cpu: f64) -> Cost {

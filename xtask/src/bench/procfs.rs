@@ -125,7 +125,7 @@ pub(super) fn ticks_per_second() -> Result<f64> {
 }
 
 /// The machine in a few words: processor, cores, memory, kernel.
-pub(super) fn machine() -> String {
+pub(crate) fn machine() -> String {
     let first = |file: &str, key: &str| {
         let text = std::fs::read_to_string(file).unwrap_or_default();
         let line = text.lines().find(|line| line.starts_with(key)).and_then(|line| line.split_once(':'));

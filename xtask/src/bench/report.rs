@@ -2,19 +2,66 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::Options;
 use super::cast::write;
+use crate::process;
 
 /// Between the parts of a row's name: system, step, what.
 const SEPARATOR: &str = " / ";
 
+/// What a bench is called, and what stands on its page around the figures.
+pub(crate) struct Words {
+    /// Of its two files in `docs/bench`.
+    pub(crate) name: &'static str,
+    /// What makes them, after `cargo xtask`.
+    pub(crate) command: &'static str,
+    pub(crate) head: &'static str,
+    pub(crate) foot: &'static str,
+}
+
+impl Words {
+    pub(crate) fn file(&self, root: &Path) -> PathBuf {
+        root.join("docs").join("bench").join(self.name).with_extension("json")
+    }
+}
+
+/// What was measured in one run, and on what.
+pub(crate) struct Measured<'a> {
+    pub(crate) machine: String,
+    /// What each system ran on beside the machine: versions and settings.
+    pub(crate) about: BTreeMap<String, String>,
+    pub(crate) rows: &'a [Row],
+}
+
+/// Prints what was measured and, after a run that may be kept, keeps it.
+pub(super) fn told(root: &Path, options: &Options, words: &Words, measured: &Measured<'_>) -> Result<ExitCode> {
+    let old = if options.is_standard() { read(&words.file(root))? } else { None };
+    let document = document(old.as_ref(), measured, &now()?);
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&document)?);
+    } else {
+        println!("{}", page(words, &document));
+    }
+    if options.is_standard() {
+        keep(root, words, &document)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The moment, in UTC.
+pub(crate) fn now() -> Result<String> {
+    process::answer("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]).context("date gives no answer")
+}
+
 /// One figure.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Row {
+pub(crate) struct Row {
     pub(super) name: String,
     pub(super) value: f64,
     pub(super) unit: &'static str,
@@ -23,11 +70,11 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(parts: [&str; 3], value: f64, unit: &'static str) -> Self {
+    pub(crate) fn new(parts: [&str; 3], value: f64, unit: &'static str) -> Self {
         Self { name: parts.join(SEPARATOR), value: rounded(value), unit, target: None }
     }
 
-    pub(super) fn at_most(self, target: Option<f64>) -> Self {
+    pub(crate) fn at_most(self, target: Option<f64>) -> Self {
         Self { target, ..self }
     }
 
@@ -51,20 +98,24 @@ pub(super) fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { at(middle) } else { f64::midpoint(at(middle.saturating_sub(1)), at(middle)) }
 }
 
-/// The file of a bench: rows of systems that were not measured now stay as they were.
-pub(super) fn document(old: Option<&Value>, machine: &BTreeMap<String, String>, date: &str, rows: &[Row]) -> Value {
-    let measured: Vec<&str> = rows.iter().filter_map(|row| row.name.split(SEPARATOR).next()).collect();
-    let kept = old.and_then(|old| old.get("rows")).and_then(Value::as_array).into_iter().flatten().filter(|row| {
-        let system = row.get("name").and_then(Value::as_str).and_then(|name| name.split(SEPARATOR).next());
-        system.is_some_and(|system| !measured.contains(&system))
-    });
+/// The file of a bench: systems that were not measured now stay as they were, with their own date.
+pub(crate) fn document(old: Option<&Value>, measured: &Measured<'_>, date: &str) -> Value {
+    let Measured { machine, about, rows } = measured;
+    let of_now: Vec<&str> = rows.iter().filter_map(|row| row.name.split(SEPARATOR).next()).collect();
+    let old = |part: &str| old.and_then(|old| old.get(part));
+    let kept = old("rows").and_then(Value::as_array).into_iter().flatten();
+    let kept = kept.filter(|row| !of_now.contains(&parts(row)[0]));
     let rows: Vec<Value> = rows.iter().map(Row::value).chain(kept.cloned()).collect();
-    let machine: Vec<&str> = machine.values().map(String::as_str).collect();
-    json!({ "machine": machine.join("; "), "date": date, "rows": rows })
+    let mut systems = old("systems").and_then(Value::as_object).cloned().unwrap_or_default();
+    for system in of_now {
+        let machine = about.get(system).map_or_else(|| machine.clone(), |about| format!("{machine}; {about}"));
+        systems.insert(system.to_owned(), json!({ "date": date, "machine": machine }));
+    }
+    json!({ "machine": machine, "date": date, "systems": systems, "rows": rows })
 }
 
 /// Reads a bench file, if there is one.
-pub(super) fn read(file: &Path) -> Result<Option<Value>> {
+pub(crate) fn read(file: &Path) -> Result<Option<Value>> {
     if !file.is_file() {
         return Ok(None);
     }
@@ -73,40 +124,22 @@ pub(super) fn read(file: &Path) -> Result<Option<Value>> {
 }
 
 /// Writes a bench file and its page beside it, in a folder that a fresh clone need not have.
-pub(super) fn keep(file: &Path, document: &Value) -> Result<()> {
+pub(crate) fn keep(root: &Path, words: &Words, document: &Value) -> Result<()> {
+    let file = words.file(root);
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    write(file, &format!("{}\n", serde_json::to_string_pretty(document)?))?;
-    write(&file.with_extension("md"), &page(document))
+    write(&file, &format!("{}\n", serde_json::to_string_pretty(document)?))?;
+    write(&file.with_extension("md"), &page(words, document))?;
+    eprintln!("kept in {} and the page beside it", file.display());
+    Ok(())
 }
 
-const HEAD: &str = "# What carrying records costs
-
-Made from `passage.json` by `cargo xtask bench passage`; not written by hand.
-";
-
-const FOOT: &str = "
-## How to read this
-
-* CPU is of everything that works for a step: the program's processes, the other programs, the lazaret, the database's
-  processes. CPU and wall are medians of the runs; memory is the highest of all runs. The runs are interleaved: every
-  step once, then every step again.
-* No process of the program may hold more than 256 MiB; one that does is named among the targets.
-* *Not ours* is CPU that the machine spent on something else meanwhile, kernel and host included; with the load average it
-  tells how quiet the machine was. Ratios are of CPU, so they bear some of it; wall times do not.
-* `move` and `T` are no commands of the program: connectors and scope alone, from `drill/examples/measure.rs`. `extract`,
-  `load`, `reconcile` and `migrate` are the program, with a lazaret on loopback. `migrate` includes the release.
-* A load reads the target again and fingerprints it (T). *seal + load* is extraction and load without that: T is taken off
-  as measured by itself.
-* The `COPY` pipe and the dump's restore prove nothing about what arrived; `pg_restore` makes the tables and their indexes,
-  the other steps find them there, empty.
-";
-
 /// The page of a bench file.
-pub(super) fn page(document: &Value) -> String {
-    let text = |name: &str| document.get(name).and_then(Value::as_str).unwrap_or_default();
-    let mut out = format!("{HEAD}\n{}. {}.\n", text("date"), text("machine"));
+pub(crate) fn page(words: &Words, document: &Value) -> String {
+    let Words { name, command, head, foot } = words;
+    let made = format!("Made from `{name}.json` by `cargo xtask {command}`; not written by hand.");
+    let mut out = format!("# {head}\n\n{made}\n");
     let rows: Vec<&Value> = document.get("rows").and_then(Value::as_array).into_iter().flatten().collect();
     let mut systems: Vec<&str> = Vec::new();
     for row in &rows {
@@ -115,7 +148,9 @@ pub(super) fn page(document: &Value) -> String {
             systems.push(system);
         }
     }
-    out.push_str("\n## Targets\n\n| what | measured | target | holds |\n|---|---:|---:|---|\n");
+    if rows.iter().any(|row| has_target(row)) {
+        out.push_str("\n## Targets\n\n| what | measured | target | holds |\n|---|---:|---:|---|\n");
+    }
     for row in rows.iter().filter(|row| has_target(row)) {
         let [system, step, what] = parts(row);
         let holds = if holds(row) { "yes" } else { "**no**" };
@@ -126,10 +161,15 @@ pub(super) fn page(document: &Value) -> String {
         line(&mut out, &format!("| {name} | {} | {} | {holds} |", shown(row, "value"), shown(row, "target")));
     }
     for system in systems {
-        let of: Vec<&Value> = rows.iter().copied().filter(|row| parts(row).first() == Some(&system)).collect();
+        let of: Vec<&Value> = rows.iter().copied().filter(|row| parts(row)[0] == system).collect();
+        let said = |what: &str| {
+            let said = document.get("systems").and_then(|systems| systems.get(system)).and_then(|of| of.get(what));
+            said.and_then(Value::as_str).unwrap_or_default()
+        };
+        line(&mut out, &format!("\n## {system}\n\n{}. {}.\n", said("date"), said("machine")));
         section(&mut out, system, &of);
     }
-    out.push_str(FOOT);
+    out.push_str(foot);
     out
 }
 
@@ -142,7 +182,6 @@ pub(super) const NOT_OURS: &str = "CPU not ours";
 pub(super) const LOAD: &str = "load average";
 
 fn section(out: &mut String, system: &str, rows: &[&Value]) {
-    line(out, &format!("\n## {system}\n"));
     let mut steps: Vec<&str> = Vec::new();
     for row in rows {
         let [_, step, what] = parts(row);
@@ -154,7 +193,9 @@ fn section(out: &mut String, system: &str, rows: &[&Value]) {
         let found = rows.iter().find(|row| parts(row) == [system, step, what]);
         found.map(|row| shown(row, "value")).unwrap_or_default()
     };
-    line(out, "| step | CPU s | wall s | peak MiB | not ours s | load |\n|---|---:|---:|---:|---:|---:|");
+    if !steps.is_empty() {
+        line(out, "| step | CPU s | wall s | peak MiB | not ours s | load |\n|---|---:|---:|---:|---:|---:|");
+    }
     for step in steps {
         let figures: Vec<String> = COLUMNS.iter().map(|what| figure(step, what)).collect();
         line(out, &format!("| {} | {} |", cell(step), figures.join(" | ")));
@@ -168,7 +209,8 @@ fn section(out: &mut String, system: &str, rows: &[&Value]) {
             format!("* {step}, {what}: {} {unit}", shown(row, "value"))
         })
         .collect();
-    line(out, &format!("\n{}", others.join("\n")));
+    let blank = if others.len() == rows.len() { "" } else { "\n" };
+    line(out, &format!("{blank}{}", others.join("\n")));
 }
 
 fn has_target(row: &Value) -> bool {
@@ -202,7 +244,13 @@ fn line(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::passage::WORDS as PASSAGE;
     use super::*;
+    use crate::kills::WORDS as KILLS;
+
+    fn measured(rows: &[Row]) -> Measured<'_> {
+        Measured { machine: "a machine".to_owned(), about: BTreeMap::new(), rows }
+    }
 
     fn row(system: &str, value: f64) -> Row {
         Row::new([system, "move ÷ pipe", "ratio"], value, "×").at_most(Some(1.25))
@@ -217,46 +265,51 @@ mod tests {
 
     #[test]
     fn a_target_holds_at_its_bound_and_no_further() {
-        let machine = BTreeMap::from([("1".to_owned(), "a machine".to_owned())]);
-        let at = |value| document(None, &machine, "today", &[row("A", value)]);
+        let at = |value| document(None, &measured(&[row("A", value)]), "today");
         assert_eq!(at(1.25).pointer("/rows/0/holds"), Some(&json!(true)));
         assert_eq!(at(1.251).pointer("/rows/0/holds"), Some(&json!(false)));
-        let told = page(&at(1.251));
+        let told = page(&PASSAGE, &at(1.251));
         assert!(told.contains("| A: move ÷ pipe, ratio | 1.25 | 1.25 | **no** |"), "{told}");
     }
 
     #[test]
     fn a_process_that_holds_too_much_is_named_among_the_targets() {
         let peak = |mib| Row::new(["A", "load", PEAK], mib, "MiB").at_most(Some(256.0));
-        let told = |mib| page(&document(None, &BTreeMap::new(), "today", &[peak(mib)]));
+        let told = |mib| page(&PASSAGE, &document(None, &measured(&[peak(mib)]), "today"));
         assert!(told(257.0).contains("| A: load, peak memory | 257 | 256 | **no** |"));
         assert!(!told(256.0).contains("A: load"));
     }
 
     #[test]
     fn rows_of_a_system_that_is_measured_again_are_replaced_and_others_stay() {
-        let machine = BTreeMap::new();
-        let old = document(None, &machine, "once", &[row("A", 1.0), row("B", 2.0)]);
-        let new = document(Some(&old), &machine, "now", &[row("B", 1.5)]);
+        let old = document(None, &measured(&[row("A", 1.0), row("B", 2.0)]), "once");
+        let about = BTreeMap::from([("B".to_owned(), "B 2.0".to_owned())]);
+        let now = Measured { machine: "another".to_owned(), about, rows: &[row("B", 1.5)] };
+        let new = document(Some(&old), &now, "now");
         let values: Vec<_> = new.get("rows").unwrap().as_array().unwrap().iter().map(|row| row.get("value")).collect();
         assert_eq!(values, [Some(&json!(1.5)), Some(&json!(1.0))]);
+        let told = page(&PASSAGE, &new);
+        assert!(told.contains("## A\n\nonce. a machine.\n"), "{told}");
+        assert!(told.contains("## B\n\nnow. another; B 2.0.\n"), "{told}");
     }
 
     #[test]
     fn a_file_is_kept_where_none_was_and_read_again() {
         let place = std::env::temp_dir().join(format!("lazaret-bench-{}", std::process::id()));
-        let file = place.join("docs/bench/passage.json");
-        let document = document(None, &BTreeMap::new(), "today", &[row("A", 1.0)]);
-        keep(&file, &document).unwrap();
+        let document = document(None, &measured(&[row("A", 1.0)]), "today");
+        keep(&place, &PASSAGE, &document).unwrap();
+        let file = PASSAGE.file(&place);
         assert_eq!(read(&file).unwrap(), Some(document));
         assert!(file.with_extension("md").is_file());
         std::fs::remove_dir_all(place).unwrap();
     }
 
     #[test]
-    fn the_page_in_the_tree_is_made_from_the_file_beside_it() {
-        let file = crate::root().unwrap().join("docs/bench/passage.json");
-        let Some(document) = read(&file).unwrap() else { return };
-        assert_eq!(std::fs::read_to_string(file.with_extension("md")).unwrap(), page(&document));
+    fn the_pages_in_the_tree_are_made_from_the_files_beside_them() {
+        for words in [PASSAGE, KILLS] {
+            let file = words.file(&crate::root().unwrap());
+            let Some(document) = read(&file).unwrap() else { continue };
+            assert_eq!(std::fs::read_to_string(file.with_extension("md")).unwrap(), page(&words, &document));
+        }
     }
 }
