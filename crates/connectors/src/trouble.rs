@@ -219,6 +219,18 @@ pub(crate) fn over_limit(system: &str, doing: &str, state: &str) -> Trouble {
     .into()
 }
 
+/// The system's disk is full. The transaction that met it is gone, and the rows with it.
+pub(crate) fn disk_full(system: &str, doing: &str, state: &str) -> Trouble {
+    Fault::new(
+        Code(432),
+        Retry::Later,
+        format!(
+            "the disk under the {system} database is full, seen while {doing} (database code {state}): make space on it"
+        ),
+    )
+    .into()
+}
+
 /// Refusals of several tables and columns, told as one.
 pub(crate) fn together(refusals: &[Refusal]) -> Refusal {
     // One that tells of several already has their codes in it.

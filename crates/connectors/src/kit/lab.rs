@@ -1,6 +1,7 @@
 //! A laboratory system to try a connector on, and the words to fill it.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
@@ -108,6 +109,26 @@ impl Lab {
                 format!("{}/{}", self.server.rsplit_once('/').unwrap().0, self.name)
             }
         }
+    }
+
+    /// What the server calls it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the server keeps its data.
+    pub(crate) async fn data_directory(&self) -> PathBuf {
+        let address = self.address();
+        let found: String = if self.system == System::Postgres {
+            let (client, connection) = tokio_postgres::connect(&address, tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client.query_one("SHOW data_directory", &[]).await.unwrap().get(0)
+        } else {
+            let options: sqlx::mysql::MySqlConnectOptions = address.parse().unwrap();
+            let mut session = options.ssl_mode(sqlx::mysql::MySqlSslMode::Disabled).connect().await.unwrap();
+            sqlx::query_scalar("SELECT @@datadir").fetch_one(&mut session).await.unwrap()
+        };
+        found.into()
     }
 
     /// The address of this database for another account.

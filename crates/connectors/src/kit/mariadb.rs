@@ -5,6 +5,7 @@ use std::fmt::Write;
 use lexicon::Code;
 use scope::{Dialect, Scope};
 
+use super::bad_data::keys;
 use super::lab::{Lab, System, Words, admitted, mark, random_name, scope_of, spelled};
 use crate::connect_source;
 
@@ -25,10 +26,16 @@ fn a_zero_date_is_refused_by_count_unless_the_scope_names_it() {
             let take =
                 &[("id", "int64"), ("born", "date"), ("seen", "timestamp"), ("changed", "timestamp with time zone")];
             let scope = scope_of(&Words { name: "p", target: "t", key: &["id"], take, ..Words::default() });
-            let said = lab.read(&scope, "p").await.unwrap_err().to_string();
-            for part in ["`born`: 2 zero dates", "`seen`: 1 zero dates", "`changed`: 1 zero dates"] {
+            let snapshot = lab.source().begin(true).await.unwrap();
+            let refused = admitted(snapshot.read(&scope, "p")).await.unwrap_err();
+            let said = format!("{refused} {refused:?}");
+            assert_eq!(refused.code(), Code(408), "{said}");
+            let parts = ["table `p` ", "`born`: 2 zero dates", "`seen`: 1 zero dates", "`changed`: 1 zero dates"];
+            for part in parts {
                 assert!(said.contains(part), "{part}: {said}");
             }
+            assert!(!said.contains("1980"), "{said}");
+            assert_eq!(keys(&snapshot.at_fault(&scope, "p")), [1, 2]);
             let named = Scope::parse(
                 "[[table]]\nname = 'p'\ntarget = 't'\nkey = ['id']\nleave = []\n\
                  take = [{ column = 'id', type = 'int64' }, \

@@ -13,6 +13,8 @@ macro_rules! skipped {
 mod bad_data;
 mod bad_data_size;
 mod csv;
+#[cfg(target_os = "linux")]
+mod disk;
 mod lab;
 mod mariadb;
 mod postgres;

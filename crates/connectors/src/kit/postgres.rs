@@ -1,9 +1,13 @@
 //! What only PostgreSQL does.
 
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use futures::StreamExt;
 use lexicon::Code;
 use scope::Dialect;
 
+use super::bad_data::keys;
 use super::lab::{Lab, System, Words, admitted, mark, random_name, scope_of, scope_of_all, spelled, stream};
 use crate::connect_source;
 
@@ -58,10 +62,12 @@ fn values_that_no_kind_holds_are_refused_by_column_and_count() {
                 ("h", "time"),
             ];
             let scope = scope_of(&Words { name: "r", target: "t", key: &["id"], take, ..Words::default() });
-            let refused = lab.read(&scope, "r").await.unwrap_err();
+            let snapshot = lab.source().begin(true).await.unwrap();
+            let refused = admitted(snapshot.read(&scope, "r")).await.unwrap_err();
             let said = refused.to_string();
             assert_eq!(refused.code(), Code(408), "{said}");
             for part in [
+                "table `r` ",
                 "`n`: 2 values that are not a number",
                 "`n`: 1 infinite",
                 "`d`: 2 infinite",
@@ -71,6 +77,7 @@ fn values_that_no_kind_holds_are_refused_by_column_and_count() {
             ] {
                 assert!(said.contains(part), "{part}: {said}");
             }
+            assert_eq!(keys(&snapshot.at_fault(&scope, "r")), [1, 2, 3]);
         })
     });
 }
@@ -282,14 +289,21 @@ fn a_target_that_counting_cannot_test_is_refused() {
 fn a_text_with_a_nul_is_refused_by_count() {
     on_postgres("a_text_with_a_nul_is_refused_by_count", |lab: &Lab| {
         Box::pin(async move {
-            let scope = scope_of(&Words { name: "p", target: "t", take: &[("name", "text")], ..Words::default() });
+            let take = &[("id", "int64"), ("name", "text")];
+            let scope = scope_of(&Words { name: "p", target: "t", key: &["id"], take, ..Words::default() });
             lab.make_targets(&scope).await;
             let schema = scope.table("p").unwrap().target_schema();
-            let names = arrow_array::StringArray::from(vec![Some("plain"), Some("SENT\0INEL"), None]);
-            let batch = arrow_array::RecordBatch::try_new(schema, vec![std::sync::Arc::new(names)]).unwrap();
-            let refused = lab.sink().load(&scope, "p", mark(1), stream(vec![batch])).await.unwrap_err();
-            assert!(refused.to_string().contains("`name`: 1 texts with a NUL"), "{refused}");
-            assert_eq!(lab.count("t").await, 0);
+            let names: ArrayRef = Arc::new(StringArray::from(vec![Some("plain"), Some("SENT\0INEL"), None]));
+            let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+            let batch = RecordBatch::try_new(schema, vec![ids, names]).unwrap();
+            let sink = lab.sink();
+            let refused = sink.load(&scope, "p", mark(1), stream(vec![batch])).await.unwrap_err();
+            let said = format!("{refused} {refused:?}");
+            assert_eq!(refused.code(), Code(408), "{said}");
+            assert!(said.contains("table `t` ") && said.contains("column `name`: 1 texts with a NUL"), "{said}");
+            assert!(!said.contains("SENT") && !said.contains("INEL"), "{said}");
+            assert_eq!(keys(&sink.at_fault("p")), [2]);
+            assert_eq!((lab.count("t").await, lab.count("lazaret_load").await), (0, 0));
         })
     });
 }

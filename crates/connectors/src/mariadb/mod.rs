@@ -93,6 +93,8 @@ fn failed(doing: &str, error: &sqlx::Error) -> Trouble {
         Some(1044 | 1045 | 1142 | 1143 | 1227) => trouble::not_granted(SYSTEM, doing),
         // A lock that was not given, a deadlock, too many connections, a shutdown.
         Some(1205 | 1213 | 1040 | 1053) => trouble::unreachable(SYSTEM, &format!("it is busy while {doing}")),
+        // No space on the disk, or no more of it for this table's file.
+        Some(number @ (1021 | 1114)) => trouble::disk_full(SYSTEM, doing, &number.to_string()),
         // Too wide a row, too many columns, a packet beyond max_allowed_packet.
         Some(number @ (1117 | 1118 | 1153)) => trouble::over_limit(SYSTEM, doing, &number.to_string()),
         Some(number) => trouble::statement(SYSTEM, doing, &number.to_string()),

@@ -118,6 +118,7 @@ fn failed(doing: &str, error: &tokio_postgres::Error) -> Trouble {
         Some(state) if matches!(state.code(), "55P03" | "40P01" | "40001" | "53300" | "57P01" | "57P02" | "57P03") => {
             trouble::unreachable(SYSTEM, &format!("it is busy while {doing}"))
         }
+        Some(state) if *state == SqlState::DISK_FULL => trouble::disk_full(SYSTEM, doing, state.code()),
         // Too wide a row, too many columns, too long a value.
         Some(state) if matches!(state.code(), "54000" | "54001" | "54011") => {
             trouble::over_limit(SYSTEM, doing, state.code())

@@ -74,6 +74,12 @@ fn code(error: &rusqlite::Error) -> String {
     }
 }
 
+/// No space for the file or its journal, or for the index of its write-ahead log, which a reader makes too.
+fn is_disk_full(error: &rusqlite::Error) -> bool {
+    let found = error.sqlite_error().map(|error| error.extended_code);
+    matches!(found, Some(rusqlite::ffi::SQLITE_FULL | rusqlite::ffi::SQLITE_IOERR_SHMSIZE))
+}
+
 fn failed(doing: &str, error: &rusqlite::Error) -> lexicon::Trouble {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
@@ -83,6 +89,7 @@ fn failed(doing: &str, error: &rusqlite::Error) -> lexicon::Trouble {
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
             trouble::not_granted(SYSTEM, doing)
         }
+        Some(_) if is_disk_full(error) => trouble::disk_full(SYSTEM, doing, &code(error)),
         Some(ErrorCode::TooBig) => trouble::over_limit(SYSTEM, doing, &code(error)),
         _ => trouble::statement(SYSTEM, doing, &code(error)),
     }

@@ -1,11 +1,11 @@
-//! Disks that are full: the server's in the middle of an upload, and the one that a device's folder lies on. Each is a
-//! disk of its own in memory, which only the root account can make.
+//! Disks that are full: the server's in the middle of an upload, the one that a device's folder lies on, and the new
+//! system's. Each is a disk of its own in memory, which only the root account can make.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use drill::{Name, copy_folder, files_below};
+use drill::{Name, World, copy_folder, files_below};
 
 use super::line::Line;
 use super::wire::{end, waiting};
@@ -142,6 +142,57 @@ async fn a_device_whose_disk_is_full_begins_nothing_that_it_cannot_keep() {
     scene.extract().await.says(RETRY, 1211, &["this device's folder"]);
     disk.make_space();
 
+    scene.to_the_end().await;
+    drop(disk);
+}
+
+/// A scene whose new system lies on a disk of its own.
+async fn new_on_a_disk(name: &str) -> Option<(Scene, Disk)> {
+    let world = World::start().await;
+    let mut systems = world.systems(60);
+    // Named as the new system is, because rows stand in clear there.
+    let folder = world.path("new.sqlite-disk");
+    std::fs::create_dir(&folder).unwrap();
+    let new = folder.join("new.sqlite");
+    std::fs::rename(&systems.new, &new).unwrap();
+    let Some(disk) = Disk::in_place_of(&folder, 1_024) else {
+        drill::skipped!("{name} (no disk can be made in memory here)");
+        return None;
+    };
+    systems.sink = connectors::connect_sink(&format!("sqlite:{}", new.display()), None).unwrap();
+    systems.new = new;
+    Some((Scene::of(world, systems, &synth::scope_toml()).await, disk))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_system_whose_disk_is_full_is_told_so_and_loaded_to_the_end_once_there_is_space() {
+    let name = "a_new_system_whose_disk_is_full_is_told_so_and_loaded_to_the_end_once_there_is_space";
+    let Some((scene, disk)) = new_on_a_disk(name).await else { return };
+    let full = ["the disk under the SQLite database is full", "make space"];
+    let loaded = || {
+        let targets = ["import_prescriber", "import_patient", "import_request", "import_result"];
+        targets.map(|target| scene.rows(target) > 0)
+    };
+    scene.extract().await.done();
+    scene.world.release(&scene.plan, scene.consignment).await.unwrap();
+
+    disk.fill(0);
+    scene.load().await.says(RETRY, 432, &full);
+    assert_eq!(loaded(), [false; 4]);
+    disk.make_space();
+    rusqlite::Connection::open(&scene.systems.new).unwrap().pragma_update(None, "journal_mode", "wal").unwrap();
+    disk.fill(0);
+    scene.load().await.says(RETRY, 432, &full);
+    disk.make_space();
+    rusqlite::Connection::open(&scene.systems.new).unwrap().pragma_update(None, "journal_mode", "delete").unwrap();
+    // Enough for the journal and the first tables.
+    disk.fill(48 * 1_024);
+    scene.load().await.says(RETRY, 432, &full);
+    let first = loaded();
+    assert!(first[0] && !first[3], "the disk was not full in the middle: {first:?}");
+    disk.make_space();
+
+    assert_eq!(scene.given_up().await, [432, 432, 432]);
     scene.to_the_end().await;
     drop(disk);
 }

@@ -12,6 +12,7 @@ mod disk;
 mod leases;
 mod line;
 mod parcels;
+mod rows;
 mod server;
 #[cfg(target_os = "linux")]
 mod swap;
