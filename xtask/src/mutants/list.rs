@@ -50,6 +50,10 @@ impl Story {
     /// The words after `cargo test`, before what is said to the tests themselves.
     pub(super) fn words(&self) -> Vec<&str> {
         let mut words = vec!["--locked", "--package", &self.room];
+        // Its stories run the program, which cargo builds for the tests of its own package only.
+        if self.room == "drill" {
+            words.extend(["--package", "lazaret"]);
+        }
         match &self.test {
             Some(test) => words.extend(["--test", test]),
             None => words.push("--lib"),
