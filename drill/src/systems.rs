@@ -112,7 +112,7 @@ impl World {
 impl Round {
     /// Every parcel: its whole name, its bytes on a shelf, and its line in the manifest.
     pub fn parcels(&self, data: &Path) -> Vec<(ParcelName, bytes::Bytes, &ManifestParcel)> {
-        let lines = self.manifest.sealed().chain([&self.manifest.sums]);
+        let lines = self.manifest.sealed().chain(self.manifest.all_sums());
         lines
             .map(|line| {
                 let (migration, consignment) = (self.plan.migration, self.consignment);

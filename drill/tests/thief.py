@@ -282,7 +282,7 @@ class Copies:
         manifest, found = of["manifest"], {}
         held = {hashlib.sha256(secret).hexdigest() for secret in self.secrets}
         folders = [part for documents in manifest.get("documents", []) for part in documents["parcels"]]
-        lines = {line["digest"]: line for line in [*manifest["parcels"], *folders, manifest["sums"]]}
+        lines = {line["digest"]: line for line in [*manifest["parcels"], *folders, *manifest.get("full_sums", []), manifest["sums"]]}
         parcels = {hashlib.sha256(content).hexdigest(): content for _, content in self.files}
         there = [(line, parcels[digest]) for digest, line in lines.items() if digest in parcels]
         for line, parcel in there:

@@ -7,7 +7,7 @@ use arrow_schema::{Schema, SchemaRef};
 use futures::stream::{BoxStream, Stream};
 use futures::{StreamExt, TryStreamExt};
 use lexicon::{Result, Trouble};
-use scope::{Followed, Lookups, Rows, Sampling, Scope, ScopedBatch, TableScope, Tally};
+use scope::{Followed, Lookups, Rows, Sampling, Scope, ScopedBatch, TableScope, TableTally, Tally};
 
 use crate::at_fault::AtFault;
 use crate::{Source, trouble};
@@ -63,9 +63,10 @@ impl Gate {
         raw.map(move |batch| self.admit(scope, table, &batch?, Rows::Sample(sampling, all.as_deref()))).boxed()
     }
 
-    /// The counts so far.
-    pub(crate) fn tally(&self) -> Tally {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The counts of one table so far.
+    pub(crate) fn tally(&self, table: &str) -> TableTally {
+        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.tables.get(table).cloned().unwrap_or_default()
     }
 }
 

@@ -34,7 +34,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use lexicon::{ConsignmentId, Digest, Result};
-use scope::{Followed, Sampling, Scope, ScopedBatch, SourceTable, Tally};
+use scope::{Followed, Sampling, Scope, ScopedBatch, SourceTable, TableTally};
 
 use crate::address::Address;
 pub use crate::address::Credential;
@@ -91,8 +91,8 @@ pub trait Snapshot: Send + Sync {
     /// these rows stand in no error.
     fn at_fault(&self, scope: &Scope, table: &str) -> Vec<RecordBatch>;
 
-    /// What the transforms changed so far, over all tables read.
-    fn tally(&self) -> Tally;
+    /// What the transforms changed so far of what was read of one table.
+    fn tally(&self, table: &str) -> TableTally;
 
     /// Tables read so far that this moment does not hold, since their engine has no snapshots. Only a source that stands
     /// still has them; whoever extracts reads them again before closing.

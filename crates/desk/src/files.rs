@@ -38,6 +38,19 @@ pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     write(path, &lexicon::canonical(value)?)
 }
 
+/// A value as a line of a file: canonical JSON.
+pub(crate) fn line<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+    let mut line = lexicon::canonical(value)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Adds to a file that is there. After a crash a part of it may be there, or nothing.
+pub(crate) fn append(path: &Path, bytes: &[u8]) -> Result<()> {
+    let written = OpenOptions::new().append(true).open(path).and_then(|mut file| file.write_all(bytes));
+    written.map_err(|error| failed("written", path, &error))
+}
+
 /// The bytes of a file; none when there is no such file.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {

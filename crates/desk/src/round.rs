@@ -17,7 +17,7 @@ const SHARE: &str = "laboratory.share";
 const OPENING_KEY: &str = "opening.key";
 const PROBE: &str = "probe.parcel";
 const PROBE_NAME: &str = "probe.json";
-const PROGRESS: &str = "progress.json";
+const PROGRESS: &str = "progress.jsonl";
 const GONE: &str = "gone.json";
 
 /// One consignment of one migration.
@@ -131,20 +131,32 @@ impl Home {
         Ok(files::read(&folder.join(PROBE))?.map(|sealed| (name, sealed)))
     }
 
-    /// Keeps how far an extraction came: names, counts and digests, no secret.
+    /// Keeps how far an extraction came, in the place of what was kept: names, counts and digests, no secret.
     ///
     /// # Errors
     /// A refusal when the round was destroyed.
-    pub fn keep_progress<T: Serialize>(&self, round: Round, progress: &T) -> Result<()> {
-        files::write_json(&self.writable(round)?.join(PROGRESS), progress)
+    pub fn keep_progress<T: Serialize>(&self, round: Round, progress: &[T]) -> Result<()> {
+        let lines = progress.iter().map(files::line).collect::<Result<Vec<_>>>()?;
+        files::write(&self.writable(round)?.join(PROGRESS), &lines.concat())
     }
 
-    /// How far an extraction came, if one was begun here.
+    /// Adds one line to it. Costs the same however many there are; it is not forced onto the disk.
     ///
     /// # Errors
-    /// Fault 1211; alarm 1212.
-    pub fn progress<T: DeserializeOwned>(&self, round: Round) -> Result<Option<T>> {
-        files::read_json(&self.round(round).join(PROGRESS))
+    /// A refusal when the round was destroyed.
+    pub fn add_progress<T: Serialize>(&self, round: Round, progress: &T) -> Result<()> {
+        files::append(&self.writable(round)?.join(PROGRESS), &files::line(progress)?)
+    }
+
+    /// How far an extraction came; nothing if none was begun here. What a crash left half-written ends it: that costs
+    /// doing it again.
+    ///
+    /// # Errors
+    /// Fault 1211.
+    pub fn progress<T: DeserializeOwned>(&self, round: Round) -> Result<Vec<T>> {
+        let lines = files::read(&self.round(round).join(PROGRESS))?.unwrap_or_default();
+        let whole = lines.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        Ok(whole.map_while(|line| serde_json::from_slice(line).ok()).collect())
     }
 
     /// The rounds of which something is or was kept.

@@ -2,7 +2,7 @@
 
 use std::fmt::{Result, Write};
 
-use procedure::{DocumentsOfKind, Manifest, ManifestDocuments, Reconciliation, TableOutcome};
+use procedure::{Arrived, DocumentsOfKind, Manifest, ManifestDocuments, Reconciliation, TableOutcome};
 
 use crate::markdown::cell;
 use crate::rounds::broken;
@@ -27,11 +27,11 @@ fn of_kind(kind: &str, counted: DocumentsOfKind) -> String {
 }
 
 /// What the target's folders hold; nothing when there are none.
-pub(crate) fn compared(parts: &[TableOutcome]) -> Option<String> {
+pub(crate) fn compared(parts: &[TableOutcome], arrived: &Arrived) -> Option<String> {
     if parts.is_empty() {
         return None;
     }
-    let unequal: Vec<String> = parts.iter().filter_map(|part| broken(part, "documents")).collect();
+    let unequal: Vec<String> = parts.iter().filter_map(|part| broken(part, arrived, "documents")).collect();
     let documents = parts.iter().map(|part| part.rows_target).fold(0, u64::saturating_add);
     Some(if unequal.is_empty() {
         format!(
@@ -45,14 +45,18 @@ pub(crate) fn compared(parts: &[TableOutcome]) -> Option<String> {
 }
 
 /// Every folder, by kind.
-pub(crate) fn table(page: &mut String, manifest: &Manifest, outcome: Option<&Reconciliation>) -> Result {
+pub(crate) fn table(
+    page: &mut String,
+    manifest: &Manifest,
+    (outcome, arrived): (Option<&Reconciliation>, &Arrived),
+) -> Result {
     if manifest.documents.is_empty() {
         return Ok(());
     }
     writeln!(page, "| documents | kind | in scope | sealed | bytes | target | |\n|---|---|---:|---:|---:|---|---|")?;
     for (place, part) in manifest.documents.iter().enumerate() {
         let found = outcome.and_then(|outcome| outcome.documents.get(place));
-        let same = found.map_or("not loaded", |found| found.broken().unwrap_or("equal"));
+        let same = found.map_or("not loaded", |found| arrived.broken(found).unwrap_or("equal"));
         for (kind, in_scope) in &part.in_scope {
             let sealed = part.kinds.get(kind).copied().unwrap_or_default();
             writeln!(
@@ -124,9 +128,10 @@ mod tests {
 
     #[test]
     fn a_difference_is_told_with_its_link_and_its_number() {
-        assert_eq!(compared(&[]), None);
-        assert!(compared(&[outcome(1)]).unwrap().ends_with("the same 1,000."));
-        let told = compared(&[outcome(2)]).unwrap();
+        let arrived = &Arrived::default();
+        assert_eq!(compared(&[], arrived), None);
+        assert!(compared(&[outcome(1)], arrived).unwrap().ends_with("the same 1,000."));
+        let told = compared(&[outcome(2)], arrived).unwrap();
         assert!(told.contains("'comptes-rendus' between fetching and the target (2 documents)"), "{told}");
     }
 }

@@ -149,10 +149,11 @@ fn tables(page: &mut String, shown: &Shown<'_>) -> std::fmt::Result {
         )?;
         writeln!(page, "|---|---:|---:|---:|---:|---|---:|---|")?;
         let outcome = round.outcomes.last().map(|(_, outcome)| outcome);
+        let arrived = &round.arrived(round.outcomes.len());
         for (index, table) in manifest.tables.iter().enumerate() {
             let found = outcome.and_then(|outcome| outcome.tables.get(index));
             let rows = found.map_or_else(|| "—".to_owned(), |found| count(found.rows_target));
-            let same = found.map_or("not loaded", |found| found.broken().unwrap_or("equal"));
+            let same = found.map_or("not loaded", |found| arrived.broken(found).unwrap_or("equal"));
             writeln!(
                 page,
                 "| {} | {} | {} | {} | {} | {} | {rows} | {same} |",
@@ -165,7 +166,7 @@ fn tables(page: &mut String, shown: &Shown<'_>) -> std::fmt::Result {
             )?;
         }
         writeln!(page)?;
-        documents::table(page, manifest, outcome.copied())?;
+        documents::table(page, manifest, (outcome.copied(), arrived))?;
         counts::tables(page, manifest, outcome.copied())?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 use lexicon::ConsignmentId;
 use people::{PublicKey, Signer};
 use procedure::{
-    Act, Consignment, Destroyed, Ledger, Manifest, Part, ProbeResult, Reconciliation, Recorded, Side, Step,
+    Act, Arrived, Consignment, Destroyed, Ledger, Manifest, Part, ProbeResult, Reconciliation, Recorded, Side, Step,
 };
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,17 @@ impl<'l> Round<'l> {
 
     pub(crate) fn id(&self) -> ConsignmentId {
         self.consignment.id
+    }
+
+    /// What its reports say together, up to and with the one at this place.
+    pub(crate) fn arrived(&self, place: usize) -> Arrived {
+        let mut arrived = Arrived::default();
+        for (recorded, report) in self.outcomes.iter().take(place.saturating_add(1)) {
+            if let Act::Done { step, .. } = &recorded.fact.act {
+                arrived.see(*step, report);
+            }
+        }
+        arrived
     }
 
     /// How far it had come.

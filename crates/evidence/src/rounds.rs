@@ -2,7 +2,8 @@
 
 use people::Signer;
 use procedure::{
-    Act, Consignment, Destroyed, Differing, Kind, Manifest, Part, ProbeResult, Reconciliation, Recorded, TableOutcome,
+    Act, Arrived, Consignment, Destroyed, Differing, Kind, Manifest, Part, ProbeResult, Reconciliation, Recorded,
+    TableOutcome,
 };
 
 use crate::round::{PartSaid, Round};
@@ -153,9 +154,10 @@ fn sealed(manifest: &Manifest, kind: Kind) -> String {
 
 /// What the target holds.
 fn result(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
-    for (recorded, outcome) in &round.outcomes {
-        told.signed(recorded, &format!("{named}: {}", compared(outcome)));
-        if let Some(text) = documents::compared(&outcome.documents) {
+    for (place, (recorded, outcome)) in round.outcomes.iter().enumerate() {
+        let arrived = &round.arrived(place);
+        told.signed(recorded, &format!("{named}: {}", compared(outcome, arrived)));
+        if let Some(text) = documents::compared(&outcome.documents, arrived) {
             told.signed(recorded, &format!("{named}: {text}"));
         }
         for counts in counts::told(outcome) {
@@ -176,9 +178,9 @@ fn result(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
     }
 }
 
-fn compared(outcome: &Reconciliation) -> String {
+fn compared(outcome: &Reconciliation, arrived: &Arrived) -> String {
     let rows = count(outcome.tables.iter().map(|table| table.rows_target).fold(0, u64::saturating_add));
-    let unequal: Vec<String> = outcome.tables.iter().filter_map(|table| broken(table, "rows")).collect();
+    let unequal: Vec<String> = outcome.tables.iter().filter_map(|table| broken(table, arrived, "rows")).collect();
     let tables = outcome.tables.len();
     if unequal.is_empty() {
         format!(
@@ -191,8 +193,8 @@ fn compared(outcome: &Reconciliation) -> String {
 }
 
 /// Where a table, or an index of documents, differs; nothing when it does not.
-pub(crate) fn broken(table: &TableOutcome, what: &str) -> Option<String> {
-    let link = table.broken()?;
+pub(crate) fn broken(table: &TableOutcome, arrived: &Arrived, what: &str) -> Option<String> {
+    let link = arrived.broken(table)?;
     // What is counted is what differs between the parcels and the target.
     let rows = table.differing.filter(|_| table.fetched != table.target_root).map(Differing::told);
     let rows =

@@ -19,9 +19,10 @@ use tokio::sync::mpsc;
 
 use crate::Seen;
 use crate::errand::Papers;
-use crate::fingerprint::{Fingerprinting, Point};
+use crate::fingerprint::{Fingerprinting, Point, Total};
 use crate::load::Passing;
 use crate::locate::{Located, named_key, naming};
+use crate::sums::SumsIn;
 use crate::table::cut;
 
 /// Lines that are fingerprinted together.
@@ -79,7 +80,7 @@ impl Passing<'_> {
     }
 
     /// F of every folder; with a load, its documents are in the target then.
-    pub(crate) async fn documents_in(&self, folders: Vec<Option<Folder>>) -> Result<Vec<Point>> {
+    pub(crate) async fn documents_in(&self, folders: Vec<Option<Folder>>) -> Result<Vec<Total>> {
         let mut points = Vec::new();
         for ((line, part), folder) in self.parts().zip(folders) {
             points.push(self.document_folder(line, part, folder).await?);
@@ -96,7 +97,7 @@ impl Passing<'_> {
         line: &ManifestDocuments,
         part: &DocumentsScope,
         folder: Option<Folder>,
-    ) -> Result<Point> {
+    ) -> Result<Total> {
         let (errand, table) = (self.errand, part.index());
         errand.progress.seen(Seen::Table { name: &part.name, rows: line.index.rows });
         let unpacking = Unpacking {
@@ -135,23 +136,22 @@ impl Passing<'_> {
             return Err(Alarm::new(Code(648), why).into());
         }
         errand.progress.seen(Seen::Through { name: &part.name });
-        Ok(Point { fingerprint, nulls: BTreeMap::new() })
+        Ok(Point { fingerprint, nulls: BTreeMap::new() }.total())
     }
 
     /// T of every folder, and how it compares.
     pub(crate) async fn documents_compared(
         &self,
-        sums: &[TableFingerprint],
-        fetched: &[Point],
+        sums: &SumsIn<'_>,
+        fetched: &[Total],
     ) -> Result<(Vec<TableOutcome>, Vec<Located>)> {
         let (mut outcomes, mut located) = (Vec::new(), Vec::new());
         for ((line, part), f) in self.parts().zip(fetched) {
             let table = &part.index();
             let target = self.documents.ok_or_else(cut)?;
             let again = Fingerprinting::start(&self.keys()?, table).over(documents_again(target, part)).await?;
-            let sealed = sums.iter().find(|sum| sum.table == line.index.target);
             let rows = || documents_again(target, part);
-            let (outcome, keys) = self.compared(&line.index, table, sealed, (f, &again), rows).await?;
+            let (outcome, keys) = self.compared(&line.index, table, sums, (f, again), rows).await?;
             outcomes.push(outcome);
             located.extend(keys);
         }

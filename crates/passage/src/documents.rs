@@ -16,10 +16,10 @@ use seal::{ConsignmentKey, DocumentsSealer, ParcelName, ParcelWriter, SealedDocu
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::extract::store_sums;
 use crate::fingerprint::Fingerprinting;
 use crate::locate::naming;
 use crate::resume::Resume;
+use crate::sums::SumsOut;
 use crate::table::{cut, line};
 use crate::{Errand, Seen};
 
@@ -34,8 +34,6 @@ pub(crate) struct StoredDocuments {
     pub line: ManifestDocuments,
     /// The parcels of its index.
     pub index: Vec<ManifestParcel>,
-    /// Its sealed bucket sums.
-    pub sums: ManifestParcel,
 }
 
 /// What rows in scope name, of each folder in the scope's order.
@@ -61,16 +59,18 @@ pub(crate) struct Outward<'a> {
 }
 
 impl Outward<'_> {
-    /// Each folder in the scope's order, one after the other: its line, its index's parcels, and S.
+    /// Each folder in the scope's order, one after the other: its line and its index's parcels.
     pub(crate) async fn all(
         &self,
         listings: Vec<Option<Arc<Listed>>>,
         report: &Report,
-        resume: &Resume<'_>,
-    ) -> Result<Vec<(StoredDocuments, TableFingerprint)>> {
+        (resume, sums): (&Resume<'_>, &mut SumsOut<'_>),
+    ) -> Result<Vec<StoredDocuments>> {
         let mut done = Vec::new();
         for (part, listed) in self.scope.documents().iter().zip(listings) {
-            done.push(self.part((part, listed), report, resume).await?);
+            let (stored, fingerprint) = self.part((part, listed), report, resume).await?;
+            sums.take(&fingerprint).await?;
+            done.push(stored);
         }
         Ok(done)
     }
@@ -89,10 +89,10 @@ impl Outward<'_> {
         report.holds_documents(name, &counted.kinds)?;
         let documents = counted.kinds.values().map(|kind| kind.documents).fold(0, u64::saturating_add);
         progress.seen(Seen::Table { name, rows: documents });
-        if let Some((mut stored, before)) = resume.documents(name, self.key).await? {
+        if let Some(mut stored) = resume.documents(name).cloned() {
             let keys = self.key.fingerprint_keys(self.errand.consignment)?;
             let now = Fingerprinting::start(&keys, &part.index()).over(source.index(self.sample)).await?;
-            if now.fingerprint.root() == before.root() {
+            if now.fingerprint.root() == stored.line.index.root {
                 if !self.live {
                     let (part, source) = (part.clone(), source.clone());
                     let looking = move || stood_still((&part, &source, &keys), stand);
@@ -101,14 +101,12 @@ impl Outward<'_> {
                 stored.line.in_scope = by_name(&counted.kinds);
                 stored.line.stayed = counted.stays.values().copied().fold(0, u64::saturating_add);
                 progress.seen(Seen::Through { name });
-                return Ok((stored, before));
+                return Ok((stored, now.fingerprint));
             }
         }
         let (line, index, fingerprint) = self.sealed(part, source).await?;
-        let one = std::slice::from_ref(&fingerprint);
-        let sums = store_sums(self.errand, (self.attempt, self.key), self.entropy.as_ref(), one).await?;
-        let stored = StoredDocuments { line, index, sums };
-        resume.store_documents(name, stored.clone()).await?;
+        let stored = StoredDocuments { line, index };
+        resume.store_documents(name, stored.clone())?;
         progress.seen(Seen::Through { name });
         Ok((stored, fingerprint))
     }

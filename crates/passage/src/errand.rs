@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use lexicon::{
 };
 use people::{OpeningKey, Passphrase};
 use procedure::{Act, Consignment, EVERYTHING, Kind, Ledger, Plan, Step};
-use scope::{Report, ReportDocuments, Scope};
+use scope::{Report, ReportDocuments, ReportTable, Scope};
 use seal::{ConsignmentKey, ParcelName, Share};
 
 use crate::{Progress, Seen};
@@ -195,8 +196,10 @@ fn preview_documents(papers: &Papers) -> Vec<PreviewDocuments> {
 }
 
 fn preview_tables(papers: &Papers) -> Vec<PreviewTable> {
+    let lines: HashMap<&str, &ReportTable> =
+        papers.report.tables.iter().map(|line| (line.name.as_str(), line)).collect();
     let tables = papers.scope.tables().iter().map(|table| {
-        let line = papers.report.tables.iter().find(|line| line.name == table.name);
+        let line = lines.get(table.name.as_str()).copied();
         PreviewTable {
             name: table.name.clone(),
             target: table.target.clone(),

@@ -10,8 +10,8 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use lexicon::{Code, Digest, Entropy, ParcelId, Refusal, Result};
 use people::{Recipient, seal_to};
 use procedure::{Act, Consignment, ExtractMeasure, Manifest, ManifestParcel, ManifestTable, Step};
-use scope::{FingerprintKeys, Sample, Sampling, Scope, ScopedBatch, SourceTable, TableFingerprint, TableScope};
-use seal::{ConsignmentKey, Form, Share, seal_fingerprints};
+use scope::{FingerprintKeys, Sample, Sampling, Scope, ScopedBatch, SourceTable, TableScope};
+use seal::{ConsignmentKey, Form, Share};
 use tokio::sync::mpsc;
 
 use crate::documents::{Outward, listings};
@@ -20,7 +20,8 @@ use crate::fingerprint::{Fingerprinting, Point};
 use crate::locate::naming;
 use crate::rehearsal::{Refusals, milliseconds};
 use crate::resume::{Resume, Stored};
-use crate::table::{Ready, Sealing, cut, line};
+use crate::sums::SumsOut;
+use crate::table::{Ready, Sealing, cut};
 use crate::whole::whole;
 use crate::{Errand, Seen, orphans, rehearsal};
 
@@ -115,7 +116,8 @@ async fn seal_everything(
         key: &key,
         entropy: &entropy,
     };
-    let done = work.all_tables(&counts, &resume).await?;
+    let mut sums = SumsOut::begin(errand, (attempt, &key), entropy.as_ref())?;
+    let done = work.all_tables(&counts, &resume, &mut sums).await?;
     let again = work.stood_still(&done).await?;
     let mut moment = snapshot.description();
     if !again.is_empty() {
@@ -125,13 +127,10 @@ async fn seal_everything(
     let listings = listings(snapshot.as_ref(), scope).await?;
     snapshot.finish().await?;
     let outward = Outward { errand, scope: &papers.scope, sample, attempt, key: &key, entropy: &entropy, live };
-    let documents = outward.all(listings, &papers.report, &resume).await?;
-    let moment = Resume::told(moment, attempt, &done.iter().flat_map(|done| &done.parcels).collect::<Vec<_>>());
-    let of_documents = documents.iter().map(|(_, fingerprint)| fingerprint);
-    let fingerprints: Vec<TableFingerprint> =
-        done.iter().map(|done| &done.point.fingerprint).chain(of_documents).cloned().collect();
-    let indexes = documents.iter().flat_map(|(stored, _)| stored.index.clone()).collect::<Vec<_>>();
-    let sums = store_sums(errand, (attempt, &key), entropy.as_ref(), &fingerprints).await?;
+    let documents = outward.all(listings, &papers.report, (&resume, &mut sums)).await?;
+    let moment = Resume::told(moment, attempt, &done.iter().flat_map(|done| &done.stored.parcels).collect::<Vec<_>>());
+    let indexes = documents.iter().flat_map(|stored| stored.index.clone()).collect::<Vec<_>>();
+    let (full_sums, sums) = sums.finish().await?;
     let tables = papers.scope.tables().iter().zip(&done);
     Ok(Manifest {
         consignment: errand.consignment,
@@ -143,11 +142,12 @@ async fn seal_everything(
         laboratory_share: shares.0,
         strongroom_share: shares.1,
         tables: tables.map(|(table, done)| manifest_table(table, done, &counts)).collect(),
-        measured: done.iter().filter_map(|done| done.measured.clone()).collect(),
+        measured: done.iter().filter_map(|done| done.stored.measured.clone()).collect(),
         orphans,
-        documents: documents.into_iter().map(|(stored, _)| stored.line).collect(),
-        parcels: done.into_iter().flat_map(|done| done.parcels).chain(indexes).collect(),
+        documents: documents.into_iter().map(|stored| stored.line).collect(),
+        parcels: done.into_iter().flat_map(|done| done.stored.parcels).chain(indexes).collect(),
         sums,
+        full_sums,
         forgotten: true,
     })
 }
@@ -202,26 +202,11 @@ async fn counted(
     Ok(counts)
 }
 
-/// Seals bucket sums into a parcel of their own and stores it.
-pub(crate) async fn store_sums(
-    errand: &Errand<'_>,
-    (attempt, key): (u32, &Arc<ConsignmentKey>),
-    entropy: &dyn Entropy,
-    fingerprints: &[TableFingerprint],
-) -> Result<ManifestParcel> {
-    let name = errand.name(attempt, ParcelId::draw(entropy)?, "sums", 0);
-    let sealed = seal_fingerprints(key, entropy, name.clone(), fingerprints)?;
-    let sums = line(&name, &sealed);
-    errand.put(attempt, name.parcel, sealed.bytes, sealed.digest).await?;
-    Ok(sums)
-}
-
+/// One table on the shelf, without its buckets.
 struct Done {
-    point: Point,
-    parcels: Vec<ManifestParcel>,
-    transforms: BTreeMap<String, u64>,
-    /// By a rehearsal.
-    measured: Option<ExtractMeasure>,
+    rows: u64,
+    nulls: BTreeMap<String, u64>,
+    stored: Stored,
 }
 
 /// What the extraction of every table shares.
@@ -238,7 +223,12 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// Each table in the scope's order, as many at once as may be. A rehearsal goes on after a refusal.
-    async fn all_tables(&self, counts: &BTreeMap<String, (u64, u64)>, resume: &Resume<'_>) -> Result<Vec<Done>> {
+    async fn all_tables(
+        &self,
+        counts: &BTreeMap<String, (u64, u64)>,
+        resume: &Resume<'_>,
+        sums: &mut SumsOut<'_>,
+    ) -> Result<Vec<Done>> {
         let mut passing = futures::stream::iter(self.scope.tables().iter().enumerate())
             .map(|(at, table)| {
                 let counts = counts.get(&table.name).copied().unwrap_or_default();
@@ -247,13 +237,15 @@ impl<'a> Work<'a> {
             .buffer_unordered(TABLES_AT_ONCE);
         let (mut done, mut refused) = (BTreeMap::new(), Refusals::new(self.sampling.is_some()));
         while let Some((at, outcome)) = passing.next().await {
-            done.extend(refused.keep(outcome)?.map(|table| (at, table)));
+            let Some((Point { fingerprint, nulls }, stored)) = refused.keep(outcome)? else { continue };
+            sums.take(&fingerprint).await?;
+            done.insert(at, Done { rows: fingerprint.rows, nulls, stored });
         }
         refused.verdict()?;
         let done: Vec<Done> = done.into_values().collect();
         if let Some(sampling) = self.sampling {
             for (table, done) in self.scope.tables().iter().zip(&done) {
-                sampling.holds(self.scope, &table.name, done.point.fingerprint.rows)?;
+                sampling.holds(self.scope, &table.name, done.rows)?;
             }
         }
         Ok(done)
@@ -268,33 +260,34 @@ impl<'a> Work<'a> {
     }
 
     /// A table that an earlier attempt stored to its end, or else the table, read and stored.
-    async fn table_or_kept(&self, table: &'a TableScope, counts: (u64, u64), resume: &Resume<'_>) -> Result<Done> {
+    async fn table_or_kept(
+        &self,
+        table: &'a TableScope,
+        counts: (u64, u64),
+        resume: &Resume<'_>,
+    ) -> Result<(Point, Stored)> {
         let name = table.name.as_str();
-        if let Some((stored, fingerprint)) = resume.table(name, counts, self.key).await? {
+        if let Some(stored) = resume.table(name, counts) {
             self.errand.progress.seen(Seen::Table { name, rows: counts.1 });
-            if let Some(point) = self.reads_as(table, &fingerprint).await? {
+            if let Some(point) = self.reads_as(table, stored.root).await? {
                 self.errand.progress.seen(Seen::Through { name });
-                let Stored { parcels, transforms, measured, .. } = stored;
-                return Ok(Done { point, parcels, transforms, measured });
+                return Ok((point, stored.clone()));
             }
         }
-        let before = transforms(&table.name, &self.snapshot.tally());
+        let before = transforms(&self.snapshot.tally(&table.name));
         let Shelved { point, parcels, measured } = self.one_table(table, counts.1).await?;
-        let mut transforms = transforms(&table.name, &self.snapshot.tally());
+        let mut transforms = transforms(&self.snapshot.tally(&table.name));
         // What a first look at the table counted is not counted twice.
         for (kind, count) in &mut transforms {
             *count = count.saturating_sub(before.get(kind).copied().unwrap_or(0));
         }
-        let one = std::slice::from_ref(&point.fingerprint);
-        let sums = store_sums(self.errand, (self.attempt, self.key), self.entropy.as_ref(), one).await?;
-        let (kept, changed) = (parcels.clone(), transforms.clone());
-        let stored = Stored { counts, parcels: kept, sums, transforms: changed, measured: measured.clone() };
-        resume.store(name, stored).await?;
-        Ok(Done { point, parcels, transforms, measured })
+        let stored = Stored { counts, parcels, root: point.fingerprint.root(), transforms, measured };
+        resume.store(name, stored.clone())?;
+        Ok((point, stored))
     }
 
     /// The table read now, if it has this fingerprint: a row that changed since is in no count.
-    async fn reads_as(&self, table: &'a TableScope, before: &TableFingerprint) -> Result<Option<Point>> {
+    async fn reads_as(&self, table: &'a TableScope, before: Digest) -> Result<Option<Point>> {
         let name = table.name.as_str();
         let keys = &self.key.fingerprint_keys(self.errand.consignment)?;
         let rows = self.rows(name).map_ok(|batch| {
@@ -304,14 +297,14 @@ impl<'a> Work<'a> {
         });
         let now = Fingerprinting::start(keys, table).over(rows.boxed()).await;
         let now = now.map_err(|trouble| naming(trouble, keys, table, &self.snapshot.at_fault(self.scope, name)))?;
-        Ok((now.fingerprint.root() == before.root()).then_some(now))
+        Ok((now.fingerprint.root() == before).then_some(now))
     }
 
     /// The tables that the source cannot hold at one moment are read again, and say the same.
     async fn stood_still(&self, done: &[Done]) -> Result<Vec<String>> {
         let loose = self.snapshot.loose();
         for (table, done) in self.scope.tables().iter().zip(done).filter(|(table, _)| loose.contains(&table.name)) {
-            if self.reads_as(table, &done.point.fingerprint).await?.is_none() {
+            if self.reads_as(table, done.stored.root).await?.is_none() {
                 return Err(Refusal::new(
                     Code(618),
                     format!("table '{}' changed while it was extracted, and its engine has no snapshots", table.name),
@@ -353,7 +346,7 @@ impl<'a> Work<'a> {
                 }
                 errand.progress.seen(Seen::Rows { name, rows });
             }
-            refused.table_read(snapshot.tally().refused(name)).map_err(named)?;
+            refused.table_read(snapshot.tally(name).refusal(name)).map_err(named)?;
             Ok::<_, lexicon::Trouble>(began.elapsed())
         };
         let storing = async move {
@@ -391,9 +384,9 @@ struct Shelved {
 }
 
 /// How often each transform changed a value of a table.
-fn transforms(table: &str, tally: &scope::Tally) -> BTreeMap<String, u64> {
+fn transforms(tally: &scope::TableTally) -> BTreeMap<String, u64> {
     let mut transforms = BTreeMap::new();
-    for (column, counted) in tally.tables.get(table).map(|table| table.columns.clone()).unwrap_or_default() {
+    for (column, counted) in &tally.columns {
         let kinds = [
             ("charset", counted.decoded),
             ("trim", counted.trimmed),
@@ -415,13 +408,13 @@ fn manifest_table(table: &TableScope, done: &Done, counts: &BTreeMap<String, (u6
     ManifestTable {
         name: table.name.clone(),
         target: table.target.clone(),
-        rows_source: counts.get(&table.name).map_or(done.point.fingerprint.rows, |(all, _)| *all),
-        rows: done.point.fingerprint.rows,
-        root: done.point.fingerprint.root(),
+        rows_source: counts.get(&table.name).map_or(done.rows, |(all, _)| *all),
+        rows: done.rows,
+        root: done.stored.root,
         columns_taken: count(table.take.len()),
         columns_left: count(table.leave.len()),
-        transforms: done.transforms.clone(),
-        nulls: Some(done.point.nulls.clone()),
+        transforms: done.stored.transforms.clone(),
+        nulls: Some(done.nulls.clone()),
     }
 }
 

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use lexicon::{Alarm, Code, Result, Trouble};
-use procedure::{Manifest, ManifestParcel};
-use scope::{TableFingerprint, TableScope};
+use procedure::ManifestParcel;
+use scope::TableScope;
 use seal::{ConsignmentKey, ParcelName, open_parcel};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -42,32 +42,6 @@ impl Errand<'_> {
         let bytes = bytes.map_err(|trouble| if trouble.code() == Code(713) { lost(line) } else { trouble })?;
         self.progress.seen(Seen::Bytes { name: &line.table, bytes: line.bytes });
         Ok(bytes)
-    }
-
-    /// S as it was sealed: the bucket sums of every table, which must give the manifest's roots.
-    pub(crate) async fn sums(&self, key: &Arc<ConsignmentKey>, manifest: &Manifest) -> Result<Vec<TableFingerprint>> {
-        let line = &manifest.sums;
-        let name = self.name(line.attempt, line.parcel, &line.table, line.sequence);
-        let batches: Vec<RecordBatch> =
-            open_parcel(key, &name, self.parcel(line).await?, line.digest)?.collect::<Result<_>>()?;
-        let mut sums = TableFingerprint::from_batches(&batches)?;
-        let mut ordered = Vec::new();
-        for table in manifest.indexed() {
-            let at = sums.iter().position(|found| found.table == table.target && found.root() == table.root);
-            match at {
-                Some(at) => ordered.push(sums.swap_remove(at)),
-                // A table without rows has no bucket to seal.
-                None if table.rows == 0 => {}
-                None => {
-                    let text = format!(
-                        "the sealed bucket sums of table '{}' are not those that the manifest signs",
-                        table.name
-                    );
-                    return Err(Alarm::new(Code(620), text).into());
-                }
-            }
-        }
-        Ok(ordered)
     }
 
     /// Hands over the rows of a table's parcels in order, each parcel checked before a row of it goes on. While rows are

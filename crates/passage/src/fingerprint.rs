@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow_array::{Array, RecordBatch};
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
-use lexicon::Result;
+use lexicon::{Digest, Result};
 use scope::{FingerprintKeys, Fingerprinter, TableFingerprint, TableScope};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -17,6 +17,20 @@ pub(crate) struct Point {
     pub fingerprint: TableFingerprint,
     /// Nulls, by column of the target; columns without any are left out.
     pub nulls: BTreeMap<String, u64>,
+}
+
+/// What manifest and report say of a point, and all that is kept of one: of some thousands of tables the buckets would be
+/// more than a process may hold.
+pub(crate) struct Total {
+    pub root: Digest,
+    pub nulls: BTreeMap<String, u64>,
+}
+
+impl Point {
+    /// Without its buckets.
+    pub(crate) fn total(self) -> Total {
+        Total { root: self.fingerprint.root(), nulls: self.nulls }
+    }
 }
 
 /// One point of a table, while its rows pass.

@@ -18,6 +18,7 @@ mod progress;
 mod rehearsal;
 mod resume;
 mod shares;
+mod sums;
 mod table;
 mod whole;
 

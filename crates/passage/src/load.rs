@@ -1,6 +1,6 @@
 //! Into the new system: open, fingerprint (F), load, read again (T), compare, report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,23 +10,25 @@ use base64::engine::general_purpose::STANDARD;
 use connectors::{DocumentTarget, Loaded, Mark, Prepared, Sink};
 use desk::Desk;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::{Alarm, Code, Refusal, Result};
 use people::OpeningKey;
 use procedure::{
-    Act, Consignment, Differing, Kind, Ledger, LoadMeasure, Manifest, ManifestParcel, ManifestTable, Nulls,
+    Act, Arrived, Consignment, Differing, Kind, Ledger, LoadMeasure, Manifest, ManifestParcel, ManifestTable, Nulls,
     Reconciliation, Step, TableOutcome,
 };
 use scope::{FingerprintKeys, RowDigest, TableFingerprint, TableScope, row_digests};
 use seal::{ConsignmentKey, Share, open_header};
+use tokio::sync::Mutex;
 
 use crate::arrive::{Receiving, planned};
 use crate::errand::{Papers, known, papers};
 use crate::extract::TABLES_AT_ONCE;
-use crate::fingerprint::{Fingerprinting, Point};
+use crate::fingerprint::{Fingerprinting, Point, Total};
 use crate::locate::{Comparison, Located, ROWS_COMPARED_MAX, Suspects, naming};
 use crate::part::Kept;
 use crate::rehearsal::{Refusals, milliseconds};
+use crate::sums::SumsIn;
 use crate::table::cut;
 use crate::whole::{closed, whole};
 use crate::{Errand, Seen, orphans};
@@ -39,6 +41,8 @@ const PROBES: usize = 3;
 pub struct LoadReport {
     /// As it was signed.
     pub reconciliation: Reconciliation,
+    /// What it says together with the reports before it.
+    pub arrived: Arrived,
     /// The first keys of each table whose rows differ: for this machine's screen, never signed or sent.
     pub located: Vec<Located>,
     /// What a person should know about the target.
@@ -85,13 +89,21 @@ async fn step(errand: &Errand<'_>, into: Receiving<'_>, step: Step) -> Result<Lo
     errand
         .within(step, attempt, async {
             let (papers, manifest) = (&papers, &manifest);
-            let passing = Passing { errand, sink, documents, papers, manifest, key, attempt, handed_over };
-            let report = passing.run(known(&ledger, errand.consignment)?, step).await?;
+            let mut parcels: HashMap<&str, Vec<&ManifestParcel>> = HashMap::new();
+            for line in &manifest.parcels {
+                parcels.entry(&line.table).or_default().push(line);
+            }
+            let locating = Mutex::default();
+            let passing =
+                Passing { errand, sink, documents, papers, manifest, key, attempt, handed_over, parcels, locating };
+            let mut report = passing.run(known(&ledger, errand.consignment)?, step).await?;
             let outcome = report.reconciliation.clone();
             let mut build = |_: &procedure::Migration| {
                 Ok(Act::Done { consignment: errand.consignment, step, attempt, outcome: Box::new(outcome.clone()) })
             };
-            errand.desk.act(errand.migration, &mut build, &[]).await?;
+            let (_, ledger) = errand.desk.act(errand.migration, &mut build, &[]).await?;
+            let outcome = known(&ledger, errand.consignment)?.outcome.as_ref();
+            report.arrived = outcome.map(|outcome| outcome.arrived.clone()).unwrap_or_default();
             Ok(report)
         })
         .await
@@ -142,11 +154,19 @@ enum Way {
     Counted,
 }
 
-/// One table, read once.
-struct Read {
-    point: Point,
+/// F of one table.
+struct Fetched {
+    total: Total,
     /// Whether its rows went into the target meanwhile.
     loaded: bool,
+    took: Duration,
+}
+
+/// T of one table, and how it compares.
+struct Compared {
+    outcome: TableOutcome,
+    located: Vec<Located>,
+    /// For reading it.
     took: Duration,
 }
 
@@ -165,13 +185,17 @@ pub(crate) struct Passing<'a> {
     pub(crate) attempt: u32,
     /// The laboratory share as it came: sealed to this machine's opening key.
     handed_over: Vec<u8>,
+    /// The manifest's parcels of rows, by table.
+    parcels: HashMap<&'a str, Vec<&'a ManifestParcel>>,
+    /// Of one table at a time: what is held to compare it is bounded once.
+    locating: Mutex<()>,
 }
 
 impl Passing<'_> {
     async fn run(&self, consignment: &Consignment, step: Step) -> Result<LoadReport> {
         // First of all: a device that began has both shares, and owes a probe however its load ends.
         let opened = self.probe().await?;
-        let sums = self.errand.sums(&self.key, self.manifest).await?;
+        let sums = SumsIn::check(self.errand, &self.key, self.manifest).await?;
         let prepared = self.prepared(consignment.kind).await?;
         let folders = self.folders(step)?;
         let rehearses = consignment.kind == Kind::Rehearsal;
@@ -182,28 +206,17 @@ impl Passing<'_> {
         let loading = started.elapsed().as_secs_f64();
         let started = Instant::now();
         // Not before the last load: a trigger of one table may have changed another.
-        let again: BTreeMap<&str, Read> = futures::stream::iter(&self.manifest.tables)
-            .map(|line| self.read_again(&line.name))
+        let again: BTreeMap<usize, Compared> = futures::stream::iter(self.manifest.tables.iter().enumerate())
+            .map(|(at, line)| self.read_again(line, &fetched, &sums).map_ok(move |compared| (at, compared)))
             .buffer_unordered(TABLES_AT_ONCE)
             .try_collect()
             .await?;
-        let (mut tables, mut located) = (Vec::new(), Vec::new());
-        for line in &self.manifest.tables {
-            let (f, t) = fetched.get(line.name.as_str()).zip(again.get(line.name.as_str())).ok_or_else(cut)?;
-            let sealed = sums.iter().find(|sum| sum.table == line.target);
-            let again = || self.sink.read_back(&self.papers.scope, &line.name);
-            let (outcome, keys) =
-                self.compared(line, self.table(&line.name)?, sealed, (&f.point, &t.point), again).await?;
-            located.extend(keys);
-            tables.push(outcome);
-        }
-        let (documents, keys) = self.documents_compared(&sums, &arrived).await?;
-        located.extend(keys);
+        let (documents, of_documents) = self.documents_compared(&sums, &arrived).await?;
         let orphans = orphans::in_target(self.sink, &self.papers.scope, &self.manifest.orphans).await?;
         let seconds = (loading, started.elapsed().as_secs_f64());
         let after = self.sizes(rehearses && step == Step::Load).await;
-        let measure = |line: &ManifestTable| {
-            let (f, t) = (fetched.get(line.name.as_str())?, again.get(line.name.as_str())?);
+        let measure = |(line, t): (&ManifestTable, &Compared)| {
+            let f = fetched.get(line.name.as_str())?;
             let was_empty = prepared.counts.get(&line.name).is_none_or(|rows| *rows == 0);
             let base = before.get(&line.name).copied().filter(|_| was_empty).unwrap_or(0);
             Some(LoadMeasure {
@@ -213,10 +226,14 @@ impl Passing<'_> {
                 target_bytes: after.get(&line.name).map(|bytes| bytes.saturating_sub(base)),
             })
         };
-        let measured = self.manifest.tables.iter().filter(|_| rehearses).filter_map(measure).collect();
+        let read = self.manifest.tables.iter().zip(again.values());
+        let measured = read.filter(|_| rehearses).filter_map(measure).collect();
+        let (tables, of_tables): (Vec<_>, Vec<_>) =
+            again.into_values().map(|compared| (compared.outcome, compared.located)).unzip();
+        let located = of_tables.into_iter().flatten().chain(of_documents).collect();
         let (target, schema) = (self.sink.identity(), prepared.schema);
         let reconciliation = Reconciliation { target, schema, tables, documents, orphans, opened, measured };
-        Ok(LoadReport { reconciliation, located, notes: prepared.notes, seconds })
+        Ok(LoadReport { reconciliation, arrived: Arrived::default(), located, notes: prepared.notes, seconds })
     }
 
     /// The target as it is before any row, when it is the one that was approved.
@@ -244,29 +261,26 @@ impl Passing<'_> {
         &self,
         line: &ManifestTable,
         table: &TableScope,
-        sealed: Option<&TableFingerprint>,
-        (f, t): (&Point, &Point),
+        sums: &SumsIn<'_>,
+        (f, t): (&Total, Point),
         again: impl Fn() -> BoxStream<'t, Result<RecordBatch>>,
     ) -> Result<(TableOutcome, Vec<Located>)> {
         let nulls = line.nulls.as_ref().map(|sealed| nulls(sealed, &f.nulls, &t.nulls));
-        let (f, t) = (&f.fingerprint, &t.fingerprint);
-        let (differing, mut located) = if f.root() == t.root() {
-            (Some(Differing::Exactly(0)), Vec::new())
-        } else {
-            self.locate(table, (f, t), again()).await?
-        };
-        if let Some(sealed) = sealed.filter(|sealed| sealed.root() != f.root() && !table.key.is_empty()) {
-            let mut suspects = Suspects::of(sealed, f);
-            self.through(table, |rows| suspects.fetched(rows)).await?;
-            located.extend(suspects.finish(&table.name));
+        let (t, target_root) = (&t.fingerprint, t.fingerprint.root());
+        let (mut differing, mut located) = (Some(Differing::Exactly(0)), Vec::new());
+        if target_root != f.root {
+            (differing, located) = self.locate(table, t, again()).await?;
+        }
+        if line.root != f.root && !table.key.is_empty() {
+            located.extend(self.suspects(line, table, sums).await?);
         }
         let outcome = TableOutcome {
             name: table.name.clone(),
             target: table.target.clone(),
             rows_target: t.rows,
-            sealed: sealed.map_or(line.root, TableFingerprint::root),
-            fetched: f.root(),
-            target_root: t.root(),
+            sealed: line.root,
+            fetched: f.root,
+            target_root,
             differing,
             nulls,
         };
@@ -280,7 +294,7 @@ impl Passing<'_> {
         step: Step,
         prepared: &'p Prepared,
         rehearses: bool,
-    ) -> Result<BTreeMap<&'p str, Read>> {
+    ) -> Result<BTreeMap<&'p str, Fetched>> {
         let at_once = if step == Step::Load { prepared.at_once } else { TABLES_AT_ONCE };
         let (mut fetched, mut refused) = (BTreeMap::new(), Refusals::new(rehearses));
         for wave in &prepared.waves {
@@ -303,7 +317,7 @@ impl Passing<'_> {
     }
 
     pub(crate) fn lines(&self, table: &TableScope) -> Vec<ManifestParcel> {
-        self.manifest.parcels.iter().filter(|line| line.table == table.name).cloned().collect()
+        self.parcels.get(table.name.as_str()).into_iter().flatten().copied().cloned().collect()
     }
 
     pub(crate) fn keys(&self) -> Result<FingerprintKeys> {
@@ -311,11 +325,12 @@ impl Passing<'_> {
     }
 
     fn expected(&self, table: &TableScope) -> u64 {
-        self.manifest.tables.iter().find(|line| line.name == table.name).map_or(0, |line| line.rows)
+        let parcels = self.parcels.get(table.name.as_str()).into_iter().flatten();
+        parcels.map(|line| line.rows).fold(0, u64::saturating_add)
     }
 
     /// F of one table, on its way into the target if this is a load.
-    async fn fetch<'n>(&self, name: &'n str, step: Step, prepared: &Prepared) -> Result<(&'n str, Read)> {
+    async fn fetch<'n>(&self, name: &'n str, step: Step, prepared: &Prepared) -> Result<(&'n str, Fetched)> {
         let fetched = match step {
             Step::Load if prepared.straight.contains(name) => match self.fetch_by(name, Way::Straight).await? {
                 None => self.fetch_by(name, Way::Counted).await?,
@@ -329,7 +344,7 @@ impl Passing<'_> {
     }
 
     /// None if the target refused a row straight away.
-    async fn fetch_by(&self, name: &str, way: Way) -> Result<Option<Read>> {
+    async fn fetch_by(&self, name: &str, way: Way) -> Result<Option<Fetched>> {
         let began = Instant::now();
         let table = self.table(name)?;
         self.errand.progress.seen(Seen::Table { name, rows: self.expected(table) });
@@ -355,15 +370,23 @@ impl Passing<'_> {
         });
         let poured = poured.await;
         let point = fingerprinting.finish().await?;
-        Ok(poured?.map(|loaded| Read { point, loaded, took: began.elapsed() }))
+        Ok(poured?.map(|loaded| Fetched { total: point.total(), loaded, took: began.elapsed() }))
     }
 
     /// T: over a new connection, after commit.
-    async fn read_again<'n>(&self, name: &'n str) -> Result<(&'n str, Read)> {
-        let began = Instant::now();
-        let fingerprinting = Fingerprinting::start(&self.keys()?, self.table(name)?);
-        let point = fingerprinting.over(self.sink.read_back(&self.papers.scope, name)).await?;
-        Ok((name, Read { point, loaded: false, took: began.elapsed() }))
+    async fn read_again(
+        &self,
+        line: &ManifestTable,
+        fetched: &BTreeMap<&str, Fetched>,
+        sums: &SumsIn<'_>,
+    ) -> Result<Compared> {
+        let (began, table) = (Instant::now(), self.table(&line.name)?);
+        let rows = || self.sink.read_back(&self.papers.scope, &line.name);
+        let point = Fingerprinting::start(&self.keys()?, table).over(rows()).await?;
+        let took = began.elapsed();
+        let f = &fetched.get(line.name.as_str()).ok_or_else(cut)?.total;
+        let (outcome, located) = self.compared(line, table, sums, (f, point), rows).await?;
+        Ok(Compared { outcome, located, took })
     }
 
     /// What the target's tables take, as far as it tells: a size that cannot be had is no reason to stop.
@@ -376,13 +399,14 @@ impl Passing<'_> {
     async fn locate(
         &self,
         table: &TableScope,
-        (fetched, again): (&TableFingerprint, &TableFingerprint),
+        again: &TableFingerprint,
         mut rows: BoxStream<'_, Result<RecordBatch>>,
     ) -> Result<(Option<Differing>, Vec<Located>)> {
         if table.key.is_empty() {
             return Ok((None, Vec::new()));
         }
-        let mut comparison = Comparison::of(fetched, again, ROWS_COMPARED_MAX);
+        let _alone = self.locating.lock().await;
+        let mut comparison = Comparison::of(&self.buckets(table).await?, again, ROWS_COMPARED_MAX);
         self.through(table, |rows| comparison.fetched(rows)).await?;
         let keys = &self.keys()?;
         while let Some(batch) = rows.try_next().await? {
@@ -390,6 +414,21 @@ impl Passing<'_> {
         }
         let (differing, located) = comparison.finish(&table.name);
         Ok((Some(differing), located))
+    }
+
+    /// The first keys among which those lie that were sealed otherwise than they were read.
+    async fn suspects(&self, line: &ManifestTable, table: &TableScope, sums: &SumsIn<'_>) -> Result<Vec<Located>> {
+        let Some(sealed) = sums.of(self.errand, &self.key, &line.target).await? else { return Ok(Vec::new()) };
+        let mut suspects = Suspects::of(&sealed, &self.buckets(table).await?);
+        self.through(table, |rows| suspects.fetched(rows)).await?;
+        Ok(suspects.finish(&table.name))
+    }
+
+    /// F with its buckets, which are not kept: fetched once more.
+    async fn buckets(&self, table: &TableScope) -> Result<TableFingerprint> {
+        let fingerprinting = Fingerprinting::start(&self.keys()?, table);
+        let taking = |rows| fingerprinting.over(rows);
+        Ok(self.errand.pour(table, self.lines(table), &self.key, taking).await?.fingerprint)
     }
 
     /// Shows the digests of all rows in the parcels of a table.
@@ -424,7 +463,7 @@ impl Passing<'_> {
 /// The parcels of the probe, drawn by their digests, which nobody chooses.
 fn probes(manifest: &Manifest) -> Vec<&ManifestParcel> {
     let documents = manifest.documents.iter().flat_map(|part| &part.parcels).map(|line| (line, true));
-    let rows = manifest.parcels.iter().chain([&manifest.sums]).map(|line| (line, false));
+    let rows = manifest.parcels.iter().chain(manifest.all_sums()).map(|line| (line, false));
     let mut drawn: Vec<(&ManifestParcel, bool)> = documents.chain(rows).collect();
     drawn.sort_by_key(|(line, _)| line.digest);
     let first = |of: bool| drawn.iter().find(|(_, documents)| *documents == of).map(|(line, _)| *line);

@@ -102,11 +102,9 @@ pub(crate) struct Comparison {
 impl Comparison {
     /// Of as many differing buckets as hold at most `rows_max` rows on both sides together.
     pub(crate) fn of(fetched: &TableFingerprint, again: &TableFingerprint, rows_max: u64) -> Self {
-        let rows =
-            |side: &TableFingerprint, at: u16| side.buckets.get(usize::from(at)).map_or(0, |bucket| bucket.count);
         let (mut buckets, mut beyond, mut held) = (HashSet::new(), 0_u64, 0_u64);
         for at in fetched.differing(again) {
-            let with = held.saturating_add(rows(fetched, at)).saturating_add(rows(again, at));
+            let with = held.saturating_add(fetched.bucket(at).count).saturating_add(again.bucket(at).count);
             if with <= rows_max {
                 held = with;
                 buckets.insert(at);

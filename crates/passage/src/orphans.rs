@@ -1,5 +1,7 @@
 //! Rows whose reference leads nowhere: counted in the old system's scope and in the target, and never looked at.
 
+use std::sync::Arc;
+
 use connectors::{Sink, Snapshot};
 use lexicon::{Alarm, Code, Result};
 use procedure::Orphans;
@@ -9,7 +11,7 @@ use scope::{Followed, Scope, SourceTable, TableReference};
 /// sampled: what leads out of a sample says nothing about the old system, and only the target is counted then.
 pub(crate) async fn in_source(
     snapshot: &dyn Snapshot,
-    scope: &Scope,
+    scope: &Arc<Scope>,
     found: &[SourceTable],
     part: bool,
 ) -> Result<Vec<Orphans>> {

@@ -1,39 +1,36 @@
 //! What a cut extraction need not do again: tables that are wholly on the shelf, when the old system stands still.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use lexicon::{Code, ConsignmentId, Digest, Fault, MigrationId, Result, Retry};
 use procedure::{ExtractMeasure, ManifestParcel};
-use scope::TableFingerprint;
-use seal::{ConsignmentKey, open_parcel};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 
 use crate::Errand;
 use crate::documents::StoredDocuments;
 
-/// One table that an attempt has stored to its end. Its fingerprint is sealed beside its rows.
+/// One table that an attempt has stored to its end.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Stored {
     /// Rows in the table and in scope, when it was read.
     pub counts: (u64, u64),
     pub parcels: Vec<ManifestParcel>,
-    pub sums: ManifestParcel,
+    /// S.
+    pub root: Digest,
     pub transforms: BTreeMap<String, u64>,
     /// What a rehearsal measured of it.
     #[serde(default)]
     pub measured: Option<ExtractMeasure>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Kept {
+/// What is noted, one line after the other.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
     /// The source's schema and the scope: under others nothing is kept.
-    under: Option<(Digest, Digest)>,
-    tables: BTreeMap<String, Stored>,
-    #[serde(default)]
-    documents: BTreeMap<String, StoredDocuments>,
+    Under(Digest, Digest),
+    Table(String, Stored),
+    Documents(String, StoredDocuments),
 }
 
 /// How many tables of a round this device has stored to their end.
@@ -41,54 +38,46 @@ struct Kept {
 /// # Errors
 /// A fault or an alarm of the home.
 pub fn stored_tables(desk: &desk::Desk, migration: MigrationId, consignment: ConsignmentId) -> Result<usize> {
-    let kept: Option<Kept> = desk.home().progress(desk::Round { migration, consignment })?;
-    Ok(kept.map_or(0, |kept| kept.tables.len()))
+    let lines: Vec<Line> = desk.home().progress(desk::Round { migration, consignment })?;
+    Ok(lines.iter().filter(|line| matches!(line, Line::Table(..))).count())
 }
 
 /// The stored tables of a round, on this device.
 pub(crate) struct Resume<'a> {
     errand: &'a Errand<'a>,
-    kept: Mutex<Kept>,
+    tables: BTreeMap<String, Stored>,
+    documents: BTreeMap<String, StoredDocuments>,
 }
 
 impl<'a> Resume<'a> {
     /// What earlier attempts stored. Nothing of it counts when the source is written to: tables of two moments do not
     /// belong together.
-    pub(crate) fn open(errand: &'a Errand<'a>, live: bool, under: (Digest, Digest)) -> Result<Self> {
-        let kept: Option<Kept> = if live { None } else { errand.desk.home().progress(errand.round())? };
-        let kept = kept.filter(|kept| kept.under == Some(under));
-        let kept = kept.unwrap_or(Kept { under: Some(under), ..Kept::default() });
-        Ok(Self { errand, kept: Mutex::new(kept) })
+    pub(crate) fn open(errand: &'a Errand<'a>, live: bool, (schema, scope): (Digest, Digest)) -> Result<Self> {
+        let (home, round) = (errand.desk.home(), errand.round());
+        let mut kept: Vec<Line> = if live { Vec::new() } else { home.progress(round)? };
+        if !matches!(kept.first(), Some(Line::Under(of, under)) if (*of, *under) == (schema, scope)) {
+            kept = vec![Line::Under(schema, scope)];
+        }
+        home.keep_progress(round, &kept).map_err(|_| unnoted())?;
+        let mut resume = Self { errand, tables: BTreeMap::new(), documents: BTreeMap::new() };
+        for line in kept {
+            match line {
+                Line::Under(..) => {}
+                Line::Table(name, stored) => drop(resume.tables.insert(name, stored)),
+                Line::Documents(name, stored) => drop(resume.documents.insert(name, stored)),
+            }
+        }
+        Ok(resume)
     }
 
-    /// A table that is stored, with its fingerprint, if its counts are still the same.
-    pub(crate) async fn table(
-        &self,
-        name: &str,
-        counts: (u64, u64),
-        key: &Arc<ConsignmentKey>,
-    ) -> Result<Option<(Stored, TableFingerprint)>> {
-        let stored = self.kept.lock().await.tables.get(name).filter(|stored| stored.counts == counts).cloned();
-        let Some(stored) = stored else { return Ok(None) };
-        // A table without rows has no bucket; reading it again costs nothing.
-        Ok(self.fingerprint(&stored.sums, key).await?.map(|fingerprint| (stored, fingerprint)))
+    /// A table that is stored, if its counts are still the same.
+    pub(crate) fn table(&self, name: &str, counts: (u64, u64)) -> Option<&Stored> {
+        self.tables.get(name).filter(|stored| stored.counts == counts)
     }
 
-    /// A folder of documents that is stored, with its fingerprint.
-    pub(crate) async fn documents(
-        &self,
-        name: &str,
-        key: &Arc<ConsignmentKey>,
-    ) -> Result<Option<(StoredDocuments, TableFingerprint)>> {
-        let Some(stored) = self.kept.lock().await.documents.get(name).cloned() else { return Ok(None) };
-        Ok(self.fingerprint(&stored.sums, key).await?.map(|fingerprint| (stored, fingerprint)))
-    }
-
-    async fn fingerprint(&self, line: &ManifestParcel, key: &Arc<ConsignmentKey>) -> Result<Option<TableFingerprint>> {
-        let name = self.errand.name(line.attempt, line.parcel, &line.table, line.sequence);
-        let batches: Vec<RecordBatch> =
-            open_parcel(key, &name, self.errand.parcel(line).await?, line.digest)?.collect::<Result<_>>()?;
-        Ok(TableFingerprint::from_batches(&batches)?.pop())
+    /// A folder of documents that is stored.
+    pub(crate) fn documents(&self, name: &str) -> Option<&StoredDocuments> {
+        self.documents.get(name)
     }
 
     /// The moment, with the tables that an earlier attempt had read of the source that stands still.
@@ -107,22 +96,20 @@ impl<'a> Resume<'a> {
     }
 
     /// Notes a table that is stored to its end.
-    pub(crate) async fn store(&self, name: &str, stored: Stored) -> Result<()> {
-        let mut kept = self.kept.lock().await;
-        kept.tables.insert(name.to_owned(), stored);
-        self.note(&kept)
+    pub(crate) fn store(&self, name: &str, stored: Stored) -> Result<()> {
+        self.note(&Line::Table(name.to_owned(), stored))
     }
 
     /// Notes a folder of documents that is stored to its end.
-    pub(crate) async fn store_documents(&self, name: &str, stored: StoredDocuments) -> Result<()> {
-        let mut kept = self.kept.lock().await;
-        kept.documents.insert(name.to_owned(), stored);
-        self.note(&kept)
+    pub(crate) fn store_documents(&self, name: &str, stored: StoredDocuments) -> Result<()> {
+        self.note(&Line::Documents(name.to_owned(), stored))
     }
 
-    fn note(&self, kept: &Kept) -> Result<()> {
-        self.errand.desk.home().keep_progress(self.errand.round(), kept).map_err(|_| {
-            Fault::new(Code(614), Retry::Later, "how far the extraction came cannot be noted on this device").into()
-        })
+    fn note(&self, line: &Line) -> Result<()> {
+        self.errand.desk.home().add_progress(self.errand.round(), line).map_err(|_| unnoted().into())
     }
+}
+
+fn unnoted() -> Fault {
+    Fault::new(Code(614), Retry::Later, "how far the extraction came cannot be noted on this device")
 }

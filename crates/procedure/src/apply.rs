@@ -201,11 +201,13 @@ impl Consignment {
                     released.share = Some(*share);
                 }
             }
-            Act::Done { step: Step::Load | Step::Reconcile, outcome, .. } => {
+            Act::Done { step: step @ (Step::Load | Step::Reconcile), outcome, .. } => {
                 self.stop();
                 self.stage = Round::Loaded;
                 let reconciliation = outcome.as_ref().clone();
-                self.outcome = Some(Outcome { digest: fact.digest, reconciliation, accepted: None });
+                let mut arrived = self.outcome.take().map(|before| before.arrived).unwrap_or_default();
+                arrived.see(*step, &reconciliation);
+                self.outcome = Some(Outcome { digest: fact.digest, reconciliation, arrived, accepted: None });
             }
             Act::AcceptDifference { reason, .. } => {
                 if let Some(outcome) = &mut self.outcome {

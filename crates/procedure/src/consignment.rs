@@ -2,7 +2,7 @@ use lexicon::{ConsignmentId, Digest, PersonId, Timestamp};
 use people::{PublicKey, Recipient, RootId};
 use serde::Serialize;
 
-use crate::{Kind, Manifest, Part, ProbeResult, Reconciliation, Step};
+use crate::{Arrived, Kind, Manifest, Part, ProbeResult, Reconciliation, Step};
 
 /// In the order of a consignment's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -70,6 +70,9 @@ pub struct Outcome {
     pub digest: Digest,
     /// The report.
     pub reconciliation: Reconciliation,
+    /// What it says together with the reports before it. Follows from them, so that the state's digest goes without it.
+    #[serde(skip)]
+    pub arrived: Arrived,
     /// The controller's reason for taking unequal tables, if they did.
     pub accepted: Option<String>,
 }

@@ -5,6 +5,7 @@
 
 mod act;
 mod apply;
+mod arrived;
 mod consignment;
 mod counts;
 mod decide;
@@ -20,6 +21,7 @@ pub use act::{
     Act, ActBody, Destroyed, EVERYTHING, History, Kind, LastFact, Lingering, Part, ProbeResult, SeenCheckpoint, Step,
     percent,
 };
+pub use arrived::Arrived;
 pub use consignment::{Attempt, Consignment, Ending, Offer, Outcome, Released, Stage as ConsignmentStage};
 pub use counts::{Nulls, Orphans};
 pub use decide::{Given, decide};

@@ -81,8 +81,11 @@ pub struct Manifest {
     pub documents: Vec<ManifestDocuments>,
     /// Parcels of tables in order.
     pub parcels: Vec<ManifestParcel>,
-    /// The sealed bucket sums of S.
+    /// The sealed bucket sums of S: the last parcel of them.
     pub sums: ManifestParcel,
+    /// Parcels of sums that were full before, where the tables are many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub full_sums: Vec<ManifestParcel>,
     /// That the extracting machine forgot the strongroom share and the consignment key at closing; its own word.
     pub forgotten: bool,
     /// What a rehearsal measured of each table.
@@ -94,6 +97,11 @@ impl Manifest {
     /// Every table, and every index of documents.
     pub fn indexed(&self) -> impl Iterator<Item = &ManifestTable> {
         self.tables.iter().chain(self.documents.iter().map(|part| &part.index))
+    }
+
+    /// Every parcel of bucket sums.
+    pub fn all_sums(&self) -> impl Iterator<Item = &ManifestParcel> {
+        self.full_sums.iter().chain([&self.sums])
     }
 
     /// Every parcel that holds rows or documents.
@@ -120,29 +128,30 @@ impl Manifest {
                 "Abandon the consignment and extract again.",
             )
         };
-        for table in self.indexed() {
-            let parcels = self.parcels.iter().filter(|parcel| parcel.table == table.name);
-            let mut rows = 0_u64;
-            for (expected, parcel) in (0_u32..).zip(parcels) {
-                if parcel.sequence != expected {
-                    return Err(wrong(&table.name));
-                }
-                rows = rows.saturating_add(parcel.rows);
+        // Once over all parcels, and not once for each table: a manifest may have thousands of both.
+        let mut counted: BTreeMap<&str, (u32, u64)> =
+            self.indexed().map(|table| (table.name.as_str(), (0, 0))).collect();
+        for parcel in &self.parcels {
+            let (next, rows) = counted.get_mut(parcel.table.as_str()).ok_or_else(|| wrong(&parcel.table))?;
+            if parcel.sequence != *next {
+                return Err(wrong(&parcel.table));
             }
-            if rows != table.rows || table.rows > table.rows_source {
-                return Err(wrong(&table.name));
-            }
+            *next = next.saturating_add(1);
+            *rows = rows.saturating_add(parcel.rows);
+        }
+        let adds_up = |table: &ManifestTable| {
+            let rows = counted.get(table.name.as_str()).map(|(_, rows)| *rows);
+            rows == Some(table.rows) && table.rows <= table.rows_source
+        };
+        if let Some(table) = self.indexed().find(|table| !adds_up(table)) {
+            return Err(wrong(&table.name));
         }
         for part in &self.documents {
             if !part.adds_up() {
                 return Err(wrong(&part.index.name));
             }
         }
-        let known = |name: &String| self.indexed().any(|table| table.name == *name);
-        match self.parcels.iter().find(|parcel| !known(&parcel.table)) {
-            Some(stray) => Err(wrong(&stray.table)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Whether it says what its kind says: of a rehearsal, out of how many rows in scope each table's sample was drawn; of
@@ -214,16 +223,30 @@ impl TableOutcome {
         self.name == sent.name && self.target == sent.target && self.sealed == sent.root && nulls
     }
 
-    /// Which link broke, if one did: the fingerprints at its ends differ, or the numbers of nulls.
+    /// Which link broke, if one did: the fingerprints at its ends differ, or the numbers of nulls. What earlier reports
+    /// of the round add, [`crate::Arrived`] says.
     pub fn broken(&self) -> Option<&'static str> {
-        let nulls = || self.nulls.iter().flat_map(BTreeMap::values);
-        if self.sealed != self.fetched || nulls().any(|nulls| nulls.sealed != nulls.fetched) {
+        if !self.as_sealed() {
             Some("between sealing and fetching")
-        } else if self.fetched != self.target_root || nulls().any(|nulls| nulls.fetched != nulls.target) {
+        } else if !self.as_fetched() {
             Some("between fetching and the target")
         } else {
             None
         }
+    }
+
+    /// What was fetched is what was sealed.
+    pub(crate) fn as_sealed(&self) -> bool {
+        self.sealed == self.fetched && self.all_nulls(|nulls| nulls.sealed == nulls.fetched)
+    }
+
+    /// What the target holds is what was fetched.
+    pub(crate) fn as_fetched(&self) -> bool {
+        self.fetched == self.target_root && self.all_nulls(|nulls| nulls.fetched == nulls.target)
+    }
+
+    fn all_nulls(&self, same: impl Fn(&Nulls) -> bool) -> bool {
+        self.nulls.iter().flat_map(BTreeMap::values).all(same)
     }
 }
 

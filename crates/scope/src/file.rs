@@ -15,6 +15,9 @@ pub struct Scope {
     tables: Vec<TableScope>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     documents: Vec<DocumentsScope>,
+    /// Where each table stands, by its name in the source: there may be thousands.
+    #[serde(skip)]
+    places: BTreeMap<String, usize>,
 }
 
 /// The file as written, before the rules.
@@ -126,12 +129,17 @@ impl Scope {
         tables.iter_mut().for_each(TableScope::fill_names);
         documents.iter_mut().for_each(DocumentsScope::fill_names);
         rules::check(&tables, &documents)?;
-        Ok(Self { tables, documents })
+        Ok(Self::of(tables, documents))
     }
 
     /// Tables of a target, each whole: see [`TableScope::loaded`].
     pub(crate) fn of_loaded(tables: Vec<TableScope>) -> Self {
-        Self { tables, documents: Vec::new() }
+        Self::of(tables, Vec::new())
+    }
+
+    fn of(tables: Vec<TableScope>, documents: Vec<DocumentsScope>) -> Self {
+        let places = tables.iter().enumerate().map(|(place, table)| (table.name.clone(), place)).collect();
+        Self { tables, documents, places }
     }
 
     /// The scope as a file, without comments and with every default written out.
@@ -171,7 +179,7 @@ impl Scope {
 
     /// The table of that name in the source.
     pub fn table(&self, name: &str) -> Option<&TableScope> {
-        self.tables.iter().find(|table| table.name == name)
+        self.places.get(name).and_then(|place| self.tables.get(*place))
     }
 
     /// The table of that name in the source, or a refusal.

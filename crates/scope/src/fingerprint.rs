@@ -166,8 +166,9 @@ impl Fingerprinter {
 
     /// The fingerprint of the rows so far.
     pub fn finish(self) -> TableFingerprint {
-        let buckets = self.buckets.iter().map(|(count, sum)| Bucket { count: *count, sum: sum.bytes() }).collect();
-        TableFingerprint::of_buckets(self.bound.table.clone(), buckets)
+        let buckets = (0_u16..).zip(&self.buckets).filter(|(_, (count, _))| *count > 0);
+        let buckets = buckets.map(|(at, (count, sum))| (at, Bucket { count: *count, sum: sum.bytes() }));
+        TableFingerprint::of_buckets(self.bound.table.clone(), buckets.collect())
     }
 }
 
@@ -205,56 +206,64 @@ impl Wide {
 }
 
 /// The fingerprint of one table: the sum of its rows' keyed hashes, in all and by bucket. Equal fingerprints mean equal
-/// multisets of rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// multisets of rows. Takes 48 bytes for each bucket in use, 192 KiB at most: a scope may have thousands of tables, so
+/// that nobody holds it longer than to seal or to compare it.
+#[derive(Debug, PartialEq, Eq)]
 pub struct TableFingerprint {
     /// The table, by its name in the target.
     pub table: String,
     /// How many rows.
     pub rows: u64,
     /// The sum of all row hashes modulo 2^256, least significant byte first.
-    #[serde(with = "hexadecimal")]
     pub sum: [u8; 32],
-    /// The 4,096 buckets.
-    pub buckets: Vec<Bucket>,
+    /// Those of the 4,096 buckets that hold rows, in order.
+    buckets: Vec<(u16, Bucket)>,
 }
 
 /// The rows whose key falls into one bucket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
     /// How many.
     pub count: u64,
     /// The sum of their hashes modulo 2^256, least significant byte first.
-    #[serde(with = "hexadecimal")]
     pub sum: [u8; 32],
 }
 
-/// A sum as a digest is written.
-mod hexadecimal {
-    use lexicon::Digest;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+/// Hashes a bucket; 40 bytes each.
+fn hash_bucket(hasher: &mut Hasher, bucket: &Bucket) {
+    hasher.update(&bucket.count.to_le_bytes());
+    hasher.update(&bucket.sum);
+}
 
-    pub(super) fn serialize<S: Serializer>(sum: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-        Digest(*sum).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-        Digest::deserialize(deserializer).map(|digest| digest.0)
+/// Hashes this many buckets without rows, a hundred at once: most tables of a wide scope are small.
+fn hash_empty(hasher: &mut Hasher, buckets: usize) {
+    const BUCKET: usize = 40;
+    let empty = [0; 100 * BUCKET];
+    let mut left = buckets.saturating_mul(BUCKET);
+    while let Some(piece) = empty.get(..left.min(empty.len())).filter(|piece| !piece.is_empty()) {
+        hasher.update(piece);
+        left = left.saturating_sub(piece.len());
     }
 }
 
 impl TableFingerprint {
-    fn of_buckets(table: String, buckets: Vec<Bucket>) -> Self {
+    fn of_buckets(table: String, buckets: Vec<(u16, Bucket)>) -> Self {
         let mut rows = 0_u64;
         let mut sum = Wide::default();
-        for bucket in &buckets {
+        for (_, bucket) in &buckets {
             rows = rows.wrapping_add(bucket.count);
             sum.add(Wide::of(&bucket.sum));
         }
         Self { table, rows, sum: sum.bytes(), buckets }
     }
 
-    /// One digest over everything in it.
+    /// The bucket at this place.
+    pub fn bucket(&self, at: u16) -> Bucket {
+        let found = self.buckets.binary_search_by_key(&at, |(place, _)| *place).ok();
+        found.and_then(|found| self.buckets.get(found)).map_or_else(Bucket::default, |(_, bucket)| *bucket)
+    }
+
+    /// One digest over everything in it, empty buckets too.
     pub fn root(&self) -> Digest {
         let mut hasher = Hasher::default();
         hasher.update(b"lazaret/1/fingerprint");
@@ -262,18 +271,20 @@ impl TableFingerprint {
         hasher.update(self.table.as_bytes());
         hasher.update(&self.rows.to_le_bytes());
         hasher.update(&self.sum);
-        for bucket in &self.buckets {
-            hasher.update(&bucket.count.to_le_bytes());
-            hasher.update(&bucket.sum);
+        let mut next = 0_usize;
+        for (at, bucket) in &self.buckets {
+            hash_empty(&mut hasher, usize::from(*at).saturating_sub(next));
+            hash_bucket(&mut hasher, bucket);
+            next = usize::from(*at).saturating_add(1);
         }
+        hash_empty(&mut hasher, BUCKETS.saturating_sub(next));
         hasher.finish()
     }
 
     /// The buckets in which two fingerprints of one table differ.
     pub fn differing(&self, other: &Self) -> Vec<u16> {
-        let bucket = |of: &Self, at: u16| of.buckets.get(usize::from(at)).copied().unwrap_or_default();
         let last = u16::try_from(BUCKETS).unwrap_or(u16::MAX);
-        (0..last).filter(|at| bucket(self, *at) != bucket(other, *at)).collect()
+        (0..last).filter(|at| self.bucket(*at) != other.bucket(*at)).collect()
     }
 
     /// The schema of [`Self::to_batch`].
@@ -291,8 +302,8 @@ impl TableFingerprint {
     /// # Errors
     /// A fault when Arrow refuses; a defect of ours.
     pub fn to_batch(&self) -> Result<RecordBatch> {
-        let kept: Vec<(u16, &Bucket)> =
-            (0_u16..).zip(&self.buckets).filter(|(at, bucket)| *at == 0 || bucket.count > 0).collect();
+        let first = Some((0, self.bucket(0))).filter(|_| self.buckets.first().is_none_or(|(at, _)| *at > 0));
+        let kept: Vec<(u16, Bucket)> = first.into_iter().chain(self.buckets.iter().copied()).collect();
         let sums = FixedSizeBinaryArray::try_from_iter(kept.iter().map(|(_, bucket)| bucket.sum))
             .map_err(|error| trouble::arrow("writing a fingerprint", &error))?;
         RecordBatch::try_new(
@@ -335,13 +346,10 @@ impl TableFingerprint {
                 }
             }
         }
-        Ok(tables.into_iter().map(|(table, found)| Self::of_sparse(table, &found)).collect())
-    }
-
-    fn of_sparse(table: String, found: &BTreeMap<u16, Bucket>) -> Self {
-        let last = u16::try_from(BUCKETS).unwrap_or(u16::MAX);
-        let buckets = (0..last).map(|at| found.get(&at).copied().unwrap_or_default()).collect();
-        Self::of_buckets(table, buckets)
+        let used = |found: BTreeMap<u16, Bucket>| {
+            found.into_iter().filter(|(_, bucket)| *bucket != Bucket::default()).collect()
+        };
+        Ok(tables.into_iter().map(|(table, found)| Self::of_buckets(table, used(found))).collect())
     }
 }
 

@@ -1,3 +1,6 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use arrow_array::{BooleanArray, RecordBatch};
 use lexicon::Result;
 
@@ -5,7 +8,7 @@ use crate::predicate::{Node, eval};
 use crate::{Dialect, Kind, Lookups, Predicate, Reference, Scope, SourceTable, TableScope, Take};
 
 /// What leads from rows of one table to rows of another, in names of the source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TableReference {
     /// The table here.
     pub table: String,
@@ -20,7 +23,7 @@ pub struct TableReference {
 /// A reference as one system can follow it.
 #[derive(Clone, Debug)]
 pub struct Followed {
-    scope: Scope,
+    scope: Arc<Scope>,
     /// The rows whose reference is not null.
     pointing: TableScope,
     /// The rows whose reference leads to a row. Those that point and do not arrive are counted by subtraction: a
@@ -32,13 +35,13 @@ impl Scope {
     /// The references between its tables that can be followed in the target: foreign keys of the source, as `found`
     /// describes them, and what `exists in` follows; each once. Both sides are taken, and are integers or are text.
     pub fn references(&self, found: &[SourceTable]) -> Vec<TableReference> {
-        let mut references: Vec<TableReference> = Vec::new();
+        let found: BTreeMap<&str, &SourceTable> = found.iter().map(|found| (found.name.as_str(), found)).collect();
+        let (mut references, mut known) = (Vec::new(), BTreeSet::new());
         for table in self.tables() {
-            let described = found.iter().filter(|found| found.name == table.name);
-            let declared = described.flat_map(|described| &described.references);
-            let declared = declared.map(|reference| declared_by(table, reference, found));
+            let declared = found.get(table.name.as_str()).into_iter().flat_map(|described| &described.references);
+            let declared = declared.map(|reference| declared_by(table, reference, &found));
             for reference in declared.chain(table.filter.iter().flat_map(|filter| followed_by(table, filter))) {
-                if !references.contains(&reference) && reference.in_target(self).is_some() {
+                if reference.in_target(self).is_some() && known.insert(reference.clone()) {
                     references.push(reference);
                 }
             }
@@ -47,10 +50,10 @@ impl Scope {
     }
 }
 
-fn declared_by(table: &TableScope, reference: &Reference, found: &[SourceTable]) -> TableReference {
+fn declared_by(table: &TableScope, reference: &Reference, found: &BTreeMap<&str, &SourceTable>) -> TableReference {
     // SQLite may name no columns there, and means the primary key.
     let unnamed = reference.other_columns.iter().all(String::is_empty);
-    let key = found.iter().find(|found| unnamed && found.name == reference.table).map(|found| &found.primary_key);
+    let key = found.get(reference.table.as_str()).filter(|_| unnamed).map(|found| &found.primary_key);
     TableReference {
         table: table.name.clone(),
         columns: reference.columns.clone(),
@@ -74,12 +77,12 @@ fn followed_by(table: &TableScope, filter: &Predicate) -> Vec<TableReference> {
 impl TableReference {
     /// Followed among the rows in scope of the source. None when a transform changes one of its columns: the source has
     /// other values there than the target.
-    pub fn in_source(&self, scope: &Scope) -> Option<Followed> {
+    pub fn in_source(&self, scope: &Arc<Scope>) -> Option<Followed> {
         let (here, there) = (scope.table(&self.table)?, scope.table(&self.other)?);
         let pairs = self.pairs(here, there, Take::source_kind)?;
         let unchanged = |table: &TableScope, column: &String| table.taken(column).is_some_and(|take| !take.changes());
         let stays = pairs.iter().all(|(this, that)| unchanged(here, this) && unchanged(there, that));
-        stays.then(|| Followed::of(scope.clone(), here, there, pairs))
+        stays.then(|| Followed::of(Arc::clone(scope), here, there, pairs))
     }
 
     /// Followed among all rows of the target's tables.
@@ -90,7 +93,7 @@ impl TableReference {
         let pairs = pairs.iter().map(|(this, that)| Some((target(here, this)?, target(there, that)?)));
         let (here, there) = (here.loaded(), there.loaded());
         let scope = Scope::of_loaded(vec![here.clone(), there.clone()]);
-        Some(Followed::of(scope, &here, &there, pairs.collect::<Option<_>>()?))
+        Some(Followed::of(Arc::new(scope), &here, &there, pairs.collect::<Option<_>>()?))
     }
 
     /// The columns side by side, when they compare in the kinds that `kind` tells.
@@ -113,7 +116,7 @@ impl TableReference {
 }
 
 impl Followed {
-    fn of(scope: Scope, here: &TableScope, there: &TableScope, pairs: Vec<(String, String)>) -> Self {
+    fn of(scope: Arc<Scope>, here: &TableScope, there: &TableScope, pairs: Vec<(String, String)>) -> Self {
         let narrowed = |more: Vec<Node>| {
             let nodes = here.filter.iter().map(|filter| filter.0.clone()).chain(more).collect();
             TableScope { filter: Some(Predicate(Node::And(nodes))), ..here.clone() }

@@ -71,19 +71,19 @@ impl Tally {
         }
         trouble::values(table, refused)
     }
+}
 
-    /// The refusal of everything in a table that had no image, over all its batches.
-    pub fn refused(&self, table: &str) -> Option<Trouble> {
-        let refused = &self.tables.get(table)?.refused;
-        let all = refused
+impl TableTally {
+    /// The refusal of everything in the table that had no image, over all its batches.
+    pub fn refusal(&self, table: &str) -> Option<Trouble> {
+        let all = self
+            .refused
             .iter()
             .flat_map(|(column, reasons)| reasons.iter().map(|(why, count)| (column.clone(), why.as_str(), *count)));
         let all: Vec<_> = all.collect();
         if all.is_empty() { None } else { Some(trouble::values(table, &all)) }
     }
-}
 
-impl TableTally {
     fn refuse(&mut self, column: &str, why: &str, count: u64) {
         let known = self.refused.entry(column.to_owned()).or_default().entry(why.to_owned()).or_default();
         *known = known.saturating_add(count);

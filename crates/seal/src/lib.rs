@@ -27,6 +27,7 @@ mod opaque;
 mod open;
 mod parcel;
 mod share;
+mod sums;
 mod write;
 
 #[cfg(test)]
@@ -39,4 +40,5 @@ pub use opaque::{FileKey, FileRanges, SealedBytes, sealed_file_bytes};
 pub use open::{ParcelRows, open_header, open_parcel};
 pub use parcel::{ParcelName, Sealed};
 pub use share::Share;
-pub use write::{PARCEL_BYTES_ENOUGH, ParcelWriter, seal_fingerprints};
+pub use sums::SumsSealer;
+pub use write::{PARCEL_BYTES_ENOUGH, ParcelWriter};

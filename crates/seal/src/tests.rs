@@ -1,14 +1,18 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int64Type, Time64MicrosecondType};
 use arrow_array::types::{TimestampMicrosecondType, UInt64Type};
-use arrow_array::{ArrayRef, BinaryArray, BooleanArray, PrimitiveArray, RecordBatch, StringArray};
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, RecordBatch, StringArray, UInt16Array,
+};
 use bytes::Bytes;
 use lexicon::{Code, ConsignmentId, Digest, Entropy, MigrationId, ParcelId, SeededEntropy, SystemEntropy, Trouble};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
+use scope::TableFingerprint;
 
 use crate::*;
 
@@ -317,13 +321,55 @@ fn both_agents_come_to_one_fingerprint_and_its_sums_travel_sealed() {
         sum.finish()
     };
     let extracted = sum(&key(), name().consignment);
-    let sealed = seal_fingerprints(&key(), &SystemEntropy::new(), name(), std::slice::from_ref(&extracted)).unwrap();
+    let (key_of_sums, entropy) = (key(), SystemEntropy::new());
+    let mut sums = SumsSealer::begin(&key_of_sums, &entropy, name()).unwrap();
+    assert!(sums.take(&extracted).unwrap().is_none());
+    let (_, sealed) = sums.finish().unwrap();
     let opened = open(&key(), &name(), &sealed.bytes, sealed.digest).unwrap();
     let received = scope::TableFingerprint::from_batches(&opened).unwrap();
     let loaded = sum(&key(), name().consignment);
     assert_eq!((received[0].root(), received[0].rows), (loaded.root(), 2));
     assert_ne!(loaded.root(), sum(&key(), ConsignmentId([9; 16])).root(), "another consignment, other sums");
     assert_ne!(loaded.root(), sum(&key_of(1, 9, 3), name().consignment).root(), "another share, other sums");
+}
+
+/// A fingerprint of which every bucket holds rows.
+fn filled(table: usize) -> TableFingerprint {
+    let buckets = || 0_u16..4096;
+    let sums = buckets().map(|at| Digest::of(format!("{table} {at}").as_bytes()).0);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(buckets().map(|_| format!("table {table}")))),
+        Arc::new(UInt16Array::from_iter_values(buckets())),
+        Arc::new(PrimitiveArray::<UInt64Type>::from_iter_values((1..).take(4096))),
+        Arc::new(FixedSizeBinaryArray::try_from_iter(sums).unwrap()),
+    ];
+    let rows = RecordBatch::try_new(TableFingerprint::schema(), columns).unwrap();
+    TableFingerprint::from_batches([&rows]).unwrap().pop().unwrap()
+}
+
+#[test]
+fn the_sums_of_many_large_tables_take_several_parcels_and_each_is_read_by_itself() {
+    const TABLES: usize = 500;
+    let (key, entropy) = (key(), SystemEntropy::new());
+    let mut all = SumsSealer::begin(&key, &entropy, name()).unwrap();
+    let (mut parcels, mut roots) = (Vec::new(), BTreeMap::new());
+    for table in 0..TABLES {
+        let sums = filled(table);
+        parcels.extend(all.take(&sums).unwrap());
+        roots.insert(sums.table.clone(), sums.root());
+    }
+    parcels.push(all.finish().unwrap());
+    assert!((15..30).contains(&parcels.len()), "{}", parcels.len());
+    assert_eq!(parcels.iter().map(|(_, sealed)| sealed.rows).sum::<u64>(), 500 * 4096);
+    for (sequence, (name, sealed)) in (0..).zip(&parcels) {
+        assert_eq!(name.sequence, sequence);
+        assert!(sealed.bytes.len() < 5 * 1024 * 1024, "{}", sealed.bytes.len());
+        let opened = open(&key, name, &sealed.bytes, sealed.digest).unwrap();
+        for found in TableFingerprint::from_batches(&opened).unwrap() {
+            assert_eq!(roots.remove(&found.table), Some(found.root()), "whole, and once");
+        }
+    }
+    assert!(roots.is_empty());
 }
 
 /// `count` rows of 1,024 bytes that do not compress.

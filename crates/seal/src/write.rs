@@ -8,7 +8,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::encryption::encrypt::FileEncryptionProperties;
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use scope::{ScopedBatch, TableFingerprint};
+use scope::ScopedBatch;
 
 use crate::form::Form;
 use crate::keys::{ConsignmentKey, SALT_BYTES};
@@ -109,25 +109,6 @@ impl ParcelWriter {
         self.rows = self.rows.saturating_add(u64::try_from(batch.num_rows()).unwrap_or(u64::MAX));
         Ok(())
     }
-}
-
-/// Seals the bucket sums of all tables of one consignment into one parcel, so that the loading agent can locate rows
-/// that differ and nobody else sees where they lie. At most about 170 KB for each table: 4,096 sums of 32 bytes and
-/// what names them.
-///
-/// # Errors
-/// As [`ParcelWriter`].
-pub fn seal_fingerprints(
-    key: &ConsignmentKey,
-    entropy: &dyn Entropy,
-    name: ParcelName,
-    sums: &[TableFingerprint],
-) -> Result<Sealed> {
-    let mut writer = ParcelWriter::new(key, entropy, name, TableFingerprint::schema())?;
-    for table in sums {
-        writer.write_rows(&table.to_batch()?)?;
-    }
-    writer.finish()
 }
 
 /// AES-256 under one key for footer and all columns; the footer, and with it the columns' names, encrypted.

@@ -21,7 +21,7 @@ use passage::{Found, LoadReport, Located};
 use people::OpeningKey;
 use procedure::{Act, Differing, Manifest, ManifestParcel, ManifestTable, Migration, Plan, Step};
 use scope::{Dialect, Fingerprinter, Scope, ScopedBatch, SourceTable, TableFingerprint, TableScope, row_digests};
-use seal::{ConsignmentKey, ParcelName, ParcelWriter, Sealed, Share, seal_fingerprints};
+use seal::{ConsignmentKey, ParcelName, ParcelWriter, Sealed, Share, SumsSealer};
 
 use super::compare::{self, Meant};
 use super::databases::{self, Databases};
@@ -30,6 +30,7 @@ use super::databases::{self, Databases};
 const ANOTHER: &str = "another name";
 const IN_SEAL: &str = "between sealing and fetching";
 const IN_LOAD: &str = "between fetching and the target";
+const SINCE: &str = "in the target since it was loaded";
 
 fn scope() -> Scope {
     Scope::parse(&synth::scope_toml()).unwrap()
@@ -75,7 +76,7 @@ async fn keyed_digest(world: &mut World, systems: &Systems, round: &Round, patie
 async fn broken(world: &World, round: &Round, report: &LoadReport, link: &str) {
     assert_eq!(report.reconciliation.tables.len(), scope().tables().len());
     for table in &report.reconciliation.tables {
-        assert_eq!(table.broken(), (table.name == "patient").then_some(link), "{}", table.name);
+        assert_eq!(report.arrived.broken(table), (table.name == "patient").then_some(link), "{}", table.name);
     }
     let controller = world.desk(Name::Controller);
     let zip = controller.client().evidence(controller.keeper(), round.plan.migration).await.unwrap();
@@ -103,6 +104,8 @@ struct Careless<'a> {
     key: ConsignmentKey,
     laboratory_share: Digest,
     strongroom_share: Digest,
+    /// Of how many tables it seals no sums.
+    withheld: usize,
 }
 
 impl<'a> Careless<'a> {
@@ -121,7 +124,7 @@ impl<'a> Careless<'a> {
         let opened = ledger.migration().consignment(consignment).unwrap().opened;
         let key = ConsignmentKey::derive(&laboratory, &strongroom, opened).unwrap();
         let (laboratory_share, strongroom_share) = (laboratory.digest(), strongroom.digest());
-        Self { desk, plan, consignment, key, laboratory_share, strongroom_share }
+        Self { desk, plan, consignment, key, laboratory_share, strongroom_share, withheld: 0 }
     }
 
     fn name(&self, table: &str) -> ParcelName {
@@ -175,8 +178,12 @@ impl<'a> Careless<'a> {
             parcels.push(parcel);
             fingerprints.push(fingerprint);
         }
-        let name = self.name("sums");
-        let sums = seal_fingerprints(&self.key, entropy().as_ref(), name.clone(), &fingerprints).unwrap();
+        let random = entropy();
+        let mut sums_out = SumsSealer::begin(&self.key, random.as_ref(), self.name("sums")).unwrap();
+        assert!(
+            fingerprints.iter().skip(self.withheld).all(|fingerprint| sums_out.take(fingerprint).unwrap().is_none())
+        );
+        let (name, sums) = sums_out.finish().unwrap();
         let manifest = Manifest {
             consignment: self.consignment,
             attempt: 1,
@@ -191,6 +198,7 @@ impl<'a> Careless<'a> {
             documents: Vec::new(),
             parcels,
             sums: self.store(name, sums).await,
+            full_sums: Vec::new(),
             forgotten: true,
             measured: Vec::new(),
         };
@@ -231,6 +239,22 @@ async fn a_value_changed_in_seal_breaks_the_link_between_sealing_and_fetching() 
     let reason = "the name is put right by hand".to_owned();
     world.act(Name::Controller, migration, Act::AcceptDifference { consignment, report, reason }).await.unwrap();
     world.sign_off(&round.plan).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sums_that_are_not_of_the_signed_roots_are_an_alarm() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let (source, sink) = (systems.source.as_ref(), systems.sink.as_ref());
+    let plan = world.approved(&synth::scope_toml(), source, sink).await;
+    let consignment = world.consign(&plan).await;
+    let mut careless = Careless::begin(&world, &plan, consignment).await;
+    careless.withheld = 1;
+    let manifest = careless.close(source, source).await;
+    world.release(&plan, consignment).await.unwrap();
+    let alarm = world.load(&plan, consignment, sink).await.unwrap_err();
+    let table = &manifest.tables.first().unwrap().name;
+    assert!(alarm.code() == Code(620) && alarm.to_string().contains(table), "{alarm}");
 }
 
 /// A loader gone wrong: one patient has another name when the target gets the row.
@@ -326,8 +350,13 @@ async fn a_value_changed_in_the_target_is_found_when_it_is_read_again() {
     assert_eq!(new.execute(sql, rusqlite::params![ANOTHER, patient]).unwrap(), 1);
     let report = world.reconcile(&round.plan, round.consignment, sink).await.unwrap();
 
-    broken(&world, &round, &report, IN_LOAD).await;
+    broken(&world, &round, &report, SINCE).await;
     located(&report, keyed_digest(&mut world, &systems, &round, patient).await);
+    // A load finds its rows there, and cannot tell any more when they changed; nor can who only reads again after it.
+    let again = world.load(&round.plan, round.consignment, sink).await.unwrap();
+    broken(&world, &round, &again, IN_LOAD).await;
+    let report = world.reconcile(&round.plan, round.consignment, sink).await.unwrap();
+    broken(&world, &round, &report, IN_LOAD).await;
     let (consignment, reason) = (round.consignment, "the new system is not ready".to_owned());
     world.act(Name::Controller, round.plan.migration, Act::Abandon { consignment, reason }).await.unwrap();
     assert_eq!(world.sign_off(&round.plan).await.unwrap_err().code(), Code(227), "what is given up is not signed off");

@@ -11,7 +11,7 @@ use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::{Result, Trouble};
-use scope::{Dialect, Sampling, Scope, ScopedBatch, SourceTable, Tally};
+use scope::{Dialect, Sampling, Scope, ScopedBatch, SourceTable, TableTally};
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlConnection;
 use tokio::sync::watch;
@@ -198,8 +198,8 @@ impl Snapshot for Moment {
         counted.chain(end).boxed()
     }
 
-    fn tally(&self) -> Tally {
-        self.under.tally()
+    fn tally(&self, table: &str) -> TableTally {
+        self.under.tally(table)
     }
 
     fn loose(&self) -> Vec<String> {

@@ -19,6 +19,7 @@ mod hostile;
 mod killed_server;
 mod kills;
 mod live_source;
+mod many_tables;
 mod no_authentication;
 mod no_contract;
 mod no_deletion;

@@ -201,7 +201,7 @@ async fn each_partys_own_part_goes_at_its_own_deadline_with_the_server_away() {
     for name in [Name::Operator, Name::Recipient] {
         assert!(world.desk(name).overdue().is_quiet());
     }
-    assert_eq!(kept(&world, Name::Operator, place), ["laboratory.share", "progress.json"]);
+    assert_eq!(kept(&world, Name::Operator, place), ["laboratory.share", "progress.jsonl"]);
     assert_eq!(kept(&world, Name::Recipient, place), ["opening.key", "probe.json", "probe.parcel"]);
     world.pass_hours(1);
     // The operator's next command, whatever it is; the recipient's timer, which needs no passphrase.

@@ -20,7 +20,7 @@ use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::{Digest, Hasher, Result};
 use scope::{
-    Followed, Kind, Lookups, Rows, Sampling, Scope, ScopedBatch, SourceColumn, SourceTable, TableScope, Tally,
+    Followed, Kind, Lookups, Rows, Sampling, Scope, ScopedBatch, SourceColumn, SourceTable, TableScope, TableTally,
 };
 use tokio::sync::{Mutex, mpsc};
 
@@ -250,8 +250,8 @@ impl Snapshot for Moment {
             let mut rows = self.admitted(scope, table, &gate).await?;
             while rows.try_next().await?.is_some() {}
             drop(rows);
-            let tally = gate.tally();
-            Ok(tally.tables.get(table).map_or((0, 0), |table| (table.rows_in, table.rows_admitted)))
+            let tally = gate.tally(table);
+            Ok((tally.rows_in, tally.rows_admitted))
         }
         .boxed()
     }
@@ -300,8 +300,8 @@ impl Snapshot for Moment {
         self.gate.at_fault().keyed(scope, table)
     }
 
-    fn tally(&self) -> Tally {
-        self.gate.tally()
+    fn tally(&self, table: &str) -> TableTally {
+        self.gate.tally(table)
     }
 
     fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {

@@ -48,7 +48,7 @@ fn a_zero_date_is_refused_by_count_unless_the_scope_names_it() {
             let rows = spelled(&admitted(snapshot.read(&named, "p")).await.unwrap());
             let second = ["2", "-", "2020-01-02 03:04:05", "2020-01-02 03:04:05Z"];
             assert_eq!(rows, [["1", "-", "-", "-"], second, ["3", "-", "-", "-"]]);
-            assert_eq!(snapshot.tally().tables["p"].columns["born"].nulled, 2);
+            assert_eq!(snapshot.tally("p").columns["born"].nulled, 2);
         })
     });
 }

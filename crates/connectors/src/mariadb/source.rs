@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::Result;
-use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SourceTable, TableScope, Tally};
+use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SourceTable, TableScope, TableTally};
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlConnection;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
@@ -150,8 +150,8 @@ impl Snapshot for Moment {
         self.gate.at_fault().keyed(scope, table)
     }
 
-    fn tally(&self) -> Tally {
-        self.gate.tally()
+    fn tally(&self, table: &str) -> TableTally {
+        self.gate.tally(table)
     }
 
     fn loose(&self) -> Vec<String> {

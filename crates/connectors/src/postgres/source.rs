@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, Stream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::Result;
-use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SourceTable, TableScope, Tally};
+use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SourceTable, TableScope, TableTally};
 use tokio_postgres::{Client, CopyOutStream};
 
 use super::catalog::{self, Column, Table};
@@ -153,8 +153,8 @@ impl Snapshot for Moment {
         self.gate.at_fault().keyed(scope, table)
     }
 
-    fn tally(&self) -> Tally {
-        self.gate.tally()
+    fn tally(&self, table: &str) -> TableTally {
+        self.gate.tally(table)
     }
 
     fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {

@@ -5,6 +5,7 @@ mod sink;
 mod source;
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lexicon::Result;
@@ -25,11 +26,39 @@ pub(crate) struct Database {
     path: PathBuf,
     /// As a target.
     at_fault: AtFault,
+    /// As a target: connections between two tables, for writing and for reading back. A new one parses the declaration
+    /// of every table, which for thousands of tables is dearer than what is done with one.
+    writing: Spare,
+    reading: Spare,
+}
+
+/// Connections that nobody uses now.
+#[derive(Clone, Default)]
+struct Spare(Arc<Mutex<Vec<Connection>>>);
+
+impl Spare {
+    fn all(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One of them, or a new one.
+    fn take(&self, open: impl FnOnce() -> Result<Connection>) -> Result<Connection> {
+        let spare = self.all().pop();
+        spare.map_or_else(open, Ok)
+    }
+
+    fn give_back(&self, connection: Connection) {
+        self.all().push(connection);
+    }
+
+    fn forget(&self) {
+        self.all().clear();
+    }
 }
 
 impl Database {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, at_fault: AtFault::default() }
+        Self { path, at_fault: AtFault::default(), writing: Spare::default(), reading: Spare::default() }
     }
 
     /// The absolute path alone; `SQLite` has no account.

@@ -1,6 +1,3 @@
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
-
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, SchemaRef};
 use futures::future::BoxFuture;
@@ -9,6 +6,7 @@ use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::{Refusals, Result};
 use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params_from_iter};
 use scope::{Dialect, Followed, Scope, SourceTable, TableScope};
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 
 use super::{
@@ -39,6 +37,8 @@ impl Sink for Database {
 
     fn prepare<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<Prepared>> {
         async move {
+            self.writing.forget();
+            self.reading.forget();
             let wanted: Vec<_> = scope.tables().iter().map(Wanted::of).collect();
             self.on_thread(false, move |connection| prepare(connection, &wanted)).await
         }
@@ -55,12 +55,18 @@ impl Sink for Database {
         async move {
             let wanted = Wanted::of(table_scope(scope, table)?);
             self.at_fault.forget(table);
+            // What is read again is read over a connection that was opened after it.
+            self.reading.forget();
             let (sender, receiver) = mpsc::channel::<RecordBatch>(BATCHES_WAITING);
             let (end, ended) = tokio::sync::oneshot::channel();
             let database = self.clone();
             let writer = tokio::task::spawn_blocking(move || {
                 let broken = Broken::of(&wanted, &database.at_fault);
-                load(&mut database.open(true)?, &wanted, mark, (receiver, broken), || ended.blocking_recv().is_ok())
+                let mut connection = database.writing.take(|| database.open(true))?;
+                let ended = || ended.blocking_recv().is_ok();
+                let loaded = load(&mut connection, &wanted, mark, (receiver, broken), ended)?;
+                database.writing.give_back(connection);
+                Ok(loaded)
             });
             let fed = feed(&mut batches, &sender).await;
             drop(sender);
@@ -101,13 +107,18 @@ impl Sink for Database {
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
         async move {
             let wanted = Wanted::of(table_scope(scope, table)?);
-            let connection = self.clone();
-            let connection = tokio::task::spawn_blocking(move || connection.open(false))
+            let (database, spare) = (self.clone(), self.reading.clone());
+            let connection = tokio::task::spawn_blocking(move || database.reading.take(|| database.open(false)))
                 .await
                 .map_err(|_| trouble::gone("a thread that works on SQLite"))??;
             let sql = format!("SELECT {} FROM {}", wanted.quoted_columns()?, quote(&wanted.target)?);
             let batcher = Batcher::new(&wanted.target, wanted.schema, &AtFault::default())?;
-            Ok(source::rows(Arc::new(Mutex::new(connection)), sql, batcher))
+            let reading = move |send: &mut dyn FnMut(RecordBatch) -> bool| {
+                source::read_rows(&connection, &sql, batcher, send)?;
+                spare.give_back(connection);
+                Ok(())
+            };
+            Ok(source::rows(reading))
         }
         .try_flatten_stream()
         .boxed()
@@ -157,7 +168,7 @@ fn prepare(connection: &Connection, wanted: &[Wanted]) -> Result<Prepared> {
     }
     let by_target: BTreeMap<_, _> = wanted.iter().map(|table| (table.target.to_lowercase(), &table.name)).collect();
     let (mut nodes, mut counts, mut described, mut remarks) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
-    let mut refused = Refusals::default();
+    let (mut refused, triggers) = (Refusals::default(), triggers(connection)?);
     for table in wanted {
         if refused.keep(check(connection, table))?.is_none() {
             continue;
@@ -169,14 +180,7 @@ fn prepare(connection: &Connection, wanted: &[Wanted]) -> Result<Prepared> {
             .filter_map(|reference| by_target.get(&reference.table.to_lowercase()).map(|name| (*name).clone()))
             .collect();
         nodes.push(Node { name: table.name.clone(), after });
-        let triggers: u64 = connection
-            .query_row(
-                "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE",
-                [&table.target],
-                |row| natural(row, 0),
-            )
-            .map_err(|error| failed("listing triggers", &error))?;
-        if triggers > 0 {
+        if let Some(triggers) = triggers.get(&table.target.to_lowercase()) {
             remarks
                 .push(format!("target table `{}` has {triggers} triggers, which run while it is loaded", table.target));
         }
@@ -187,6 +191,19 @@ fn prepare(connection: &Connection, wanted: &[Wanted]) -> Result<Prepared> {
     Ok(Prepared { waves, at_once: TABLES_AT_ONCE, straight, schema, counts, notes: remarks })
 }
 
+/// How many triggers each table has, by its name in small letters.
+fn triggers(connection: &Connection) -> Result<BTreeMap<String, u64>> {
+    let counting = "SELECT tbl_name FROM sqlite_schema WHERE type = 'trigger'";
+    let names: rusqlite::Result<Vec<String>> =
+        connection.prepare(counting).and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect());
+    let mut triggers = BTreeMap::new();
+    for name in names.map_err(|error| failed("listing triggers", &error))? {
+        let count: &mut u64 = triggers.entry(name.to_lowercase()).or_default();
+        *count = count.saturating_add(1);
+    }
+    Ok(triggers)
+}
+
 /// The table is there, with every wanted column, which keeps its kind; every other one can stay empty.
 fn check(connection: &Connection, table: &Wanted) -> Result<()> {
     let found = columns(connection, &table.target)?;
@@ -194,11 +211,7 @@ fn check(connection: &Connection, table: &Wanted) -> Result<()> {
         return Err(trouble::no_table("the target", &table.target));
     }
     let strict: bool = connection
-        .query_row(
-            "SELECT strict FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
-            [&table.target],
-            |row| row.get(0),
-        )
+        .query_row("SELECT strict FROM pragma_table_list(?1) WHERE schema = 'main'", [&table.target], |row| row.get(0))
         .map_err(|error| failed("listing tables", &error))?;
     let mut refused = Refusals::default();
     for field in table.schema.fields() {

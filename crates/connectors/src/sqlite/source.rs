@@ -7,7 +7,7 @@ use futures::stream::{self, BoxStream, Stream};
 use futures::{FutureExt, StreamExt, TryFutureExt};
 use lexicon::Result;
 use rusqlite::Connection;
-use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SelectSql, SourceTable, TableScope, Tally};
+use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SelectSql, SourceTable, TableScope, TableTally};
 use tokio::sync::mpsc;
 
 use super::{Database, cells, columns, count, describe_all, failed};
@@ -106,7 +106,11 @@ impl Moment {
         let columns = columns.collect::<Result<Vec<_>>>()?.join(", ");
         let sql = format!("SELECT {columns} FROM {}{condition}", select.from);
         let batcher = Batcher::new(table, schema, self.gate.at_fault())?;
-        Ok(rows(Arc::clone(&self.connection), sql, batcher).boxed())
+        let connection = Arc::clone(&self.connection);
+        let reading = move |send: &mut dyn FnMut(RecordBatch) -> bool| {
+            read_rows(&connection.lock().unwrap_or_else(PoisonError::into_inner), &sql, batcher, send)
+        };
+        Ok(rows(reading).boxed())
     }
 }
 
@@ -166,8 +170,8 @@ impl Snapshot for Moment {
         self.gate.at_fault().keyed(scope, table)
     }
 
-    fn tally(&self) -> Tally {
-        self.gate.tally()
+    fn tally(&self, table: &str) -> TableTally {
+        self.gate.tally(table)
     }
 
     fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
@@ -181,17 +185,13 @@ impl Snapshot for Moment {
     }
 }
 
-/// Runs a query on its own thread; its batches come out of a bounded channel. A receiver that is dropped ends it.
+/// Reads on a thread of its own; the batches come out of a bounded channel. A receiver that is dropped ends it.
 pub(super) fn rows(
-    connection: Arc<Mutex<Connection>>,
-    sql: String,
-    batcher: Batcher,
+    read: impl FnOnce(&mut dyn FnMut(RecordBatch) -> bool) -> Result<()> + Send + 'static,
 ) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
     tokio::task::spawn_blocking(move || {
-        let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = read_rows(&connection, &sql, batcher, |batch| sender.blocking_send(Ok(batch)).is_ok());
-        if let Err(error) = sent {
+        if let Err(error) = read(&mut |batch| sender.blocking_send(Ok(batch)).is_ok()) {
             // Nobody listens any more if this fails.
             drop(sender.blocking_send(Err(error)));
         }
@@ -199,11 +199,11 @@ pub(super) fn rows(
     stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|batch| (batch, receiver)) })
 }
 
-fn read_rows(
+pub(super) fn read_rows(
     connection: &Connection,
     sql: &str,
     mut batcher: Batcher,
-    mut send: impl FnMut(RecordBatch) -> bool,
+    send: &mut dyn FnMut(RecordBatch) -> bool,
 ) -> Result<()> {
     let doing = "reading rows";
     let mut statement = connection.prepare(sql).map_err(|error| failed(doing, &error))?;

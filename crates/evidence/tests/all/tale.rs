@@ -409,6 +409,7 @@ fn manifest(forgotten: bool) -> Manifest {
         documents: Vec::new(),
         parcels: vec![parcel(1, "patient", 491_840), parcel(2, "result", 2_812_345)],
         sums: parcel(3, "", 8192),
+        full_sums: Vec::new(),
         forgotten,
         measured: Vec::new(),
     }

@@ -281,16 +281,15 @@ pub(crate) fn state_text(migration: &State) -> String {
             let part = procedure::percent(consignment.basis_points);
             line(format!("  a sample of {part} of the rows in scope, seed {}", consignment.seed));
         }
-        for report in consignment.outcome.iter().map(|outcome| &outcome.reconciliation) {
-            for table in report.compared() {
+        if let Some(outcome) = &consignment.outcome {
+            for table in outcome.reconciliation.compared() {
+                let broken = outcome.arrived.broken(table);
                 let verdict =
-                    table.broken().map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}"));
-                let (what, rows) = (counted::what(report, table), table.rows_target);
+                    broken.map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}"));
+                let (what, rows) = (counted::what(&outcome.reconciliation, table), table.rows_target);
                 line(format!("  {} → {}: {rows} {what}, {verdict}", table.name, table.target));
                 counted::nulls(table).lines().for_each(|counted| line(counted.to_owned()));
             }
-        }
-        if let Some(outcome) = &consignment.outcome {
             line(format!("  report {}", outcome.digest));
             counted::orphans(&outcome.reconciliation.orphans).lines().for_each(|counted| line(counted.to_owned()));
         }

@@ -1,5 +1,6 @@
 //! `lazaret extract`, `load`, `reconcile`, `migrate`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -207,8 +208,9 @@ fn load_text(report: &LoadReport) -> String {
     for table in report.reconciliation.compared() {
         let differing = table.differing.map(Differing::told).filter(|(_, keys)| *keys > 0);
         let located = differing.map(|(least, keys)| format!(", {least}{keys} keys differ")).unwrap_or_default();
-        let verdict = table
-            .broken()
+        let verdict = report
+            .arrived
+            .broken(table)
             .map_or_else(|| "equal at S, F and T".to_owned(), |link| format!("DIFFERENT {link}{located}"));
         let what = counted::what(&report.reconciliation, table);
         add(&mut text, format_args!("  {} → {}: {} {what}, {verdict}\n", table.name, table.target, table.rows_target));
@@ -229,10 +231,13 @@ fn load_text(report: &LoadReport) -> String {
 }
 
 fn load_json((migration, consignment): (MigrationId, ConsignmentId), report: &LoadReport) -> Value {
+    let compared = report.reconciliation.compared();
+    let broken = compared.filter_map(|table| Some((&table.name, report.arrived.broken(table)?)));
     json!({
         "migration": migration,
         "consignment": consignment,
         "equal": report.reconciliation.equal(),
+        "different": broken.map(|(name, link)| (name.clone(), link)).collect::<BTreeMap<_, _>>(),
         "opened": report.reconciliation.opened,
         "tables": value(&report.reconciliation.tables),
         "documents": value(&report.reconciliation.documents),

@@ -384,6 +384,7 @@ pub(crate) fn manifest(consignment: ConsignmentId, attempt: u32) -> Manifest {
         documents: Vec::new(),
         parcels: vec![parcel("patient", b"parcel")],
         sums: parcel("", b"sums"),
+        full_sums: Vec::new(),
         forgotten: true,
         measured: Vec::new(),
     }

@@ -186,7 +186,7 @@ fn values_without_an_image_are_added_up_over_batches() {
         let raw = batch(&[("a", Kind::Text, &[Some("1"), Some("one")]), ("b", Kind::Text, &[Some("q"), Some("x")])]);
         scope.admit("t", &raw, Rows::AlreadyFiltered, &mut tally).unwrap_err();
     }
-    let told = tally.refused("t").unwrap().to_string();
+    let told = tally.tables["t"].refusal("t").unwrap().to_string();
     assert!(told.contains("3 values in column a of table t do not become"), "{told}");
     assert!(told.contains("3 values in column b of table t are not in the code map"), "{told}");
     assert!(!told.contains("one") && !told.contains('q'), "{told}");

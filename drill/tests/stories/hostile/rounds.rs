@@ -205,6 +205,7 @@ fn manifest_of(
         documents: Vec::new(),
         parcels: tables.iter().map(|table| parcel(&table.name, table.rows_in_scope)).collect(),
         sums: parcel("sums", 0),
+        full_sums: Vec::new(),
         forgotten: true,
         measured: tables.iter().map(measured).collect(),
     }

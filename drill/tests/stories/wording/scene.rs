@@ -171,14 +171,14 @@ impl Scene {
 
 /// Parcels of a manifest: of rows, of documents, and the sums.
 fn parcels(manifest: &Manifest) -> usize {
-    manifest.sealed().chain([&manifest.sums]).count()
+    manifest.sealed().chain(manifest.all_sums()).count()
 }
 
 /// Every parcel of this manifest opened, and those of rows say how many it lists.
 pub(super) fn all_opened(haul: &Haul, manifest: &Manifest) {
     assert!(haul.laboratory && haul.strongroom, "{haul:?}");
     assert_eq!(haul.opened.len(), parcels(manifest), "{haul:?}");
-    for line in manifest.parcels.iter().chain([&manifest.sums]) {
+    for line in manifest.parcels.iter().chain(manifest.all_sums()) {
         assert_eq!(haul.opened.get(&line.parcel), Some(&Clear::Rows { rows: line.rows }), "{}", line.table);
     }
 }

@@ -173,7 +173,12 @@ fn a_load_whose_round_ran_out_still_waits_for_the_sign_off_until_the_migrations_
         opened: true,
         measured: Vec::new(),
     };
-    round.outcome = Some(Outcome { digest: Digest([3; 32]), reconciliation, accepted: None });
+    round.outcome = Some(Outcome {
+        digest: Digest([3; 32]),
+        reconciliation,
+        arrived: procedure::Arrived::default(),
+        accepted: None,
+    });
     let me = person(1, LABORATORY, Role::Controller);
     let waits = seen(&migration, &me);
     assert_eq!(waits[0].command, format!("migration sign-off --migration {} --history target", "09".repeat(16)));

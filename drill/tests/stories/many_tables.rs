@@ -1,0 +1,114 @@
+//! What an old system has after thirty years: tables without end. None of our processes holds more for them than it may.
+#![cfg(target_os = "linux")]
+
+use std::fmt::Write;
+use std::fs::File;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use drill::{Name, World, write_file};
+use lexicon::{Clock, SystemClock};
+use scope::{Dialect, Scope};
+use tokio::time::interval;
+
+use super::program::{Program, clean, lazaret};
+
+/// A fingerprint of each with room for 4,096 buckets, once in sealing and once more in the sums, would be 312 MiB.
+const TABLES: u64 = 1_000;
+/// 256 MiB, in KiB.
+const HELD_MAX: u64 = 256 * 1024;
+
+/// The most memory that a process has held so far, in KiB; none once it has ended.
+fn peak(process: &Child) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// A command of a person, to its good end: the most memory that it held.
+async fn held(world: &World, name: Name, step: &str, words: &[&str]) -> u64 {
+    let mut command = clean(&lazaret().unwrap());
+    command.arg("--json").arg("--home").arg(world.home(name));
+    command.arg("--passphrase-file").arg(world.path("passphrase")).arg(step).args(words).stdin(Stdio::null());
+    let said = world.path(&format!("{step}.said"));
+    let log = || File::options().create(true).append(true).open(&said).unwrap();
+    let mut running = command.stdout(log()).stderr(log()).spawn().unwrap();
+    let (mut most, mut beat) = (0, interval(Duration::from_millis(5)));
+    let status = loop {
+        beat.tick().await;
+        most = most.max(peak(&running).unwrap_or(0));
+        if let Some(status) = running.try_wait().unwrap() {
+            break status;
+        }
+    };
+    assert!(status.success(), "{}", std::fs::read_to_string(&said).unwrap());
+    most
+}
+
+/// Pairs of tables of two columns and three rows; in each, one points to the other.
+fn old_system(tables: u64) -> (String, String) {
+    let (mut sql, mut scope) = ("BEGIN;".to_owned(), String::new());
+    let pairs = (0..tables / 2)
+        .flat_map(|at| [(format!("a{at}"), String::new()), (format!("b{at}"), format!(" REFERENCES a{at}"))]);
+    for (name, points) in pairs {
+        write!(
+            sql,
+            "CREATE TABLE {name} (id INTEGER PRIMARY KEY{points}, value TEXT); \
+             INSERT INTO {name} VALUES (1, 'a'), (2, NULL), (3, 'c');"
+        )
+        .unwrap();
+        write!(
+            scope,
+            "[[table]]\nname = '{name}'\ntarget = 'import_{name}'\nkey = ['id']\nleave = []\n\
+             take = [{{ column = 'id', type = 'int64' }}, {{ column = 'value', type = 'text' }}]\n"
+        )
+        .unwrap();
+    }
+    (sql + "COMMIT", scope)
+}
+
+/// The most that extraction, load, reconciliation and server held, each a process of the program.
+async fn all_held(tables: u64) -> [u64; 4] {
+    let mut world = World::start_as(false).await;
+    let (old, new) = (world.path("old.sqlite"), world.path("new.sqlite"));
+    let (sql, scope) = old_system(tables);
+    rusqlite::Connection::open(&old).unwrap().execute_batch(&sql).unwrap();
+    let ddl = scope::target_ddl(&Scope::parse(&scope).unwrap(), Dialect::Sqlite).unwrap();
+    rusqlite::Connection::open(&new).unwrap().execute_batch(&format!("BEGIN; {ddl} COMMIT")).unwrap();
+    let source = connectors::connect_source(&format!("sqlite:{}", old.display()), None).unwrap();
+    let sink = connectors::connect_sink(&format!("sqlite:{}", new.display()), None).unwrap();
+    let plan = world.approved(&scope, source.as_ref(), sink.as_ref()).await;
+    let consignment = world.consign(&plan).await;
+    world.stop().await;
+    world.write_program_files("sweep_seconds = 1\n");
+    write_file(&world.path("passphrase"), b"a passphrase of the drill\n");
+    let server = Program::serve(&lazaret().unwrap(), &world);
+    server.answers(&world).await;
+
+    let (yes, target, source) = (plan.digest().unwrap().to_string(), sink.identity(), source.identity());
+    let extracting = held(&world, Name::Operator, "extract", &["--source", &source, "--yes", &yes]).await;
+    world.clock.set(SystemClock.now());
+    world.release(&plan, consignment).await.unwrap();
+    let loading = held(&world, Name::Recipient, "load", &["--target", &target]).await;
+    let comparing = held(&world, Name::Recipient, "reconcile", &["--target", &target]).await;
+    let serving = peak(&server.0).unwrap();
+
+    world.clock.set(SystemClock.now());
+    let ledger = world.desk(Name::Controller).follow(plan.migration).await.unwrap();
+    let round = ledger.migration().consignment(consignment).unwrap();
+    let report = &round.outcome.as_ref().unwrap().reconciliation;
+    let counted = [report.tables.len(), report.orphans.len()].map(|many| u64::try_from(many).unwrap());
+    assert!(report.equal() && counted == [tables, tables / 2], "{counted:?}");
+    [extracting, loading, comparing, serving]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_tables_pass_and_no_process_holds_more_than_it_may() {
+    let name = "a_thousand_tables_pass_and_no_process_holds_more_than_it_may";
+    if lazaret().is_none() {
+        drill::skipped!("{name} (the program is not built beside this test)");
+        return;
+    }
+    let held = all_held(TABLES).await;
+    assert!(held.iter().all(|held| *held < HELD_MAX), "extract, load, reconcile, serve: {held:?} KiB");
+}
