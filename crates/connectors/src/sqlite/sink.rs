@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, SchemaRef};
 use futures::future::BoxFuture;
@@ -6,7 +8,6 @@ use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::{Refusals, Result};
 use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params_from_iter};
 use scope::{Dialect, Followed, Scope, SourceTable, TableScope};
-use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 
 use super::{
