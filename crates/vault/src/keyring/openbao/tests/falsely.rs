@@ -94,6 +94,14 @@ fn a_key_that_is_still_there_after_its_deletion_is_an_alarm() {
 }
 
 #[test]
+fn a_key_that_another_server_wrote_back_is_deleted_again() {
+    let (_ground, transit) =
+        falsely(|asked, n| if asked.starts_with("GET") && n > 0 && n < 6 { (200, KEY) } else { truly(asked, n) });
+    let said = transit.kill(DYING).unwrap();
+    assert_eq!(said.iter().filter(|said| said.asked == "DELETE the key").count(), 2);
+}
+
+#[test]
 fn only_the_services_own_word_is_a_key_that_is_not_there() {
     let scripts: [Script; 4] = [
         |_, _| (404, "<html>not here</html>"),
