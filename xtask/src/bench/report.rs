@@ -193,7 +193,8 @@ fn section(out: &mut String, system: &str, rows: &[&Value]) {
         let found = rows.iter().find(|row| parts(row) == [system, step, what]);
         found.map(|row| shown(row, "value")).unwrap_or_default()
     };
-    if !steps.is_empty() {
+    let has_steps = !steps.is_empty();
+    if has_steps {
         line(out, "| step | CPU s | wall s | peak MiB | not ours s | load |\n|---|---:|---:|---:|---:|---:|");
     }
     for step in steps {
@@ -209,8 +210,10 @@ fn section(out: &mut String, system: &str, rows: &[&Value]) {
             format!("* {step}, {what}: {} {unit}", shown(row, "value"))
         })
         .collect();
-    let blank = if others.len() == rows.len() { "" } else { "\n" };
-    line(out, &format!("{blank}{}", others.join("\n")));
+    if !others.is_empty() {
+        let blank = if has_steps { "\n" } else { "" };
+        line(out, &format!("{blank}{}", others.join("\n")));
+    }
 }
 
 fn has_target(row: &Value) -> bool {
