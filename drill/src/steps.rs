@@ -1,5 +1,7 @@
 //! The steps of a migration as the five persons take them, each over the real door.
 
+use std::sync::Arc;
+
 use connectors::{DocumentTarget, Sink, Source};
 use desk::Desk;
 use lexicon::{Clock, ConsignmentId, Digest, MigrationId, Result, canonical, hours_after};
@@ -153,7 +155,7 @@ impl World {
     ///
     /// # Errors
     /// Whatever the passage said.
-    pub async fn extract(&self, plan: &Plan, consignment: ConsignmentId, source: &dyn Source) -> Result<Manifest> {
+    pub async fn extract(&self, plan: &Plan, consignment: ConsignmentId, source: &dyn Source) -> Result<Arc<Manifest>> {
         let desk = self.desk(Name::Operator);
         let secret = passphrase();
         passage::extract(&errand(&desk, &secret, plan, consignment), source, entropy()).await

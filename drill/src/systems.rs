@@ -1,6 +1,7 @@
 //! The two laboratory systems of a story, and how far it has brought a consignment between them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use connectors::{Sink, Source};
 use desk::Home;
@@ -34,7 +35,7 @@ pub struct Round {
     /// Which.
     pub consignment: ConsignmentId,
     /// What was sealed.
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
 }
 
 impl World {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,12 +21,22 @@ pub(crate) fn make_folder(folder: &Path) -> Result<()> {
 
 /// Writes a file as a whole: after a crash there is the old one or the new one, never a part. Makes its folder.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, |file| file.write_all(bytes))
+}
+
+/// [`write`], of values as lines of canonical JSON. One line is held at a time: a fact may have megabytes.
+pub(crate) fn write_lines<T: Serialize>(path: &Path, values: &[T]) -> Result<()> {
+    let line = |value| line(value).map_err(|trouble| io::Error::other(trouble.to_string()));
+    replace(path, |file| values.iter().try_for_each(|value| file.write_all(&line(value)?)))
+}
+
+fn replace(path: &Path, fill: impl Fn(&mut File) -> io::Result<()>) -> Result<()> {
     static DRAFTS: AtomicU64 = AtomicU64::new(0);
     let folder = path.parent().unwrap_or(Path::new("."));
     make_folder(folder)?;
     let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
     let draft = folder.join(format!(".{}.{}.{number}", name_of(path), std::process::id()));
-    let written = write_new(&draft, bytes).and_then(|()| fs::rename(&draft, path)).and_then(|()| sync_folder(folder));
+    let written = write_new(&draft, fill).and_then(|()| fs::rename(&draft, path)).and_then(|()| sync_folder(folder));
     written.map_err(|error| {
         drop(fs::remove_file(&draft));
         failed("written", path, &error)
@@ -58,6 +68,21 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed("read", path, &error)),
     }
+}
+
+/// What each line of a file of JSON says, in order, read one at a time; nothing when there is no such file.
+pub(crate) fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed("read", path, &error)),
+    };
+    let lines = BufReader::new(file).split(b'\n').filter(|line| line.as_ref().map_or(true, |line| !line.is_empty()));
+    let value = |line: io::Result<Vec<u8>>| {
+        let line = line.map_err(|error| failed("read", path, &error))?;
+        serde_json::from_slice(&line).map_err(|_| damaged(path))
+    };
+    lines.map(value).collect()
 }
 
 /// What a file of JSON says; none when there is no such file.
@@ -131,7 +156,7 @@ fn lockable(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_new(path: &Path, fill: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -142,7 +167,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::remove_file(path).and_then(|()| open())?,
         opened => opened?,
     };
-    file.write_all(bytes)?;
+    fill(&mut file)?;
     file.sync_all()
 }
 

@@ -179,19 +179,11 @@ impl Home {
 
     /// The facts of a migration that this device has verified.
     pub(crate) fn facts(&self, migration: MigrationId) -> Result<Vec<Placed>> {
-        let path = self.of(migration).join("facts.jsonl");
-        let lines = files::read(&path)?.unwrap_or_default();
-        let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice(line).map_err(|_| files::damaged(&path))).collect()
+        files::read_lines(&self.of(migration).join("facts.jsonl"))
     }
 
     pub(crate) fn keep_facts(&self, migration: MigrationId, facts: &[Placed]) -> Result<()> {
-        let mut lines = Vec::new();
-        for placed in facts {
-            lines.extend(canonical(placed)?);
-            lines.push(b'\n');
-        }
-        files::write(&self.of(migration).join("facts.jsonl"), &lines)
+        files::write_lines(&self.of(migration).join("facts.jsonl"), facts)
     }
 
     /// The last checkpoint that was verified; verified again, so that a changed file is noticed.

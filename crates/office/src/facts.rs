@@ -18,11 +18,15 @@ impl Office {
     /// A fault when the rows cannot be read.
     pub async fn facts(&self, signer: &Signer, migration: MigrationId, query: FactsQuery) -> Result<Facts> {
         let state = self.state.lock().await;
-        let is_theirs = state.party_ledger(migration, signer).is_ok();
-        let all = if is_theirs { self.registry.facts(migration, 1)? } else { Vec::new() };
-        let last = all.last().map(|placed| placed.leaf);
-        let before = usize::try_from(query.from.saturating_sub(1)).unwrap_or(usize::MAX);
-        let entries = all.into_iter().skip(before).collect();
+        let recorded = state.party_ledger(migration, signer).map_or(0, |ledger| ledger.migration().facts);
+        // The last one is read in any case: its leaf is what is proved. Those before `from` may be long and stay where
+        // they are.
+        let from = query.from.clamp(1, recorded.max(1));
+        let mut entries = if recorded == 0 { Vec::new() } else { self.registry.facts(migration, from)? };
+        let last = entries.last().map(|placed| placed.leaf);
+        if query.from > recorded {
+            entries.clear();
+        }
         let leaves = self.registry.leaf_hashes()?;
         let (checkpoint, size) = self.checkpoint()?;
         Ok(Facts {

@@ -2,9 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lexicon::{
-    Alarm, Code, ConsignmentId, Digest, Guarded, MigrationId, Refusal, Result, Timestamp, canonical, hours_after,
-};
+use lexicon::{Alarm, Code, ConsignmentId, Digest, Guarded, MigrationId, Refusal, Result, Timestamp, hours_after};
 use people::{Recipient, Signer, seal_to};
 use procedure::{Act, ActBody, Decided, Entry, Ledger, Proof, prepare, sign_fact};
 use registry::{Fresh, NewShare, Recording, Registry};
@@ -162,14 +160,12 @@ impl Office {
         let new = Ledger::new(&self.card.origin, self.key.public(), migration);
         let ledger = state.ledgers.get(&migration).unwrap_or(&new);
         let decided = self.decided(state, ledger, &proof, fresh.map(|fresh| &fresh.share))?;
-        let (entry, placed_leaf) = self.signed(ledger, proof, &decided)?;
-        let Leaf::Fact { nonce, .. } = &placed_leaf else { return Err(unknown_migration().into()) };
+        let (leaf, state_after) = self.signed(ledger, proof, &decided)?;
         let recording = Recording::Fact {
             migration,
             number: decided.fact.number,
-            entry: &entry,
             stage: stage_name(&decided.next),
-            state: Digest::of(&canonical(&decided.next)?),
+            state: state_after,
             fresh: Fresh {
                 share: fresh.map(|fresh| {
                     let FreshShare { consignment, deadline, wrapped, .. } = fresh;
@@ -179,17 +175,20 @@ impl Office {
                 forget: forgotten(&decided),
             },
         };
-        let receipt = self.registry.record(&placed_leaf, &recording)?;
-        let placed = Placed { entry: entry.clone(), leaf: receipt.index(), nonce: *nonce };
+        let receipt = self.registry.record(&leaf, &recording)?;
+        drop(recording);
+        drop(decided);
+        let Leaf::Fact { nonce, entry } = leaf else { return Err(unknown_migration().into()) };
         let ledger = state.ledgers.entry(migration).or_insert(new);
         ledger.admit(&entry, &state.roster, None)?;
-        Ok(placed)
+        Ok(Placed { entry: *entry, leaf: receipt.index(), nonce })
     }
 
-    fn signed(&self, ledger: &Ledger, proof: Proof, decided: &Decided) -> Result<(Entry, Leaf)> {
-        let fact = sign_fact(&prepare(ledger, &proof, decided)?, &self.key)?;
-        let entry = Entry { proof, fact };
-        Ok((entry.clone(), Leaf::Fact { nonce: self.nonce()?, entry: Box::new(entry) }))
+    /// The leaf of a decided act, and the digest of the migration after it.
+    fn signed(&self, ledger: &Ledger, proof: Proof, decided: &Decided) -> Result<(Leaf, Digest)> {
+        let body = prepare(ledger, &proof, decided)?;
+        let fact = sign_fact(&body, &self.key)?;
+        Ok((Leaf::Fact { nonce: self.nonce()?, entry: Box::new(Entry { proof, fact }) }, body.state))
     }
 
     /// The strongroom share of a consignment that an act opens.

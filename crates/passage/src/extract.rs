@@ -35,7 +35,7 @@ pub(crate) const TABLES_AT_ONCE: usize = 2;
 /// a fault of source, network or server; an alarm when the server does not answer as it signed. In every case nothing
 /// is closed, and the attempt is journalled as failed. A refusal, before anything, while another process of this device is
 /// at work on the consignment.
-pub async fn extract(errand: &Errand<'_>, source: &dyn Source, entropy: Arc<dyn Entropy>) -> Result<Manifest> {
+pub async fn extract(errand: &Errand<'_>, source: &dyn Source, entropy: Arc<dyn Entropy>) -> Result<Arc<Manifest>> {
     extract_as(errand, source, entropy, Form::Sealed).await
 }
 
@@ -48,7 +48,7 @@ pub async fn extract_as(
     source: &dyn Source,
     entropy: Arc<dyn Entropy>,
     form: Form,
-) -> Result<Manifest> {
+) -> Result<Arc<Manifest>> {
     let _alone = errand.desk.home().alone(errand.round())?;
     let ledger = errand.desk.follow(errand.migration).await?;
     let papers = papers(errand.desk, errand.migration, &ledger).await?;
@@ -68,17 +68,17 @@ pub async fn extract_as(
     let key = Arc::new(key.writing(form));
     let shares = (laboratory.digest(), strongroom.digest());
     drop(strongroom);
-    let manifest = errand
+    errand
         .within(Step::Extract, attempt, async {
-            let manifest = seal_everything(errand, source, &papers, (attempt, key, shares, sample), entropy).await?;
+            let manifest =
+                Arc::new(seal_everything(errand, source, &papers, (attempt, key, shares, sample), entropy).await?);
             // As whoever releases and loads will ask.
             whole(&papers, consignment, &manifest)?;
-            let mut build = |_: &procedure::Migration| Ok(Act::Close { manifest: Box::new(manifest.clone()) });
+            let mut build = |_: &procedure::Migration| Ok(Act::Close { manifest: Arc::clone(&manifest) });
             errand.desk.act(errand.migration, &mut build, &[]).await?;
             Ok(manifest)
         })
-        .await?;
-    Ok(manifest)
+        .await
 }
 
 fn laboratory_share(errand: &Errand<'_>, entropy: &dyn Entropy) -> Result<Share> {

@@ -111,11 +111,16 @@ pub fn forecast(ledger: &Ledger, named: Option<ConsignmentId>) -> Result<Forecas
         Refusal::new(Code(642), "the rehearsal is not extracted", "Extract it first; see `lazaret next`.")
     })?;
     let loads = loads(ledger, round);
+    let mut sealed: BTreeMap<&str, u64> = BTreeMap::new();
+    for parcel in &manifest.parcels {
+        let bytes = sealed.entry(&parcel.table).or_default();
+        *bytes = bytes.saturating_add(parcel.bytes);
+    }
+    let lines: BTreeMap<&str, &ManifestTable> = manifest.tables.iter().map(|line| (line.name.as_str(), line)).collect();
     let tables = manifest.measured.iter().filter_map(|measure| {
-        let line = manifest.tables.iter().find(|line| line.name == measure.name)?;
-        let parcels = manifest.parcels.iter().filter(|parcel| parcel.table == measure.name);
-        let bytes = parcels.map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
-        Some(table(line, bytes, measure, loads.get(&measure.name)))
+        let name = measure.name.as_str();
+        let bytes = sealed.get(name).copied().unwrap_or_default();
+        Some(table(lines.get(name)?, bytes, measure, loads.get(name)))
     });
     let tables: Vec<TableForecast> = tables.collect();
     Ok(Forecast {

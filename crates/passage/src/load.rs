@@ -40,9 +40,9 @@ const PROBES: usize = 3;
 #[derive(Clone, Debug)]
 pub struct LoadReport {
     /// As it was signed.
-    pub reconciliation: Reconciliation,
+    pub reconciliation: Arc<Reconciliation>,
     /// What it says together with the reports before it.
-    pub arrived: Arrived,
+    pub arrived: Arc<Arrived>,
     /// The first keys of each table whose rows differ: for this machine's screen, never signed or sent.
     pub located: Vec<Located>,
     /// What a person should know about the target.
@@ -80,7 +80,7 @@ async fn step(errand: &Errand<'_>, into: Receiving<'_>, step: Step) -> Result<Lo
         return Err(Refusal::new(Code(630), text, "Load the target that the consignment names.").into());
     }
     let documents = planned(&papers, consignment.kind, into.documents)?;
-    let manifest = closed(consignment)?.clone();
+    let manifest = Arc::clone(closed(consignment)?);
     whole(&papers, consignment, &manifest)?;
     let (laboratory, handed_over) = laboratory_share(errand, &ledger, &manifest).await?;
     let (attempt, ledger, strongroom) = errand.begin(step).await?;
@@ -97,13 +97,13 @@ async fn step(errand: &Errand<'_>, into: Receiving<'_>, step: Step) -> Result<Lo
             let passing =
                 Passing { errand, sink, documents, papers, manifest, key, attempt, handed_over, parcels, locating };
             let mut report = passing.run(known(&ledger, errand.consignment)?, step).await?;
-            let outcome = report.reconciliation.clone();
+            let outcome = Arc::clone(&report.reconciliation);
             let mut build = |_: &procedure::Migration| {
-                Ok(Act::Done { consignment: errand.consignment, step, attempt, outcome: Box::new(outcome.clone()) })
+                Ok(Act::Done { consignment: errand.consignment, step, attempt, outcome: Arc::clone(&outcome) })
             };
             let (_, ledger) = errand.desk.act(errand.migration, &mut build, &[]).await?;
             let outcome = known(&ledger, errand.consignment)?.outcome.as_ref();
-            report.arrived = outcome.map(|outcome| outcome.arrived.clone()).unwrap_or_default();
+            report.arrived = outcome.map(|outcome| Arc::clone(&outcome.arrived)).unwrap_or_default();
             Ok(report)
         })
         .await
@@ -233,7 +233,13 @@ impl Passing<'_> {
         let located = of_tables.into_iter().flatten().chain(of_documents).collect();
         let (target, schema) = (self.sink.identity(), prepared.schema);
         let reconciliation = Reconciliation { target, schema, tables, documents, orphans, opened, measured };
-        Ok(LoadReport { reconciliation, arrived: Arrived::default(), located, notes: prepared.notes, seconds })
+        Ok(LoadReport {
+            reconciliation: Arc::new(reconciliation),
+            arrived: Arc::default(),
+            located,
+            notes: prepared.notes,
+            seconds,
+        })
     }
 
     /// The target as it is before any row, when it is the one that was approved.

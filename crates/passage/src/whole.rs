@@ -1,6 +1,8 @@
 //! Whether a manifest is of everything that was approved. The procedure knows the scope by its digest only; what it lists
 //! is held here, by whoever extracts, releases and loads.
 
+use std::sync::Arc;
+
 use desk::Desk;
 use lexicon::{Alarm, Code, ConsignmentId, MigrationId, Result};
 use procedure::{Consignment, Kind, Ledger, Manifest, ManifestDocuments, ManifestTable};
@@ -26,7 +28,7 @@ pub async fn check_manifest(
 }
 
 /// The manifest that stands.
-pub(crate) fn closed(consignment: &Consignment) -> Result<&Manifest> {
+pub(crate) fn closed(consignment: &Consignment) -> Result<&Arc<Manifest>> {
     let (_, manifest) = consignment.manifest.as_ref().ok_or_else(|| {
         lexicon::Refusal::new(
             Code(631),

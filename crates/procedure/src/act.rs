@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use lexicon::{ConsignmentId, Digest, MigrationId, ParcelId, Timestamp};
 use people::{Recipient, RootId};
 use serde::{Deserialize, Serialize};
@@ -153,13 +155,13 @@ pub enum Act {
     /// A long step gave up.
     Failed { consignment: ConsignmentId, step: Step, attempt: u32, code: u16 },
     /// All parcels are on the shelf.
-    Close { manifest: Box<Manifest> },
+    Close { manifest: Arc<Manifest> },
     /// Those who offered these keys may have the laboratory share.
     Release { consignment: ConsignmentId, close: Digest, offers: Vec<Digest>, load_by: Timestamp },
     /// The laboratory share, sealed to the released keys.
     HandOver { consignment: ConsignmentId, share: Digest },
     /// Loaded, and this is what the three points say.
-    Done { consignment: ConsignmentId, step: Step, attempt: u32, outcome: Box<Reconciliation> },
+    Done { consignment: ConsignmentId, step: Step, attempt: u32, outcome: Arc<Reconciliation> },
     /// The laboratory takes the target as it is.
     AcceptDifference { consignment: ConsignmentId, report: Digest, reason: String },
     /// The round ends and is destroyed.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use lexicon::{Digest, Timestamp};
 use people::{Actor, RootId};
 
@@ -189,7 +191,7 @@ impl Consignment {
             Act::Failed { .. } => self.stop(),
             Act::Close { manifest } => {
                 self.stop();
-                self.manifest = Some((fact.digest, manifest.as_ref().clone()));
+                self.manifest = Some((fact.digest, Arc::clone(manifest)));
                 self.stage = Round::Closed;
             }
             Act::Release { offers, load_by, .. } => {
@@ -204,9 +206,9 @@ impl Consignment {
             Act::Done { step: step @ (Step::Load | Step::Reconcile), outcome, .. } => {
                 self.stop();
                 self.stage = Round::Loaded;
-                let reconciliation = outcome.as_ref().clone();
+                let reconciliation = Arc::clone(outcome);
                 let mut arrived = self.outcome.take().map(|before| before.arrived).unwrap_or_default();
-                arrived.see(*step, &reconciliation);
+                Arc::make_mut(&mut arrived).see(*step, &reconciliation);
                 self.outcome = Some(Outcome { digest: fact.digest, reconciliation, arrived, accepted: None });
             }
             Act::AcceptDifference { reason, .. } => {

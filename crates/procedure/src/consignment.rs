@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use lexicon::{ConsignmentId, Digest, PersonId, Timestamp};
 use people::{PublicKey, Recipient, RootId};
 use serde::Serialize;
@@ -69,10 +71,10 @@ pub struct Outcome {
     /// The digest of the reporting act's bytes: what an acceptance and the sign-off name.
     pub digest: Digest,
     /// The report.
-    pub reconciliation: Reconciliation,
+    pub reconciliation: Arc<Reconciliation>,
     /// What it says together with the reports before it. Follows from them, so that the state's digest goes without it.
     #[serde(skip)]
-    pub arrived: Arrived,
+    pub arrived: Arc<Arrived>,
     /// The controller's reason for taking unequal tables, if they did.
     pub accepted: Option<String>,
 }
@@ -127,7 +129,7 @@ pub struct Consignment {
     /// Offered keys, the newest of each device.
     pub offers: Vec<Offer>,
     /// The manifest with the digest of the closing act's bytes.
-    pub manifest: Option<(Digest, Manifest)>,
+    pub manifest: Option<(Digest, Arc<Manifest>)>,
     /// The release.
     pub released: Option<Released>,
     /// The report.

@@ -1,7 +1,6 @@
 use journal::{Receipt, Tree, leaf_hash};
 use lexicon::{Alarm, Code, ConsignmentId, Digest, MigrationId, Refusal, Result, Timestamp, canonical};
 use people::{Certificate, Envelope, Root};
-use procedure::Entry;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use wire::Leaf;
 
@@ -15,8 +14,6 @@ pub enum Recording<'a> {
         migration: MigrationId,
         /// Its number.
         number: u64,
-        /// Act and fact.
-        entry: &'a Entry,
         /// The stage's name after it.
         stage: &'a str,
         /// The digest of the migration after it.
@@ -105,8 +102,8 @@ impl Registry {
 
 fn rows(transaction: &Transaction<'_>, leaf: i64, body: &Leaf, recording: &Recording<'_>) -> Result<()> {
     match recording {
-        Recording::Fact { migration, number, entry, stage, state, fresh } => {
-            let Leaf::Fact { nonce, .. } = body else { return Ok(()) };
+        Recording::Fact { migration, number, stage, state, fresh } => {
+            let Leaf::Fact { nonce, entry } = body else { return Ok(()) };
             let number = i64::try_from(*number).unwrap_or(i64::MAX);
             let id = migration.to_string();
             transaction
@@ -116,7 +113,7 @@ fn rows(transaction: &Transaction<'_>, leaf: i64, body: &Leaf, recording: &Recor
                     params![id, number, stage, state.to_string()],
                 )
                 .map_err(broken)?;
-            let entry = String::from_utf8_lossy(&canonical(*entry)?).into_owned();
+            let entry = String::from_utf8_lossy(&canonical(entry)?).into_owned();
             transaction
                 .execute(
                     "INSERT INTO fact VALUES (?1, ?2, ?3, ?4, ?5)",

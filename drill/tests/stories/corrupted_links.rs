@@ -202,7 +202,7 @@ impl<'a> Careless<'a> {
             forgotten: true,
             measured: Vec::new(),
         };
-        let mut build = |_: &Migration| Ok(Act::Close { manifest: Box::new(manifest.clone()) });
+        let mut build = |_: &Migration| Ok(Act::Close { manifest: Arc::new(manifest.clone()) });
         self.desk.act(self.plan.migration, &mut build, &[]).await.unwrap();
         manifest
     }
@@ -223,7 +223,7 @@ async fn a_value_changed_in_seal_breaks_the_link_between_sealing_and_fetching() 
     let plan = world.approved(&synth::scope_toml(), source, sink).await;
     let consignment = world.consign(&plan).await;
     let manifest = Careless::begin(&world, &plan, consignment).await.close(source, other.as_ref()).await;
-    let round = Round { plan, consignment, manifest };
+    let round = Round { plan, consignment, manifest: Arc::new(manifest) };
     world.release(&round.plan, consignment).await.unwrap();
     let report = world.load(&round.plan, consignment, sink).await.unwrap();
 

@@ -1,6 +1,7 @@
 //! A rehearsal moves a sample into a test target, foretells the full round, and counts for nothing else.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use connectors::Sink;
 use drill::{Name, Systems, World};
@@ -38,7 +39,7 @@ async fn approved(world: &World, systems: &Systems, trial: &dyn Sink) -> Plan {
     plan
 }
 
-async fn extracted(world: &World, plan: &Plan, systems: &Systems) -> (ConsignmentId, Manifest) {
+async fn extracted(world: &World, plan: &Plan, systems: &Systems) -> (ConsignmentId, Arc<Manifest>) {
     let rehearsal = world.consign_as(plan, Kind::Rehearsal, SAMPLE).await;
     let manifest = world.extract(plan, rehearsal, systems.source.as_ref()).await.unwrap();
     (rehearsal, manifest)

@@ -1,6 +1,7 @@
 //! A story as it happens: persons sign, the server records, the journal grows with other people's leaves in between.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use evidence::Pack;
 use journal::{Checkpoint, Tree, inclusion, leaf_hash};
@@ -192,7 +193,7 @@ impl Tale {
 
     pub(crate) fn closes(mut self) -> Self {
         let manifest = manifest(!self.setting.not_forgotten);
-        self.does(self.operator(), Act::Close { manifest: Box::new(manifest) });
+        self.does(self.operator(), Act::Close { manifest: Arc::new(manifest) });
         self.does(self.recipient(), Act::Offer { consignment: ROUND, key: opening_key() });
         self
     }
@@ -210,7 +211,7 @@ impl Tale {
 
     pub(crate) fn loads(mut self) -> Self {
         self.begins(self.recipient(), Step::Load);
-        let outcome = Box::new(outcome(!self.setting.unequal, !self.setting.opens_nothing));
+        let outcome = Arc::new(outcome(!self.setting.unequal, !self.setting.opens_nothing));
         self.does(self.recipient(), Act::Done { consignment: ROUND, step: Step::Load, attempt: 2, outcome });
         if self.setting.unequal {
             let report = self.ledger.migration().consignment(ROUND).unwrap().outcome.as_ref().unwrap().digest;

@@ -113,7 +113,7 @@ async fn extracted(
     passphrase: &people::Passphrase,
     round: (MigrationId, ConsignmentId),
     old: &Old,
-) -> Result<(Manifest, f64)> {
+) -> Result<(Arc<Manifest>, f64)> {
     let source = connect_source(&old.source, credential(old.source_credential.as_ref())?)?;
     let bars = Bars::new(&context.global);
     let started = std::time::Instant::now();

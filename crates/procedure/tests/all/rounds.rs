@@ -1,5 +1,7 @@
 //! One consignment: one device, one release, one target.
 
+use std::sync::Arc;
+
 use lexicon::{ConsignmentId, Digest, hours_after};
 use procedure::{Act, ConsignmentStage, History, Kind, Nulls, Part, Step};
 
@@ -83,7 +85,7 @@ fn a_manifest_of_another_scope_share_or_nothing_is_refused() {
     let mut sent = |change: &dyn Fn(&mut procedure::Manifest)| {
         let mut changed = manifest(id, 1);
         change(&mut changed);
-        world.refusal(Hand::Person(Operator), Act::Close { manifest: Box::new(changed) }).0
+        world.refusal(Hand::Person(Operator), Act::Close { manifest: Arc::new(changed) }).0
     };
     assert_eq!(sent(&|m| m.scope = Digest::of(b"wider scope")), 249);
     assert_eq!(sent(&|m| "sqlite:other.db".clone_into(&mut m.source)), 249);
@@ -202,7 +204,7 @@ fn a_report_on_another_target_or_of_other_tables_is_refused() {
     let Act::Done { consignment, step, attempt, outcome } = fitting(&world, DoneEqual, 0) else { panic!("no report") };
     let mut told = |change: &dyn Fn(&mut procedure::Reconciliation)| {
         let mut changed = outcome.clone();
-        change(&mut changed);
+        change(Arc::make_mut(&mut changed));
         world.refusal(Hand::Person(Recipient), Act::Done { consignment, step, attempt, outcome: changed }).0
     };
     assert_eq!(told(&|r| REHEARSED.clone_into(&mut r.target)), 256);
@@ -229,7 +231,7 @@ fn nulls_and_orphans_that_differ_are_a_difference() {
     let Act::Done { outcome, .. } = fitting(&world, DoneEqual, 0) else { panic!("no report") };
     assert!(outcome.equal());
     let told = |change: &dyn Fn(&mut Nulls, &mut procedure::Orphans)| {
-        let mut changed = outcome.clone();
+        let mut changed = outcome.as_ref().clone();
         let nulls = changed.tables[0].nulls.as_mut().unwrap().get_mut("comment").unwrap();
         change(nulls, &mut changed.orphans[0]);
         (changed.equal(), changed.tables[0].broken())

@@ -1,6 +1,7 @@
 //! Every act, in the form that fits the moment.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lexicon::{ConsignmentId, Digest, ParcelId, Timestamp, hours_after};
 use people::RootId;
@@ -269,7 +270,7 @@ fn fitting_round(world: &World, verb: Verb, round: Option<&Consignment>) -> Act 
             let sampled = round.is_some_and(|c| c.kind == Kind::Rehearsal);
             let whole = manifest(consignment, attempt);
             let measured = whole.tables.iter().filter(|_| sampled).map(measured).collect();
-            Act::Close { manifest: Box::new(Manifest { measured, ..whole }) }
+            Act::Close { manifest: Arc::new(Manifest { measured, ..whole }) }
         }
         Verb::Release => Act::Release {
             consignment,
@@ -279,7 +280,7 @@ fn fitting_round(world: &World, verb: Verb, round: Option<&Consignment>) -> Act 
         },
         Verb::HandOver => Act::HandOver { consignment, share: Digest::of(b"sealed laboratory share") },
         Verb::DoneUnequal => {
-            Act::Done { consignment, step: loading, attempt, outcome: Box::new(outcome(round, false)) }
+            Act::Done { consignment, step: loading, attempt, outcome: Arc::new(outcome(round, false)) }
         }
         Verb::AcceptDifference => Act::AcceptDifference {
             consignment,
@@ -305,7 +306,7 @@ fn fitting_round(world: &World, verb: Verb, round: Option<&Consignment>) -> Act 
         | Verb::OpenDelta
         | Verb::Revoke
         | Verb::Overdue
-        | Verb::Finish => Act::Done { consignment, step: loading, attempt, outcome: Box::new(outcome(round, true)) },
+        | Verb::Finish => Act::Done { consignment, step: loading, attempt, outcome: Arc::new(outcome(round, true)) },
     }
 }
 
@@ -464,9 +465,9 @@ pub(crate) fn spoiled(act: &Act) -> Act {
             if *kind == Kind::Rehearsal { TARGET } else { REHEARSED }.clone_into(target);
         }
         Act::Begin { attempt, .. } | Act::Failed { attempt, .. } => *attempt = attempt.wrapping_add(1),
-        Act::Close { manifest } => manifest.scope = NOTHING,
+        Act::Close { manifest } => Arc::make_mut(manifest).scope = NOTHING,
         Act::Release { offers, .. } => offers.push(NOTHING),
-        Act::Done { outcome, .. } => outcome.schema = NOTHING,
+        Act::Done { outcome, .. } => Arc::make_mut(outcome).schema = NOTHING,
         Act::Destroyed { evidence, .. } => evidence.listed_after = 1,
         Act::Offer { .. }
         | Act::HandOver { .. }

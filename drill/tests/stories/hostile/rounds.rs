@@ -123,7 +123,7 @@ fn rehearsed(
     let manifest = manifest_of(plan, tables, (consignment, strongroom_share));
     story = story.and(world, &recipient, &Act::Offer { consignment, key: key() });
     story = story.and(world, &operator, &begin(Step::Extract, 1));
-    story = story.and(world, &operator, &Act::Close { manifest: Box::new(manifest.clone()) });
+    story = story.and(world, &operator, &Act::Close { manifest: Arc::new(manifest.clone()) });
     let closed = story.state.consignment(consignment).unwrap();
     let (close, offers) =
         (closed.manifest.as_ref().unwrap().0, closed.offers.iter().map(|offer| offer.digest).collect());
@@ -153,7 +153,7 @@ fn rehearsed(
         opened: true,
         measured: Vec::new(),
     };
-    let done = Act::Done { consignment, step: Step::Load, attempt: 2, outcome: Box::new(outcome) };
+    let done = Act::Done { consignment, step: Step::Load, attempt: 2, outcome: Arc::new(outcome) };
     story.and(world, &recipient, &done)
 }
 

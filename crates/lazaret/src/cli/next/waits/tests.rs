@@ -175,8 +175,8 @@ fn a_load_whose_round_ran_out_still_waits_for_the_sign_off_until_the_migrations_
     };
     round.outcome = Some(Outcome {
         digest: Digest([3; 32]),
-        reconciliation,
-        arrived: procedure::Arrived::default(),
+        reconciliation: reconciliation.into(),
+        arrived: std::sync::Arc::default(),
         accepted: None,
     });
     let me = person(1, LABORATORY, Role::Controller);
