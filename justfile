@@ -22,6 +22,10 @@ tidy:
 mutants *words:
     cargo xtask mutants {{words}}
 
+# Every parser with inputs that it has not met, ten minutes each.
+fuzz *words:
+    cargo xtask fuzz {{words}}
+
 # Private PostgreSQL and MariaDB servers until Ctrl-C.
 servers:
     cargo xtask servers

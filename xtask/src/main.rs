@@ -1,10 +1,11 @@
-//! The house's own commands: `cargo xtask tidy | codes | test | mutants | kills | servers | bench`.
+//! The house's own commands: `cargo xtask tidy | codes | test | mutants | fuzz | kills | servers | bench`.
 //!
 //! What each needs from the machine it says when it is missing; nothing here is part of the product.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "these are commands, and their output is for people")]
 
 mod bench;
+mod fuzz;
 mod kills;
 mod mutants;
 mod process;
@@ -23,6 +24,7 @@ const USAGE: &str = "cargo xtask <command>
   codes     writes the manual's page of codes from the sources
   test      everything that must pass, with private database servers: what CI runs
   mutants   switches each control off and wants a test to notice; see `cargo xtask mutants --help`
+  fuzz      gives every parser inputs that it has not met; see `cargo xtask fuzz --help`
   kills     ends processes of migrations by `kill -9` and compares what they come to; see `cargo xtask kills --help`
   servers   starts those servers and prints how to reach them; Ctrl-C ends them
   bench     measures what carrying records costs, into docs/bench; see `cargo xtask bench passage --help`";
@@ -45,6 +47,7 @@ fn run() -> Result<ExitCode> {
         ["codes"] => tidy::write_codes(&root()?),
         ["test"] => steps::test(&root()?),
         ["mutants", words @ ..] => mutants::command(&root()?, words),
+        ["fuzz", words @ ..] => fuzz::command(&root()?, words),
         ["kills", words @ ..] => kills::command(&root()?, words),
         ["bench", words @ ..] => bench::command(&root()?, words),
         ["servers"] => servers::command(),

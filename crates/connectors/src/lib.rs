@@ -19,6 +19,8 @@ mod documents;
 mod gate;
 mod mariadb;
 mod order;
+#[cfg(feature = "parsers")]
+pub mod parsers;
 mod postgres;
 mod spelling;
 mod sqlite;

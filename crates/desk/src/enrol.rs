@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use lexicon::{Code, Digest, Entropy, Refusal, Result, Serial, Timestamp, Trouble, hours_after, limits};
+use lexicon::{Code, Digest, Entropy, Refusal, Result, Serial, Timestamp, Trouble, hours_after, limits, shown};
 use people::{
     Certificate, Device, Envelope, Passphrase, PayloadType, Person, PublicKey, Role, Root, SigningKey, is_generic_name,
 };
@@ -70,7 +70,7 @@ impl Invitation {
         if is_generic_name(&self.person.name) {
             return Err(Refusal::new(
                 Code(1240),
-                format!("'{}' does not name one natural person", self.person.name),
+                format!("'{}' does not name one natural person", shown(&self.person.name)),
                 "Give first name and family name of the person who will hold the key; functions and teams hold none.",
             )
             .into());

@@ -68,10 +68,12 @@ pub(crate) fn text(path: &Path) -> Result<String> {
 
 /// The file as JSON.
 pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    // The parser's own words repeat what it met, and the file may hold anything.
     serde_json::from_slice(&read(path)?).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
         Refusal::new(
             Code(1004),
-            format!("the file {} does not say what was expected: {error}", path.display()),
+            format!("the file {} does not say what was expected at line {line}, column {column}", path.display()),
             "Name the right file.",
         )
         .into()

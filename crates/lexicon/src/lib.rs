@@ -22,7 +22,7 @@ pub use id::{ConsignmentId, MigrationId, ParcelId, PersonId, Serial};
 pub use jiff::Timestamp;
 pub use time::{Clock, FixedClock, SystemClock, hours_after};
 pub use trouble::{Alarm, Code, Fault, Refusal, Refusals, Retry, Trouble};
-pub use words::spoken;
+pub use words::{shown, spoken};
 
 /// The result of every fallible call that crosses a room's border.
 pub type Result<T, E = Trouble> = std::result::Result<T, E>;

@@ -44,7 +44,24 @@ impl Clock for FixedClock {
     }
 }
 
-/// `hours` after `at`; the end of time when that is beyond it.
+/// `hours` after `at`; the end of time, or its beginning, when that is beyond it.
 pub fn hours_after(at: Timestamp, hours: i64) -> Timestamp {
-    at.checked_add(SignedDuration::from_hours(hours)).unwrap_or(Timestamp::MAX)
+    let span = hours.checked_mul(3600).map(SignedDuration::from_secs);
+    let beyond = if hours < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    span.and_then(|span| at.checked_add(span).ok()).unwrap_or(beyond)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_hours_leads_to_a_moment() {
+        let (at, day) = (Timestamp::UNIX_EPOCH, 24);
+        assert_eq!(hours_after(at, day).as_second(), 86_400);
+        for (hours, end) in [(i64::MAX, Timestamp::MAX), (i64::MIN, Timestamp::MIN), (i64::MAX / 3600, Timestamp::MAX)]
+        {
+            assert_eq!(hours_after(at, hours), end);
+        }
+    }
 }

@@ -25,9 +25,25 @@ pub fn spoken(digest: &Digest) -> String {
     words.collect::<Vec<_>>().join("-")
 }
 
+/// 200 characters: a name and some words around it, or the reason that a parser gives.
+const SHOWN_CHARACTERS_MAX: usize = 200;
+
+/// A text that somebody else wrote, as it may stand in an error or in the evidence: one line, bounded, and nothing in it
+/// that a terminal obeys.
+pub fn shown(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().take(SHOWN_CHARACTERS_MAX).map(plain).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_wrote_is_one_line_and_not_longer_than_two_hundred_characters() {
+        assert_eq!(shown("Élise\u{1b}[2J\nNoël"), "Élise\u{fffd}[2J\u{fffd}Noël");
+        assert_eq!(shown(&"é".repeat(300)), "é".repeat(200));
+    }
 
     #[test]
     fn the_words_are_those_of_the_proposal() {

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use lexicon::{Code, Digest, PersonId, Refusal, Result, Serial, Timestamp, hours_after, limits};
+use lexicon::{Code, Digest, PersonId, Refusal, Result, Serial, Timestamp, hours_after, limits, shown};
 use serde::{Deserialize, Serialize};
 
 use crate::{Envelope, PayloadType, PublicKey, SigningKey};
@@ -106,7 +106,7 @@ impl Certificate {
         if is_generic_name(&self.person.name) {
             return Err(Refusal::new(
                 Code(120),
-                format!("'{}' does not name one natural person", self.person.name),
+                format!("'{}' does not name one natural person", shown(&self.person.name)),
                 "Give first name and family name of the person who will hold the key; functions and teams hold none.",
             )
             .into());

@@ -154,8 +154,9 @@ impl Envelope {
 
 /// Parses bytes that must be exactly the canonical form of what they say, so that nothing unsigned hides in spelling.
 pub(crate) fn parse_canonical<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T> {
-    let value: T =
-        serde_json::from_slice(bytes).map_err(|error| malformed(&format!("its payload does not parse: {error}")))?;
+    // The parser's own words repeat what it met: sixteen megabytes of it, if somebody signs that.
+    let value: T = serde_json::from_slice(bytes)
+        .map_err(|error| malformed(&format!("its payload does not parse at column {}", error.column())))?;
     if canonical(&value)? != bytes {
         return Err(malformed("its payload is not in canonical form, or says more than is understood here").into());
     }
@@ -192,5 +193,11 @@ mod tests {
     fn bytes_that_are_signed_but_not_canonical_are_refused() {
         assert!(parse_canonical::<Vec<String>>(b"[ \"x\"]").is_err());
         assert!(parse_canonical::<Vec<String>>(b"[\"x\"]").is_ok());
+    }
+
+    #[test]
+    fn what_does_not_parse_is_not_repeated() {
+        let trouble = parse_canonical::<Vec<u8>>(b"[7,\"Jeanne\"]").unwrap_err();
+        assert!(trouble.to_string().contains("at column 11") && !trouble.to_string().contains("Jeanne"), "{trouble}");
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use lexicon::{Code, Digest, Refusal, Result, Timestamp};
+use lexicon::{Code, Digest, Refusal, Result, Timestamp, shown};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -63,7 +63,7 @@ impl Roster {
         if shared.is_some() {
             return Err(Refusal::new(
                 Code(123),
-                format!("the key of '{}' is already another person's", certificate.device.name),
+                format!("the key of '{}' is already another person's", shown(&certificate.device.name)),
                 "Each person makes a key of their own with `lazaret person enrol`; a key is never lent.",
             )
             .into());

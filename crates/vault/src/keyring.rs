@@ -18,6 +18,8 @@ use zeroize::Zeroizing;
 
 pub use local::LocalRing;
 pub use openbao::OpenBaoPlace;
+#[cfg(feature = "parsers")]
+pub(crate) use openbao::{openbao_answer, openbao_sealed, openbao_text};
 pub use pkcs11::TokenPlace;
 pub use store::StoreRing;
 

@@ -7,6 +7,8 @@
 mod disk;
 mod erase;
 mod keyring;
+#[cfg(feature = "parsers")]
+pub mod parsers;
 mod shelf;
 
 pub use erase::{Erasure, ShelfErasure, Wrapped, destroy_key, erase};

@@ -112,6 +112,14 @@ fn address_of(path: &str) -> Option<ParcelAddress> {
     parts.next().is_none().then_some(address).filter(|address| path_of(*address).as_ref() == path)
 }
 
+#[cfg(feature = "parsers")]
+pub(crate) use s3::bucket_answer;
+
+#[cfg(feature = "parsers")]
+pub(crate) fn parcel_name(listed: &str) -> Option<String> {
+    address_of(listed).map(|address| path_of(address).to_string())
+}
+
 /// What was listed under a consignment, names and sizes, by address.
 fn parcels<'a>(
     consignment: ConsignmentId,

@@ -28,11 +28,11 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("doors", &["office", "wire", "people"]),
 ];
 
-/// The binary and the stories put everything together.
-const COMPOSERS: [&str; 2] = ["lazaret", "drill"];
+/// The binary, the stories and the fuzz targets put everything together.
+const COMPOSERS: [&str; 3] = ["lazaret", "drill", "fuzz"];
 
 /// Named by nobody.
-const LEAVES: [&str; 2] = ["drill", "xtask"];
+const LEAVES: [&str; 3] = ["drill", "fuzz", "xtask"];
 
 /// The server's rooms, and what none of them may reach over any number of arrows: whatever could open a parcel.
 const SERVER: [&str; 4] = ["doors", "office", "registry", "vault"];

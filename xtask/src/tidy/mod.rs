@@ -18,7 +18,7 @@ pub(crate) use manual::command as write_codes;
 use crate::process;
 
 /// Where our Rust files are.
-const FOLDERS: &[&str] = &["crates", "drill", "xtask"];
+const FOLDERS: &[&str] = &["crates", "drill", "fuzz", "xtask"];
 
 /// One place that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,11 +10,12 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
@@ -161,18 +162,12 @@ impl Moment {
         let path = path.ok_or_else(|| trouble::no_table("the folder", &name))?;
         let mut records = Records::new(&name, open(&name, &path)?);
         let (header, records) = on_thread(move || Ok((records.header()?, records))).await?;
-        taken.check_columns(&header)?;
-        let schema = wanted(taken);
-        let places = schema
-            .fields()
-            .iter()
-            .map(|field| header.iter().position(|name| name == field.name()))
-            .map(|place| place.ok_or_else(|| trouble::no_column(&name, "named in the scope")))
-            .collect::<Result<Vec<_>>>()?;
+        let (schema, places) = placed(taken, &header)?;
         let batcher = Batcher::new(&name, schema, at_fault)?;
         let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = send_rows(records, &places, batcher, &sender) {
+            let mut give = |batch| sender.blocking_send(Ok(batch)).is_ok();
+            if let Err(error) = send_rows(records, &places, batcher, &mut give) {
                 // Nobody listens any more if this fails.
                 drop(sender.blocking_send(Err(error)));
             }
@@ -214,11 +209,12 @@ impl Moment {
     }
 }
 
-fn send_rows(
-    mut records: Records<BufReader<File>>,
+/// Reads all records and gives the batches out, until nobody takes them any more.
+fn send_rows<R: BufRead>(
+    mut records: Records<R>,
     places: &[usize],
     mut batcher: Batcher,
-    sender: &mpsc::Sender<Result<RecordBatch>>,
+    give: &mut dyn FnMut(RecordBatch) -> bool,
 ) -> Result<()> {
     while records.advance()? {
         for (index, place) in places.iter().enumerate() {
@@ -226,15 +222,54 @@ fn send_rows(
             batcher.cell(index, field.bytes.len(), |cells| values::put(cells, field));
         }
         if let Some(batch) = batcher.end_row()?
-            && sender.blocking_send(Ok(batch)).is_err()
+            && !give(batch)
         {
             return Ok(());
         }
     }
     if let Some(batch) = batcher.finish()? {
-        drop(sender.blocking_send(Ok(batch)));
+        give(batch);
     }
     Ok(())
+}
+
+/// Where each wanted column stands in a file.
+fn placed(taken: &TableScope, header: &[String]) -> Result<(SchemaRef, Vec<usize>)> {
+    taken.check_columns(header)?;
+    let schema = wanted(taken);
+    let place = |name: &String| header.iter().position(|found| found == name);
+    let places = schema.fields().iter().map(|field| place(field.name()));
+    let places = places.map(|place| place.ok_or_else(|| trouble::no_column(&taken.name, "named in the scope")));
+    let places = places.collect::<Result<Vec<_>>>()?;
+    Ok((schema, places))
+}
+
+#[cfg(feature = "parsers")]
+pub(crate) fn fields(text: &[u8]) -> Result<Vec<Vec<(Vec<u8>, bool)>>> {
+    let mut records = Records::new("t", text);
+    let width = records.header()?.len();
+    let here = |records: &Records<&[u8]>| {
+        let fields = (0..width).map(|place| records.field(place));
+        fields.map(|field| (field.bytes.to_vec(), field.quoted)).collect()
+    };
+    let mut found = vec![here(&records)];
+    while records.advance()? {
+        found.push(here(&records));
+    }
+    Ok(found)
+}
+
+#[cfg(feature = "parsers")]
+pub(crate) fn rows(text: &[u8], taken: &TableScope) -> Result<Vec<RecordBatch>> {
+    let mut records = Records::new(&taken.name, text);
+    let (schema, places) = placed(taken, &records.header()?)?;
+    let mut found = Vec::new();
+    let mut give = |batch| {
+        found.push(batch);
+        true
+    };
+    send_rows(records, &places, Batcher::new(&taken.name, schema, &AtFault::default())?, &mut give)?;
+    Ok(found)
 }
 
 impl Snapshot for Moment {

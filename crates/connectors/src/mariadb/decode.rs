@@ -191,6 +191,41 @@ impl Span {
     }
 }
 
+#[cfg(feature = "parsers")]
+const ALL: [Wire; 11] = [
+    Wire::Bits,
+    Wire::Bytes,
+    Wire::Date,
+    Wire::Decimal,
+    Wire::Float,
+    Wire::Moment,
+    Wire::Signed,
+    Wire::Text,
+    Wire::Time,
+    Wire::Timestamp,
+    Wire::Unsigned,
+];
+
+/// How many types there are in which the protocol carries a value.
+#[cfg(feature = "parsers")]
+pub(crate) const WIRES: usize = ALL.len();
+
+#[cfg(feature = "parsers")]
+pub(crate) fn valued(
+    wire: usize,
+    value: Option<&[u8]>,
+    taken: &scope::TableScope,
+) -> lexicon::Result<Option<arrow_array::RecordBatch>> {
+    let (schema, at_fault) = (taken.source_schema(), crate::at_fault::AtFault::default());
+    let mut batcher = crate::columns::Batcher::new(&taken.name, schema, &at_fault)?;
+    let wire = ALL.get(wire).copied().unwrap_or(Wire::Text);
+    for index in 0..batcher.width() {
+        batcher.cell(index, value.map_or(0, <[u8]>::len), |cells| put(cells, wire, value));
+    }
+    batcher.end_row()?;
+    batcher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

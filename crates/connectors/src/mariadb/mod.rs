@@ -16,6 +16,9 @@ use crate::address::{Line, Server};
 use crate::at_fault::AtFault;
 use crate::trouble;
 
+#[cfg(feature = "parsers")]
+pub(crate) use self::decode::{WIRES, valued};
+
 const SYSTEM: &str = "MariaDB";
 
 /// One database, as a source or a target.

@@ -233,6 +233,34 @@ pub(super) fn numeric(mut field: &[u8], precision: u8, scale: i8) -> Result<i128
     spelling::rescale(value, after_point, precision, scale).ok_or(ODD_PRECISION)
 }
 
+/// One column for each way in which a field is understood.
+#[cfg(feature = "parsers")]
+pub(crate) fn copied<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<RecordBatch>> {
+    use arrow_schema::{DataType, Field, Schema, TimeUnit};
+    let columns = [
+        (DataType::Boolean, Wire::Bool),
+        (DataType::Binary, Wire::Bytes),
+        (DataType::Date32, Wire::Date),
+        (DataType::Float64, Wire::Float),
+        (DataType::Int64, Wire::Integer),
+        (DataType::Decimal128(12, 2), Wire::Numeric),
+        (DataType::UInt64, Wire::Numeric),
+        (DataType::Utf8, Wire::Text),
+        (DataType::Time64(TimeUnit::Microsecond), Wire::Time),
+        (DataType::Timestamp(TimeUnit::Microsecond, None), Wire::Timestamp),
+    ];
+    let fields = columns.iter().enumerate().map(|(place, (data, _))| Field::new(place.to_string(), data.clone(), true));
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    let wires = columns.iter().map(|(_, wire)| *wire).collect();
+    let mut decoder = Decoder::new("t", std::sync::Arc::new(schema), wires, &AtFault::default())?;
+    let mut found = Vec::new();
+    for piece in pieces {
+        decoder.feed(piece, &mut found)?;
+    }
+    found.extend(decoder.finish()?);
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,9 @@ use crate::address::{Line, Server};
 use crate::at_fault::AtFault;
 use crate::trouble;
 
+#[cfg(feature = "parsers")]
+pub(crate) use self::decode::copied;
+
 const SYSTEM: &str = "PostgreSQL";
 
 /// What a session must not take from the server's or the account's settings: how values are spelled where they are

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lexicon::{Code, Digest, MigrationId, Refusal, Result, Timestamp, hours_after, limits};
+use lexicon::{Code, Digest, MigrationId, Refusal, Result, Timestamp, hours_after, limits, shown};
 use people::{Certificate, Envelope, PublicKey};
 use procedure::{Allowed, Instruction, Migration, Plan, System, Target};
 use serde::Deserialize;
@@ -40,7 +40,7 @@ pub(crate) fn read(path: &Path, id: MigrationId, migration: &Migration, now: Tim
     let file: PlanFile = toml::from_str(&files::text(path)?).map_err(|error| {
         Refusal::new(
             Code(1050),
-            format!("the plan file cannot be used: {}", error.message()),
+            format!("the plan file cannot be used: {}", shown(error.message())),
             "Mend what is named; the manual's chapter on plans shows a whole file.",
         )
     })?;

@@ -194,7 +194,9 @@ impl Transit {
 /// Our version, the key's version, and the bytes: the text that OpenBao makes of them can be written in several ways.
 fn packed(text: &str) -> Option<Vec<u8>> {
     let (version, body) = text.strip_prefix("vault:v")?.split_once(':')?;
-    let (version, body) = (version.parse::<u32>().ok()?, STANDARD.decode(body).ok()?);
+    // What [`unpacked`] does not take must not be kept as a share.
+    let version = version.parse::<u32>().ok().filter(|version| *version > 0)?;
+    let body = STANDARD.decode(body).ok()?;
     Some([&[SEALED_VERSION], version.to_be_bytes().as_slice(), &body].concat())
 }
 
@@ -203,6 +205,32 @@ fn unpacked(sealed: &[u8]) -> Option<String> {
     // OpenBao takes 0 for 1.
     let version = Some(u32::from_be_bytes(*version)).filter(|version| *version > 0)?;
     Some(format!("vault:v{version}:{}", STANDARD.encode(body)))
+}
+
+#[cfg(feature = "parsers")]
+pub(crate) fn openbao_answer(status: u16, body: &[u8]) -> (Said, Vec<Result<()>>) {
+    let answer = Answer::new(status, body.to_vec());
+    let read = vec![
+        answer.parsed::<Carries<Described>>().map(drop),
+        answer.parsed::<Carries<Ciphertext>>().map(drop),
+        answer.parsed::<Carries<Plaintext>>().map(drop),
+        answer.parsed::<Carries<Names>>().map(drop),
+        answer.parsed::<Health>().map(drop),
+        Err(unexpected("open", &answer)),
+    ];
+    (answer.said("GET the key"), read)
+}
+
+#[cfg(feature = "parsers")]
+pub(crate) fn openbao_sealed(text: &str) -> Option<(Vec<u8>, Option<String>)> {
+    let bytes = packed(text)?;
+    let again = unpacked(&bytes);
+    Some((bytes, again))
+}
+
+#[cfg(feature = "parsers")]
+pub(crate) fn openbao_text(sealed: &[u8]) -> Option<String> {
+    unpacked(sealed)
 }
 
 impl KeyStore for Transit {

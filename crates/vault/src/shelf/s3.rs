@@ -34,6 +34,11 @@ use super::{Erased, Keeps, ParcelAddress, Shelf, not_there, other_bytes, parcels
 
 pub use place::{BucketPlace, Credentials, Patience};
 
+#[cfg(feature = "parsers")]
+pub(crate) fn bucket_answer(status: u16, body: &str) -> (usize, Trouble) {
+    (bucket::lines(body), Said::status(status, body).trouble("list"))
+}
+
 /// 8 MiB: above the 5 MiB that stores want of every part but the last; a parcel of 64 MiB has eight.
 const PART_BYTES: usize = 8 * 1024 * 1024;
 /// How many parts of a parcel, or deletions, are under way at once.

@@ -23,6 +23,9 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// 4 KiB: a wrapped share and what it is bound to, twice over.
 const BODY_BYTES: usize = 4 * 1024;
 
+/// The status and three reasons: the service gives one, and whatever more it gave would stand in every certificate.
+const REASONS_MAX: usize = 4;
+
 #[derive(Clone, Copy)]
 pub(super) enum Verb {
     Get,
@@ -70,6 +73,11 @@ struct Named {
 }
 
 impl Answer {
+    #[cfg(feature = "parsers")]
+    pub(super) fn new(status: u16, body: Vec<u8>) -> Self {
+        Self { status, body: Zeroizing::new(body) }
+    }
+
     pub(super) fn parsed<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|_| unexpected("answer in its own form", self))
     }
@@ -91,7 +99,8 @@ impl Answer {
         let named = serde_json::from_slice::<Named>(&self.body).ok().and_then(|named| named.request_id);
         let reasons = self.errors();
         let answered = [self.status.to_string()].into_iter().chain(reasons.iter().map(|reason| plain(reason)));
-        Said { asked: asked.to_owned(), answered: answered.collect::<Vec<_>>().join(", "), request: named }
+        let answered = answered.take(REASONS_MAX).collect::<Vec<_>>().join(", ");
+        Said { asked: asked.to_owned(), answered, request: named.map(|named| plain(&named)) }
     }
 }
 

@@ -246,6 +246,18 @@ fn parsed<T: DeserializeOwned>(body: &str) -> Outcome<T> {
     quick_xml::de::from_str(body).map_err(|_| Said::Odd)
 }
 
+/// How many lines the body of an answer has, whatever was asked for.
+#[cfg(feature = "parsers")]
+pub(super) fn lines(body: &str) -> usize {
+    let versions = parsed::<VersionPage>(body).map_or(0, |page| {
+        page.version.len().saturating_add(page.delete_marker.len()).saturating_add(page.contents.len())
+    });
+    let objects = parsed::<ObjectPage>(body).map_or(0, |page| page.contents.len());
+    let uploads = parsed::<UploadPage>(body).map_or(0, |page| page.upload.len());
+    let words = usize::from(parsed::<Versioning>(body).is_ok() || parsed::<ObjectLock>(body).is_ok());
+    versions.saturating_add(objects).saturating_add(uploads).saturating_add(words)
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Versioning {
