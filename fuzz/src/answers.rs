@@ -49,12 +49,15 @@ pub(crate) fn server_seeds() -> Vec<Vec<u8>> {
         }
         if let procedure::Proof::Signed(envelope) = &placed.entry.proof {
             let body: procedure::ActBody = serde_json::from_slice(&envelope.bytes().unwrap()).unwrap();
-            match &body.body {
-                Act::Propose { plan } => seeds.push(canonical(plan).unwrap()),
-                Act::Close { manifest } => seeds.push(canonical(manifest).unwrap()),
-                Act::Done { outcome, .. } => seeds.push(canonical(outcome).unwrap()),
-                other => seeds.push(canonical(other).unwrap()),
-            }
+            seeds.push(if let Act::Propose { plan } = &body.body {
+                canonical(plan).unwrap()
+            } else if let Act::Close { manifest } = &body.body {
+                canonical(manifest).unwrap()
+            } else if let Act::Done { outcome, .. } = &body.body {
+                canonical(outcome).unwrap()
+            } else {
+                canonical(&body.body).unwrap()
+            });
         }
     }
     let leaf =

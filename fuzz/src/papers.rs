@@ -109,13 +109,9 @@ pub(crate) fn plan_seeds() -> Vec<Vec<u8>> {
 
 /// TOML has no word for nothing.
 fn without_nulls(value: serde_json::Value) -> serde_json::Value {
-    match value {
-        serde_json::Value::Object(fields) => {
-            let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
-            serde_json::Value::Object(fields.map(|(name, value)| (name, without_nulls(value))).collect())
-        }
-        other => other,
-    }
+    let serde_json::Value::Object(fields) = value else { return value };
+    let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
+    serde_json::Value::Object(fields.map(|(name, value)| (name, without_nulls(value))).collect())
 }
 
 /// A file that somebody hands over in good faith or not.

@@ -63,11 +63,10 @@ static KINDS: LazyLock<Scope> = LazyLock::new(|| {
     ];
     let column = |place: usize, kind: &str| format!("{{ column = \"c{place}\", type = \"{kind}\" }}");
     let all: Vec<_> = kinds.iter().enumerate().map(|(place, kind)| column(place, kind)).collect();
-    let mut text = format!("[[table]]\nname = \"all\"\ntake = [{}]\n", all.join(", "));
-    for (place, kind) in kinds.iter().enumerate() {
-        text += &format!("[[table]]\nname = \"k{place}\"\ntake = [{}]\n", column(place, kind));
-    }
-    Scope::parse(&text).unwrap()
+    let table = |name: &str, columns: &str| format!("[[table]]\nname = \"{name}\"\ntake = [{columns}]\n");
+    let each = kinds.iter().enumerate().map(|(place, kind)| table(&format!("k{place}"), &column(place, kind)));
+    let tables: String = std::iter::once(table("all", &all.join(", "))).chain(each).collect();
+    Scope::parse(&tables).unwrap()
 });
 
 const HEADER: &str = "c0,c1,c2,c3,c4,c5,c6,c7,c8,c9,c10\n";

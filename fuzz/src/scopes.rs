@@ -108,10 +108,10 @@ fn column(kind: Kind, lines: &[u8]) -> Option<ArrayRef> {
     let texts = || lines().map(|line| line.and_then(|line| std::str::from_utf8(line).ok()));
     #[expect(clippy::wildcard_enum_match_arm, reason = "three kinds lead to all transforms")]
     match kind {
-        Kind::Text => Some(Arc::new(StringArray::from_iter(texts()))),
-        Kind::Bytes => Some(Arc::new(BinaryArray::from_iter(lines()))),
+        Kind::Text => Some(Arc::new(texts().collect::<StringArray>())),
+        Kind::Bytes => Some(Arc::new(lines().collect::<BinaryArray>())),
         Kind::Int64 => {
-            Some(Arc::new(Int64Array::from_iter(texts().map(|text| text.and_then(|text| text.parse().ok())))))
+            Some(Arc::new(texts().map(|text| text.and_then(|text| text.parse().ok())).collect::<Int64Array>()))
         }
         _ => None,
     }

@@ -65,7 +65,7 @@ fn name() -> ParcelName {
 static ROWS: LazyLock<RecordBatch> = LazyLock::new(|| {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..40));
     let texts = (0..40).map(|row| (row % 7 != 0).then(|| format!("value4711x{row}")));
-    let texts: ArrayRef = Arc::new(StringArray::from_iter(texts));
+    let texts: ArrayRef = Arc::new(texts.collect::<StringArray>());
     RecordBatch::try_from_iter_with_nullable([("id", ids, true), ("text", texts, true)]).unwrap()
 });
 
@@ -88,7 +88,7 @@ pub(crate) fn parcel(bytes: &[u8]) {
     }
     let rows = open_parcel(&key, &name(), bytes.clone(), digest).and_then(Iterator::collect::<lexicon::Result<Vec<_>>>);
     match rows {
-        Ok(batches) => assert_eq!(batches, [ROWS.clone()], "other rows than were sealed"),
+        Ok(batches) => assert_eq!(batches, std::slice::from_ref(&*ROWS), "other rows than were sealed"),
         Err(trouble) => told_nothing(b"value4711x", &trouble),
     }
     if bytes != *PARCEL {

@@ -71,7 +71,10 @@ pub(crate) fn envelope(bytes: &[u8]) {
         for payload_type in TYPES {
             match envelope.verified(payload_type, &key) {
                 Ok(_) => {
-                    assert!(known.iter().any(|known| says_the_same(known, &envelope)), "an envelope that nobody signed")
+                    assert!(
+                        known.iter().any(|known| says_the_same(known, &envelope)),
+                        "an envelope that nobody signed"
+                    );
                 }
                 Err(trouble) => said_plainly(&trouble),
             }
@@ -271,7 +274,7 @@ fn claimed() -> Claim {
 
 const ASKED: [&str; 3] = ["POST", "/v1/acts", "a=b"];
 
-fn asked<'a>([method, path, query]: [&'a str; 3], body: Digest) -> request::Request<'a> {
+fn asked([method, path, query]: [&str; 3], body: Digest) -> request::Request<'_> {
     request::Request { method, path, query, body }
 }
 

@@ -146,7 +146,7 @@ pub(crate) fn ring(bytes: &[u8]) {
             assert!(open.decrypt(DEAD, b"aad", sealed).is_err(), "a destroyed key opens");
             match open.attest(DEAD) {
                 Ok(state) => {
-                    assert!(!matches!(state, KeyState::Alive | KeyState::Absent), "a destroyed key is {state:?}")
+                    assert!(!matches!(state, KeyState::Alive | KeyState::Absent), "a destroyed key is {state:?}");
                 }
                 Err(trouble) => told_nothing(bytes, &trouble),
             }

@@ -8,11 +8,14 @@ use scope::TableScope;
 /// In how many ways the binary protocol of `MariaDB` carries a value.
 pub const WIRES: usize = crate::mariadb::WIRES;
 
-/// The fields of a separated file as they stood, header included, and whether each stood in quotes.
+/// The bytes of each field of a record, and whether it stood in quotes.
+pub type Fields = Vec<(Vec<u8>, bool)>;
+
+/// The records of a separated file as they stood, header included.
 ///
 /// # Errors
 /// A refusal when it is no such file.
-pub fn csv_fields(text: &[u8]) -> Result<Vec<Vec<(Vec<u8>, bool)>>> {
+pub fn csv_fields(text: &[u8]) -> Result<Vec<Fields>> {
     crate::csv::fields(text)
 }
 

@@ -30,13 +30,14 @@ pub(crate) fn write_lines<T: Serialize>(path: &Path, values: &[T]) -> Result<()>
     replace(path, |file| values.iter().try_for_each(|value| file.write_all(&line(value)?)))
 }
 
-fn replace(path: &Path, fill: impl Fn(&mut File) -> io::Result<()>) -> Result<()> {
+fn replace(path: &Path, contents: impl Fn(&mut File) -> io::Result<()>) -> Result<()> {
     static DRAFTS: AtomicU64 = AtomicU64::new(0);
     let folder = path.parent().unwrap_or(Path::new("."));
     make_folder(folder)?;
     let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
     let draft = folder.join(format!(".{}.{}.{number}", name_of(path), std::process::id()));
-    let written = write_new(&draft, fill).and_then(|()| fs::rename(&draft, path)).and_then(|()| sync_folder(folder));
+    let written =
+        write_new(&draft, contents).and_then(|()| fs::rename(&draft, path)).and_then(|()| sync_folder(folder));
     written.map_err(|error| {
         drop(fs::remove_file(&draft));
         failed("written", path, &error)
@@ -156,7 +157,7 @@ fn lockable(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn write_new(path: &Path, fill: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
+fn write_new(path: &Path, contents: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -167,7 +168,7 @@ fn write_new(path: &Path, fill: impl Fn(&mut File) -> io::Result<()>) -> io::Res
         Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::remove_file(path).and_then(|()| open())?,
         opened => opened?,
     };
-    fill(&mut file)?;
+    contents(&mut file)?;
     file.sync_all()
 }
 

@@ -245,7 +245,7 @@ fn placed(taken: &TableScope, header: &[String]) -> Result<(SchemaRef, Vec<usize
 }
 
 #[cfg(feature = "parsers")]
-pub(crate) fn fields(text: &[u8]) -> Result<Vec<Vec<(Vec<u8>, bool)>>> {
+pub(crate) fn fields(text: &[u8]) -> Result<Vec<crate::parsers::Fields>> {
     let mut records = Records::new("t", text);
     let width = records.header()?.len();
     let here = |records: &Records<&[u8]>| {
