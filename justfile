@@ -34,6 +34,6 @@ servers:
 demo:
     cargo run --release -- demo
 
-# What carrying records costs, into docs/bench; on a quiet machine.
-bench:
-    cargo xtask bench passage
+# What carrying records costs (passage), or sealing and destroying (vault), into docs/bench; on a quiet machine.
+bench what="passage" *words:
+    cargo xtask bench {{what}} {{words}}

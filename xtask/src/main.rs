@@ -27,7 +27,8 @@ const USAGE: &str = "cargo xtask <command>
   fuzz      gives every parser inputs that it has not met; see `cargo xtask fuzz --help`
   kills     ends processes of migrations by `kill -9` and compares what they come to; see `cargo xtask kills --help`
   servers   starts those servers and prints how to reach them; Ctrl-C ends them
-  bench     measures what carrying records costs, into docs/bench; see `cargo xtask bench passage --help`";
+  bench     measures what carrying records costs, or sealing and destroying, into docs/bench; see
+            `cargo xtask bench passage --help` and `cargo xtask bench vault --help`";
 
 fn main() -> ExitCode {
     match run() {

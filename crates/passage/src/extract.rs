@@ -328,6 +328,7 @@ impl<'a> Work<'a> {
             table: table.clone(),
             name: errand.name(attempt, ParcelId::draw(entropy.as_ref())?, name, 0),
             rehearses: sampling.is_some(),
+            threads: seal::threads(),
         };
         let keys = &key.fingerprint_keys(errand.consignment)?;
         let fingerprinting = Fingerprinting::start(keys, table);

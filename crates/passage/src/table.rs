@@ -1,5 +1,6 @@
-//! One table on its way out: rows arrive, are sealed on a thread of their own, parcels leave.
+//! One table on its way out: rows arrive, are sealed on threads of their own, parcels leave.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lexicon::{Code, Entropy, Fault, ParcelId, Result, Retry};
@@ -19,6 +20,8 @@ pub(crate) struct Sealing {
     pub name: ParcelName,
     /// Whether half of it is sealed a second time, to be weighed.
     pub rehearses: bool,
+    /// On how many threads its columns are worked on.
+    pub threads: NonZeroUsize,
 }
 
 /// A parcel that is ready to leave.
@@ -54,7 +57,8 @@ impl Sealing {
                 // A place first, then the parcel: one is filled while another leaves, and there is no third.
                 let place = futures::executor::block_on(parcels.reserve()).map_err(|_| cut())?;
                 self.name.parcel = ParcelId::draw(self.entropy.as_ref())?;
-                (ParcelWriter::new(&self.key, self.entropy.as_ref(), self.name.clone(), schema.clone())?, place)
+                let open = ParcelWriter::new(&self.key, self.entropy.as_ref(), self.name.clone(), schema.clone())?;
+                (open.on(self.threads), place)
             };
             worked.time(|| open.write(&batch))?;
             if open.is_full() {

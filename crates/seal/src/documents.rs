@@ -2,7 +2,6 @@
 //! the next begins, and what they are called, stands in the folder's index, which is sealed like a table.
 
 use std::io::{self, Read, Write};
-use std::num::NonZeroUsize;
 
 use bytes::Bytes;
 use lexicon::{Digest, Entropy, ParcelId, Result};
@@ -12,6 +11,7 @@ use crate::form::Form;
 use crate::keys::ConsignmentKey;
 use crate::opaque::{clear_file_bytes, wide};
 use crate::parcel::ParcelName;
+use crate::threads;
 
 /// 16 MiB of sealed bytes: as large as a table's parcel, so that one that is filled and one that leaves take 32 MiB,
 /// whatever the length of a document. A document may lie in several, and a parcel may hold many.
@@ -144,12 +144,6 @@ pub fn open_documents(
     }
     let mut sealed: &[u8] = sealed;
     key.file_key(name)?.open(&mut sealed, clear, threads())
-}
-
-/// As many as the machine has cores, and four at most: a parcel has 16 segments, and each thread holds one.
-fn threads() -> NonZeroUsize {
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    cores.min(NonZeroUsize::MIN.saturating_add(3))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@
 //! }
 //! ```
 
+mod columns;
 mod documents;
 mod form;
 mod keys;
@@ -33,6 +34,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use std::num::NonZeroUsize;
+
 pub use documents::{DOCUMENTS_PARCEL_BYTES, DocumentsSealer, SealedDocuments, open_documents};
 pub use form::Form;
 pub use keys::ConsignmentKey;
@@ -42,3 +45,10 @@ pub use parcel::{ParcelName, Sealed};
 pub use share::Share;
 pub use sums::SumsSealer;
 pub use write::{PARCEL_BYTES_ENOUGH, ParcelWriter};
+
+/// On how many threads one parcel is sealed or opened on this machine: as many as it has cores, and four at most. Two
+/// tables pass at once, and a parcel of documents has 16 segments, of which each thread holds one.
+pub fn threads() -> NonZeroUsize {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    cores.min(NonZeroUsize::MIN.saturating_add(3))
+}

@@ -1,4 +1,8 @@
+mod pyarrow;
+pub(crate) mod python;
+
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int64Type, Time64MicrosecondType};
@@ -18,7 +22,7 @@ use crate::*;
 
 const SENTINELS: [&str; 3] = ["SENTINEL-VALUE-NIR-1850578006084", "sentinel_column", "sentinel_table"];
 
-fn key() -> ConsignmentKey {
+pub(crate) fn key() -> ConsignmentKey {
     key_of(1, 2, 3)
 }
 

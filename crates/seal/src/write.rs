@@ -1,21 +1,20 @@
+use std::num::NonZeroUsize;
+
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use lexicon::limits::PARCEL_BYTES_MAX;
 use lexicon::{Code, Digest, Entropy, Fault, Result, Retry};
-use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::encryption::encrypt::FileEncryptionProperties;
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use scope::ScopedBatch;
 
+use crate::columns::Columns;
 use crate::form::Form;
 use crate::keys::{ConsignmentKey, SALT_BYTES};
 use crate::parcel::{ParcelName, Sealed};
-
-/// 8 MiB of encoded columns, as the writer estimates them: what a reader must hold at once.
-const ROW_GROUP_BYTES: usize = 8 * 1024 * 1024;
 
 /// 64 KiB, some thousands of different values: a column that has more gains nothing by a dictionary, and building one is
 /// the dearest part of its encoding.
@@ -34,7 +33,7 @@ pub struct ParcelWriter {
     name: ParcelName,
     salt: [u8; SALT_BYTES],
     schema: SchemaRef,
-    writer: ArrowWriter<Vec<u8>>,
+    columns: Columns,
     rows: u64,
 }
 
@@ -46,9 +45,15 @@ impl ParcelWriter {
     pub fn new(key: &ConsignmentKey, entropy: &dyn Entropy, name: ParcelName, schema: SchemaRef) -> Result<Self> {
         let salt = entropy.bytes::<SALT_BYTES>()?;
         let properties = properties(key, &name, &salt)?;
-        let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))
-            .map_err(|error| failed(&name, "begin", &error))?;
-        Ok(Self { name, salt, schema, writer, rows: 0 })
+        let columns = Columns::begin(&schema, properties).map_err(|error| failed(&name, "begin", &error))?;
+        Ok(Self { name, salt, schema, columns, rows: 0 })
+    }
+
+    /// Works on so many threads, the caller's own among them; on one, unless this is called. The rows take the same place in
+    /// memory and in the parcel, whatever their number.
+    #[must_use]
+    pub fn on(self, threads: NonZeroUsize) -> Self {
+        Self { columns: self.columns.on(threads), ..self }
     }
 
     /// Seals the next rows.
@@ -61,7 +66,7 @@ impl ParcelWriter {
 
     /// How many bytes the parcel would have if it ended here, about: rows still in the writer count before compression.
     pub fn sealed_bytes_estimate(&self) -> usize {
-        self.writer.bytes_written().saturating_add(self.writer.in_progress_size())
+        self.columns.bytes_estimate()
     }
 
     /// Whether the parcel should end here and another begin.
@@ -85,8 +90,8 @@ impl ParcelWriter {
     /// # Errors
     /// A fault when Parquet cannot end the file, or when it is larger than a parcel may be.
     pub fn finish(self) -> Result<Sealed> {
-        let Self { name, salt, writer, rows, .. } = self;
-        let bytes = Bytes::from(writer.into_inner().map_err(|error| failed(&name, "end", &error))?);
+        let Self { name, salt, columns, rows, .. } = self;
+        let bytes = Bytes::from(columns.finish().map_err(|error| failed(&name, "end", &error))?);
         if bytes.len() > PARCEL_BYTES_MAX {
             let message = format!(
                 "parcel {} of table {} has {} bytes; at most {PARCEL_BYTES_MAX} are allowed",
@@ -105,7 +110,7 @@ impl ParcelWriter {
             let message = format!("rows of another shape were to be sealed as table {}", self.name.table);
             return Err(Fault::new(Code(506), Retry::Never, message).into());
         }
-        self.writer.write(batch).map_err(|error| failed(&self.name, "take rows", &error))?;
+        self.columns.write(batch).map_err(|error| failed(&self.name, "take rows", &error))?;
         self.rows = self.rows.saturating_add(u64::try_from(batch.num_rows()).unwrap_or(u64::MAX));
         Ok(())
     }
@@ -114,7 +119,6 @@ impl ParcelWriter {
 /// AES-256 under one key for footer and all columns; the footer, and with it the columns' names, encrypted.
 fn properties(key: &ConsignmentKey, name: &ParcelName, salt: &[u8; SALT_BYTES]) -> Result<WriterProperties> {
     let shape = WriterProperties::builder()
-        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)
         // The writer leaves bloom filters in clear, in a file that is otherwise encrypted.
         .set_bloom_filter_enabled(false)

@@ -1,6 +1,7 @@
-//! `cargo xtask bench passage`: what carrying records costs, beside what each database's own tools take for it.
+//! `cargo xtask bench passage`: what carrying records costs, beside what each database's own tools take for it. And
+//! `cargo xtask bench vault`: what sealing and destroying cost ([`vault`]).
 //!
-//! Everything happens in one temporary folder, on database servers and a lazaret of its own, with rows that are computed.
+//! Of a passage, everything happens in one temporary folder, on database servers and a lazaret of its own, with rows that are computed.
 //! A step is measured from outside, by what the kernel says about processes; nothing in the program knows of it.
 
 mod carriage;
@@ -16,6 +17,7 @@ pub(crate) mod report;
 mod runs;
 mod sqlite;
 mod tables;
+mod vault;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,6 +28,8 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 pub(crate) use procfs::machine;
 use tables::Sizes;
+
+const BENCHES: &str = "cargo xtask bench passage|vault [options]; each has its --help";
 
 const USAGE: &str = "cargo xtask bench passage [options]
 
@@ -45,8 +49,7 @@ const STANDARD: Options = Options {
     sizes: Sizes { patients: 500_000, results: 5_000_000 },
     runs: 3,
     only: None,
-    profile: Profile::Release,
-    no_build: false,
+    build: Build::STANDARD,
     json: false,
 };
 
@@ -56,8 +59,37 @@ struct Options {
     sizes: Sizes,
     runs: usize,
     only: Option<Family>,
+    build: Build,
+    json: bool,
+}
+
+/// The programs that are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Build {
     profile: Profile,
-    no_build: bool,
+    /// As they were built last.
+    not_now: bool,
+}
+
+impl Build {
+    const STANDARD: Self = Self { profile: Profile::Release, not_now: false };
+
+    /// Whether the word was about this.
+    fn took(&mut self, word: &str) -> bool {
+        match word {
+            "--debug-build" => self.profile = Profile::Debug,
+            "--no-build" => self.not_now = true,
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// What happens to figures.
+#[derive(Clone, Copy, Debug)]
+struct Telling {
+    /// They may stand in the tree.
+    kept: bool,
     json: bool,
 }
 
@@ -113,9 +145,8 @@ impl Options {
                         other => bail!("{other} is no family of systems\n\n{USAGE}"),
                     });
                 }
-                "--debug-build" => options.profile = Profile::Debug,
-                "--no-build" => options.no_build = true,
                 "--json" => options.json = true,
+                word if options.build.took(word) => {}
                 _ => bail!("{USAGE}"),
             }
         }
@@ -131,7 +162,7 @@ impl Options {
 
     /// Whether the figures may stand in the tree.
     fn is_standard(&self) -> bool {
-        let asked = |options: &Self| (options.sizes, options.runs, options.profile, options.no_build);
+        let asked = |options: &Self| (options.sizes, options.runs, options.build);
         asked(self) == asked(&STANDARD)
     }
 }
@@ -140,19 +171,20 @@ impl Options {
 pub(crate) fn command(root: &Path, words: &[&str]) -> Result<ExitCode> {
     match words {
         ["passage", words @ ..] => passage::command(root, &Options::parse(words)?),
-        _ => bail!("{USAGE}"),
+        ["vault", words @ ..] => vault::command(root, words),
+        _ => bail!("{BENCHES}"),
     }
 }
 
 /// Builds programs; the folder in which they are then.
-fn built(root: &Path, options: &Options, programs: &[[&str; 4]]) -> Result<PathBuf> {
-    for words in programs.iter().filter(|_| !options.no_build) {
+fn built(root: &Path, wanted: Build, programs: &[[&str; 4]]) -> Result<PathBuf> {
+    for words in programs.iter().filter(|_| !wanted.not_now) {
         let mut build = process::cargo(root);
-        build.arg("build").args(words).args(options.profile.words());
+        build.arg("build").args(words).args(wanted.profile.words());
         process::run(&mut build, Duration::from_hours(1))?;
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join(options.profile.folder()))
+    Ok(target.join(wanted.profile.folder()))
 }
 
 /// The same program in the bench's own folder: a build in between changes nothing of what is measured.

@@ -16,7 +16,7 @@ use super::report::{self, CPU, Measured, PEAK, Row, WALL, Words};
 use super::runs::{Costs, figures, highest, median_of, runs};
 use super::sqlite::{self, Sqlite};
 use super::tables::{self, Sizes};
-use super::{Family, Options, built, copied, procfs};
+use super::{Family, Options, Telling, built, copied, procfs};
 use crate::servers::{self, Purpose, Servers};
 
 /// What is used beside the servers' own programs: package and program.
@@ -63,7 +63,7 @@ struct Asked {
 /// `cargo xtask bench passage`.
 pub(super) fn command(root: &Path, options: &Options) -> Result<ExitCode> {
     servers::install_with(&TOOLS)?;
-    let built = built(root, options, &[LAZARET, MEASURE])?;
+    let built = built(root, options.build, &[LAZARET, MEASURE])?;
     eprintln!("starting the servers");
     let mut servers = Servers::start_for(Purpose::Bench)?;
     let folder = servers.place.join("bench");
@@ -78,7 +78,7 @@ pub(super) fn command(root: &Path, options: &Options) -> Result<ExitCode> {
     let mut bench = Bench { options, meter, cast, measure, folder, rows: Vec::new(), about: BTreeMap::new() };
     bench.families(&servers)?;
     let measured = Measured { machine: procfs::machine(), about: bench.about, rows: &bench.rows };
-    report::told(root, options, &WORDS, &measured)
+    report::told(root, Telling { kept: options.is_standard(), json: options.json }, &WORDS, &measured)
 }
 
 struct Bench<'a> {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::Options;
+use super::Telling;
 use super::cast::write;
 use crate::process;
 
@@ -40,15 +40,15 @@ pub(crate) struct Measured<'a> {
 }
 
 /// Prints what was measured and, after a run that may be kept, keeps it.
-pub(super) fn told(root: &Path, options: &Options, words: &Words, measured: &Measured<'_>) -> Result<ExitCode> {
-    let old = if options.is_standard() { read(&words.file(root))? } else { None };
+pub(super) fn told(root: &Path, telling: Telling, words: &Words, measured: &Measured<'_>) -> Result<ExitCode> {
+    let old = if telling.kept { read(&words.file(root))? } else { None };
     let document = document(old.as_ref(), measured, &now()?);
-    if options.json {
+    if telling.json {
         println!("{}", serde_json::to_string_pretty(&document)?);
     } else {
         println!("{}", page(words, &document));
     }
-    if options.is_standard() {
+    if telling.kept {
         keep(root, words, &document)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -65,23 +65,34 @@ pub(crate) struct Row {
     pub(super) name: String,
     pub(super) value: f64,
     pub(super) unit: &'static str,
-    /// The value must be no more; none when nothing is asked of it.
+    /// The value must be no more, or no less; none when nothing is asked of it.
     pub(super) target: Option<f64>,
+    /// No less.
+    least: bool,
 }
 
 impl Row {
     pub(crate) fn new(parts: [&str; 3], value: f64, unit: &'static str) -> Self {
-        Self { name: parts.join(SEPARATOR), value: rounded(value), unit, target: None }
+        Self { name: parts.join(SEPARATOR), value: rounded(value), unit, target: None, least: false }
     }
 
     pub(crate) fn at_most(self, target: Option<f64>) -> Self {
         Self { target, ..self }
     }
 
+    pub(super) fn at_least(self, target: Option<f64>) -> Self {
+        Self { target, least: true, ..self }
+    }
+
     fn value(&self) -> Value {
         // Against the figure that is shown, so that a reader can check it.
-        let holds = self.target.map(|target| self.value <= target);
-        json!({ "name": self.name, "value": self.value, "unit": self.unit, "target": self.target, "holds": holds })
+        let holds = self.target.map(|target| if self.least { self.value >= target } else { self.value <= target });
+        let Self { name, value, unit, target, least } = self;
+        let mut row = json!({ "name": name, "value": value, "unit": unit, "target": target, "holds": holds });
+        if let Some(row) = row.as_object_mut().filter(|_| *least) {
+            row.insert("bound".to_owned(), json!("least"));
+        }
+        row
     }
 }
 
@@ -158,7 +169,8 @@ pub(crate) fn page(words: &Words, document: &Value) -> String {
             continue;
         }
         let name = cell(&format!("{system}: {step}, {what}"));
-        line(&mut out, &format!("| {name} | {} | {} | {holds} |", shown(row, "value"), shown(row, "target")));
+        let least = if row.get("bound").is_some() { "at least " } else { "" };
+        line(&mut out, &format!("| {name} | {} | {least}{} | {holds} |", shown(row, "value"), shown(row, "target")));
     }
     for system in systems {
         let of: Vec<&Value> = rows.iter().copied().filter(|row| parts(row)[0] == system).collect();
@@ -248,6 +260,7 @@ fn line(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::super::passage::WORDS as PASSAGE;
+    use super::super::vault::WORDS as VAULT;
     use super::*;
     use crate::kills::WORDS as KILLS;
 
@@ -273,6 +286,18 @@ mod tests {
         assert_eq!(at(1.251).pointer("/rows/0/holds"), Some(&json!(false)));
         let told = page(&PASSAGE, &at(1.251));
         assert!(told.contains("| A: move ÷ pipe, ratio | 1.25 | 1.25 | **no** |"), "{told}");
+    }
+
+    #[test]
+    fn a_target_that_must_be_reached_says_so() {
+        let at = |value| {
+            let row = Row::new(["A", "one ÷ two", "ratio"], value, "×").at_least(Some(1.7));
+            document(None, &measured(&[row]), "today")
+        };
+        assert_eq!(at(1.7).pointer("/rows/0/holds"), Some(&json!(true)));
+        assert_eq!(at(1.699).pointer("/rows/0/holds"), Some(&json!(false)));
+        let told = page(&PASSAGE, &at(1.6));
+        assert!(told.contains("| A: one ÷ two, ratio | 1.60 | at least 1.70 | **no** |"), "{told}");
     }
 
     #[test]
@@ -309,7 +334,7 @@ mod tests {
 
     #[test]
     fn the_pages_in_the_tree_are_made_from_the_files_beside_them() {
-        for words in [PASSAGE, KILLS] {
+        for words in [PASSAGE, KILLS, VAULT] {
             let file = words.file(&crate::root().unwrap());
             let Some(document) = read(&file).unwrap() else { continue };
             assert_eq!(std::fs::read_to_string(file.with_extension("md")).unwrap(), page(&words, &document));

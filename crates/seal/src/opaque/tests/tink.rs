@@ -1,17 +1,13 @@
 //! Tink's own word: what it sealed opens here and the other way round.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 
 use super::*;
+use crate::tests::python::Python;
 use crate::tests::{hex, unhex};
 
 const VECTORS: &str = include_str!("../../../vectors/tink.txt");
-const ASK_TINK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/ask_tink.py");
-/// The Python that has the packages of `xtask/python.txt`; set by `cargo xtask test`.
-const PYTHON: &str = "LAZARET_TEST_PYTHON";
 
 fn key_of_tink(material: &[u8], associated: &[u8], segment_bytes: usize) -> FileKey {
     let material = Key::new(material.try_into().unwrap());
@@ -67,66 +63,34 @@ fn the_vectors_of_tink_open_or_are_refused_as_they_say() {
     assert_eq!(seen, BTreeMap::from([("open", 16), ("refuse", 18)]));
 }
 
-/// Tink in a process of its own, which answers one question after another.
-struct Tink(Child, ChildStdin, BufReader<ChildStdout>);
-
-impl Tink {
-    fn start(python: &str) -> Self {
-        let mut command = Command::new(python);
-        command.args(["-B", ASK_TINK, "answer"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{PYTHON}={python} does not start: {error}"));
-        let (to, from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        Self(child, to, BufReader::new(from))
-    }
-
-    /// What Tink makes of `given`; none when it refuses.
-    fn answer(&mut self, verb: &str, key: &FileKey, given: &[u8]) -> Option<Vec<u8>> {
-        let (material, associated) = (hex(key.material.as_ref()), hex(&key.associated));
-        let bytes = key.shape.segment_bytes;
-        writeln!(self.1, "{verb} {bytes} {material} {associated} {}", given.len()).unwrap();
-        self.1.write_all(given).unwrap();
-        self.1.flush().unwrap();
-        let mut line = String::new();
-        self.2.read_line(&mut line).unwrap();
-        let (word, length) = line.trim_end().split_once(' ').expect("Tink's Python package does not answer");
-        let mut answer = vec![0; length.parse().unwrap()];
-        self.2.read_exact(&mut answer).unwrap();
-        (word == "ok").then_some(answer)
-    }
-
-    fn end(self) {
-        let Self(mut child, to, from) = self;
-        drop((to, from));
-        assert!(child.wait().unwrap().success());
-    }
+/// What Tink makes of `given`; none when it refuses.
+fn answer(tink: &mut Python, verb: &str, key: &FileKey, given: &[u8]) -> Option<Vec<u8>> {
+    let (material, associated) = (hex(key.material.as_ref()), hex(&key.associated));
+    tink.answer(&format!("{verb} {} {material} {associated}", key.shape.segment_bytes), given)
 }
 
 #[test]
 fn tink_and_this_room_open_what_the_other_sealed() {
-    let Ok(python) = std::env::var(PYTHON) else {
-        // Past the capture of what tests print: a person must see it.
-        let skipped = format!("skipped: tink_and_this_room_open_what_the_other_sealed ({PYTHON} is not set)\n");
-        return std::io::stderr().write_all(skipped.as_bytes()).unwrap();
-    };
-    let mut tink = Tink::start(&python);
+    let test = "tink_and_this_room_open_what_the_other_sealed";
+    let Some(mut tink) = Python::start(test, &["ask_tink.py", "answer"]) else { return };
     let small = [0, 1, 23, 24, 25, 87, 88, 89, 24 + 9 * 64, 24 + 9 * 64 + 1].map(|clear| (SMALL, clear));
     let large = [0, 1, FIRST - 1, FIRST, FIRST + 1, FIRST + LATER, FIRST + LATER + 1, FIRST + 5 * LATER + 77];
     for (shape, clear) in small.into_iter().chain(large.map(|clear| (Shape::TINK_1MB, clear))) {
         let (key, clear) = (key(shape), counted(clear));
-        let theirs = tink.answer("seal", &key, &clear).unwrap();
+        let theirs = answer(&mut tink, "seal", &key, &clear).unwrap();
         let (out, ended) = opened(&key, &theirs, 2);
         ended.unwrap();
         assert!(out == clear, "Tink's parcel of {} bytes", clear.len());
 
         let ours = sealed(&key, &clear, 2);
         assert_eq!(ours.len(), theirs.len());
-        assert!(tink.answer("open", &key, &ours).as_ref() == Some(&clear), "our parcel of {} bytes", clear.len());
+        assert!(answer(&mut tink, "open", &key, &ours).as_ref() == Some(&clear), "our parcel of {} bytes", clear.len());
 
         // And neither opens it under another name, or with its last bit flipped.
         let other = key_of(&ParcelName { sequence: 1, ..name() }, shape);
-        assert!(tink.answer("open", &other, &ours).is_none());
+        assert!(answer(&mut tink, "open", &other, &ours).is_none());
         let flipped = [&ours[..ours.len() - 1], &[ours[ours.len() - 1] ^ 1]].concat();
-        assert!(tink.answer("open", &key, &flipped).is_none());
+        assert!(answer(&mut tink, "open", &key, &flipped).is_none());
     }
     tink.end();
 }

@@ -1,0 +1,161 @@
+//! A Parquet file whose columns are encoded, compressed and encrypted on several threads, a row group at a time.
+//!
+//! Each column of a row group is written by one writer that takes the same rows in the same order, whichever thread it is
+//! on, and chunks enter the file in the schema's order. So the number of threads changes no byte, but for what encryption
+//! draws at random. Nothing waits in a queue: what is held is the row group in the making and the file so far, as with
+//! one thread.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{FieldRef, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+
+/// 8 MiB of encoded columns, as their writers estimate them: what a reader must hold at once.
+const ROW_GROUP_BYTES: usize = 8 * 1024 * 1024;
+
+/// 2^20 rows, 53 pages of each column: columns of nothing but NULL have hardly a byte, and an encrypted file has room for
+/// 32,767 pages of each column in a row group.
+const ROW_GROUP_ROWS: usize = 1024 * 1024;
+
+/// 16,384 values, half a millisecond's work; beginning a thread costs some 30 µs.
+const VALUES_WORTH_A_THREAD: usize = 16 * 1024;
+
+/// The file in the making.
+pub(crate) struct Columns {
+    file: SerializedFileWriter<Vec<u8>>,
+    groups: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    threads: NonZeroUsize,
+    /// Of the row group in the making; none between two.
+    writers: Vec<ArrowColumnWriter>,
+    rows: usize,
+}
+
+impl Columns {
+    /// Begins a file in memory.
+    ///
+    /// # Errors
+    /// When Parquet has no form for `schema`, or when a column of it is nested.
+    pub(crate) fn begin(schema: &SchemaRef, properties: WriterProperties) -> Result<Self> {
+        let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))?;
+        let (file, groups) = writer.into_serialized_writer()?;
+        if file.schema_descr().num_columns() != schema.fields().len() {
+            return Err(ParquetError::NYI("nested columns".to_owned()));
+        }
+        let (threads, writers) = (NonZeroUsize::MIN, Vec::new());
+        Ok(Self { file, groups, schema: schema.clone(), threads, writers, rows: 0 })
+    }
+
+    /// On how many threads columns are worked on, the caller's own among them.
+    pub(crate) fn on(self, threads: NonZeroUsize) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// Bytes in the file, and what the row group in the making would add if it ended here.
+    pub(crate) fn bytes_estimate(&self) -> usize {
+        self.file.bytes_written().saturating_add(self.group_bytes())
+    }
+
+    /// Takes the next rows, which have the schema of the file.
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let mut from = 0;
+        while let left @ 1.. = batch.num_rows().saturating_sub(from) {
+            let rows = self.room().min(left);
+            if rows > 0 {
+                self.encode(&batch.slice(from, rows))?;
+                from = from.saturating_add(rows);
+            }
+            if rows == 0 || self.group_bytes() >= ROW_GROUP_BYTES || self.rows >= ROW_GROUP_ROWS {
+                self.end_group()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the file.
+    pub(crate) fn finish(mut self) -> Result<Vec<u8>> {
+        self.end_group()?;
+        self.file.into_inner()
+    }
+
+    fn group_bytes(&self) -> usize {
+        self.writers.iter().map(ArrowColumnWriter::get_estimated_total_bytes).fold(0, usize::saturating_add)
+    }
+
+    /// How many rows more go into the row group, when they are as large as those in it.
+    fn room(&self) -> usize {
+        let bytes_left = ROW_GROUP_BYTES.saturating_sub(self.group_bytes());
+        let each = self.group_bytes().checked_div(self.rows).unwrap_or(0);
+        bytes_left.checked_div(each).unwrap_or(usize::MAX).min(ROW_GROUP_ROWS.saturating_sub(self.rows))
+    }
+
+    fn encode(&mut self, rows: &RecordBatch) -> Result<()> {
+        if self.writers.is_empty() {
+            self.writers = self.groups.create_column_writers(self.file.flushed_row_groups().len())?;
+        }
+        self.rows = self.rows.saturating_add(rows.num_rows());
+        let columns = self.schema.fields().iter().zip(rows.columns()).zip(&mut self.writers).collect();
+        let values = rows.num_rows().saturating_mul(rows.num_columns());
+        let threads = if values < VALUES_WORTH_A_THREAD { NonZeroUsize::MIN } else { self.threads };
+        let taken = |((field, column), writer): ((&FieldRef, &ArrayRef), &mut ArrowColumnWriter)| {
+            compute_leaves(field, column)?.iter().try_for_each(|leaf| writer.write(leaf))
+        };
+        on_threads(threads, columns, &taken).map(drop)
+    }
+
+    fn end_group(&mut self) -> Result<()> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        self.rows = 0;
+        let writers = std::mem::take(&mut self.writers);
+        let chunks = on_threads(self.threads, writers, &ArrowColumnWriter::close)?;
+        let mut group = self.file.next_row_group()?;
+        for chunk in chunks {
+            chunk.append_to_row_group(&mut group)?;
+        }
+        group.close().map(drop)
+    }
+}
+
+/// Works on each item, the next one on whichever thread is free, and gives the results in the items' order. A thread that
+/// the machine does not give is done without: the caller's own takes its share.
+fn on_threads<Item: Send, Done: Send>(
+    threads: NonZeroUsize,
+    items: Vec<Item>,
+    work: &(dyn Fn(Item) -> Result<Done> + Sync),
+) -> Result<Vec<Done>> {
+    let beside = threads.get().min(items.len()).saturating_sub(1);
+    if beside == 0 {
+        return items.into_iter().map(work).collect();
+    }
+    let done: Vec<Mutex<Option<Result<Done>>>> = items.iter().map(|_| Mutex::new(None)).collect();
+    let next = Mutex::new(items.into_iter().zip(&done));
+    let work_off = || {
+        loop {
+            // Bound here, so that the next item is free for others while this one is worked on.
+            let taken = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((item, place)) = taken else { return };
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(work(item));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..beside {
+            // Joined at the scope's end.
+            drop(thread::Builder::new().spawn_scoped(scope, work_off));
+        }
+        work_off();
+    });
+    let cut = || ParquetError::General("a thread ended before its column".to_owned());
+    done.into_iter().map(|one| one.into_inner().ok().flatten().unwrap_or_else(|| Err(cut()))).collect()
+}
+
+#[cfg(test)]
+mod tests;
