@@ -92,7 +92,7 @@ fn schemas() -> Value {
         "Envelope": object("A DSSE envelope with exactly one Ed25519 signature; its payload is RFC 8785 JSON in base64.", &["payloadType", "payload", "signatures"]),
         "PresentCertificate": object("A certificate as its root signed it.", &["certificate"]),
         "People": object("Roots, certificates and revocations as they were signed.", &["roots", "certificates", "revocations"]),
-        "MigrationLine": object("One migration: id, number of facts, stage.", &["migration", "facts", "stage"]),
+        "MigrationLine": object("One migration: id, number of facts, stage; in `says`, where there is something, what the server says of its own part.", &["migration", "facts", "stage"]),
         "MigrationLines": list("MigrationLine"),
         "SubmitAct": object("A signed act and, by digest, the documents that it names.", &["proof"]),
         "Submitted": object("The new entry with its place in the journal; after a begin also the strongroom share, sealed to the key that the act named.", &["entry"]),

@@ -131,6 +131,8 @@ pub(crate) fn strongroom_share(
 /// The office over a server's folders.
 pub(crate) fn open_office(context: &Context, settings: &ServerSettings, opener: &Opener) -> Result<(Office, Identity)> {
     let secrets = secrets(&settings.data, opener)?;
+    // First: a server that is refused touches no key ring.
+    let registry = Registry::open_alone(&settings.data.join("registry.sqlite"))?;
     let secret = Secret::new(secrets.ring.0.to_vec())?;
     let keys = ring::open(context, (&settings.ring, &settings.data), settings.key_ring.as_ref(), secret)?;
     if let Some(trouble) = &keys.trouble {
@@ -144,7 +146,7 @@ pub(crate) fn open_office(context: &Context, settings: &ServerSettings, opener: 
         ));
     }
     let office = Office::open(Furniture {
-        registry: Registry::open(&settings.data.join("registry.sqlite"))?,
+        registry,
         ring: keys.ring,
         shelf: shelf::open(&settings.data, settings.shelf.as_ref())?,
         key: SigningKey::from_seed(Zeroizing::new(secrets.signing.0))?,

@@ -80,7 +80,7 @@ impl Office {
     }
 
     /// The proof that the journal holds the reason, and what the ring must not open any more.
-    fn reason(&self, id: MigrationId, consignment: ConsignmentId) -> Result<(Receipt, Option<Wrapped>)> {
+    pub(crate) fn reason(&self, id: MigrationId, consignment: ConsignmentId) -> Result<(Receipt, Option<Wrapped>)> {
         let last = self.registry.facts(id, 1)?.last().map_or(0, |placed| placed.leaf);
         Ok((self.registry.receipt(last)?, self.wrapped(id, consignment)?))
     }
@@ -104,8 +104,9 @@ impl Office {
 
     /// A destruction that waits for its key ring is in the journal once, and in the log at every beat.
     async fn tell_waiting(&self, consignment: ConsignmentId, trouble: &Trouble) {
-        if self.state.lock().await.waiting.insert(consignment) {
-            let noted = self.note(format!("consignment {consignment}: its key is not destroyed yet: {trouble}"));
+        let text = format!("consignment {consignment}: its key is not destroyed yet: {trouble}");
+        if self.state.lock().await.waiting.insert(consignment, text.clone()).is_none() {
+            let noted = self.note(text);
             if let Err(trouble) = noted {
                 tracing::error!(code = %trouble.code(), "That a destruction waits could not be noted: {trouble}.");
             }
@@ -129,7 +130,10 @@ impl Office {
             next
         };
         let Some((consignment, migration)) = next else { return Ok(()) };
-        self.key_stays_gone(migration, consignment).await.and(self.shelf_stays_empty(migration, consignment).await)
+        // One that fails keeps no other from being asked.
+        let mut first = self.key_stays_gone(migration, consignment).await;
+        first = first.and(self.shelf_stays_empty(migration, consignment).await);
+        first.and(self.delete_what_was_held(migration, consignment).await)
     }
 
     async fn key_stays_gone(&self, migration: MigrationId, consignment: ConsignmentId) -> Result<()> {
@@ -190,10 +194,11 @@ impl Office {
         let erased = match erasure.shelf {
             ShelfErasure::Empty(erased) => erased,
             ShelfErasure::Left(trouble) => {
-                if self.state.lock().await.left.insert(consignment) {
-                    self.note(format!(
-                        "consignment {consignment}: its key is destroyed, its parcels are not deleted yet: {trouble}"
-                    ))?;
+                let text = format!(
+                    "consignment {consignment}: its key is destroyed, its parcels are not deleted yet: {trouble}"
+                );
+                if self.state.lock().await.left.insert(consignment, text.clone()).is_none() {
+                    self.note(text)?;
                 }
                 return Err(Fault::new(
                     Code(840),
@@ -231,8 +236,12 @@ impl Office {
             key_missing,
             lingering,
         };
+        let held = evidence.lingering.clone();
         let mut state = self.state.lock().await;
         self.record(&mut state, id, Proof::Server(Act::Destroyed { consignment, evidence }), &[], None)?;
+        if !held.is_empty() {
+            state.held.insert(consignment, held);
+        }
         Ok(())
     }
 
@@ -261,7 +270,7 @@ fn counted(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-fn lingers(parcel: &vault::Lingering) -> Lingering {
+pub(crate) fn lingers(parcel: &vault::Lingering) -> Lingering {
     let vault::Lingering { attempt, parcel, bytes, until } = *parcel;
     Lingering { attempt, parcel, bytes, until }
 }

@@ -9,9 +9,11 @@ mod destroy;
 mod destroy_damaged;
 mod evidence_pack;
 mod facts;
+mod held;
 mod open;
 mod parcels;
 mod people_desk;
+mod put_back;
 mod show_fact;
 mod submit;
 
@@ -23,10 +25,12 @@ use lexicon::{
     Alarm, Clock, Code, ConsignmentId, Digest, Entropy, Fault, MigrationId, Refusal, Result, Retry, Timestamp,
 };
 use people::{Roster, Signer, SigningKey};
-use procedure::{Ledger, Migration};
+use procedure::{Consignment, ConsignmentStage, Ledger, Lingering, Migration};
 use registry::{Mark, Marking, Registry};
 use tokio::sync::Mutex;
 use vault::{KeyRing, Receipt, Shelf};
+
+use self::put_back::PutBack;
 
 pub use admit::admission;
 pub use submit::strongroom_share;
@@ -75,14 +79,19 @@ struct State {
     ledgers: BTreeMap<MigrationId, Ledger>,
     /// Why only evidence is served, if so.
     alarm: Option<Alarm>,
-    /// Consignments whose dead parcels could not be deleted yet, and of which that is noted.
-    left: BTreeSet<ConsignmentId>,
-    /// Consignments whose key could not be destroyed yet, and of which that is noted.
-    waiting: BTreeSet<ConsignmentId>,
+    /// Consignments whose dead parcels could not be deleted yet, of which that is noted, and why at the last try.
+    left: BTreeMap<ConsignmentId, String>,
+    /// Consignments whose key could not be destroyed yet, of which that is noted, and why at the last try.
+    waiting: BTreeMap<ConsignmentId, String>,
+    /// What an object store said last that it keeps of destroyed consignments.
+    held: BTreeMap<ConsignmentId, Vec<Lingering>>,
     /// The destroyed consignment that the ring was asked about last.
     looked_at: Option<ConsignmentId>,
-    /// Migrations whose agents know facts that this server does not: it was restored, and may only destroy them.
-    behind: BTreeSet<MigrationId>,
+    /// Migrations whose agents or key ring know more than this server: it was restored, and may only destroy them. How it
+    /// came to know.
+    behind: BTreeMap<MigrationId, Alarm>,
+    /// What of that was known at the start.
+    found_at_start: Vec<PutBack>,
     /// Migrations whose facts are not whole: none is added to them, and their deadlines hold all the same.
     damaged: BTreeSet<MigrationId>,
     /// Consignments of those with which this process is done.
@@ -152,16 +161,18 @@ impl Office {
 
     /// Records something of the server's own.
     fn note(&self, text: String) -> Result<()> {
-        let leaf = Leaf::Note { nonce: self.nonce()?, at: self.clock.now(), text };
-        self.registry.record(&leaf, &registry::Recording::Note)?;
+        self.registry.record(&self.note_leaf(text)?, &registry::Recording::Note)?;
         Ok(())
+    }
+
+    fn note_leaf(&self, text: String) -> Result<Leaf> {
+        Ok(Leaf::Note { nonce: self.nonce()?, at: self.clock.now(), text })
     }
 
     /// As [`Self::note`] for what must be known after a restart, and where a journal that takes nothing is no obstacle.
     fn mark(&self, text: String, marking: &Marking<'_>) -> Result<Receipt> {
         tracing::error!("{text}.");
-        let leaf = Leaf::Note { nonce: self.nonce()?, at: self.clock.now(), text };
-        self.registry.mark(&leaf, marking)
+        self.registry.mark(&self.note_leaf(text)?, marking)
     }
 
     /// Marks a migration.
@@ -179,13 +190,21 @@ impl State {
     /// Whether anything but destruction may happen in a migration.
     fn changeable(&self, migration: MigrationId) -> Result<()> {
         self.writable()?;
-        if self.behind.contains(&migration) {
-            let text = format!(
-                "this server was put back behind its agents or its key ring for migration {migration}; it may only destroy it"
-            );
-            return Err(Alarm::new(Code(813), text).into());
+        if self.behind.contains_key(&migration) { Err(behind(migration).into()) } else { Ok(()) }
+    }
+
+    /// What the server says of its own part of a migration beside its facts.
+    fn says(&self, migration: &Migration) -> Vec<String> {
+        let mut says: Vec<String> = self.behind.get(&migration.id).map(Alarm::to_string).into_iter().collect();
+        for Consignment { id, stage, ending, .. } in &migration.consignments {
+            if *stage == ConsignmentStage::Destroyed {
+                says.extend(self.held.get(id).map(|held| held::sentence(*id, held)));
+            } else if ending.is_some() {
+                says.extend(self.waiting.get(id).cloned());
+                says.extend(self.left.get(id).cloned());
+            }
         }
-        Ok(())
+        says
     }
 
     /// The ledger of a migration that this signer's organisation is a party to. To others it does not exist.
@@ -193,6 +212,14 @@ impl State {
         let ledger = self.ledgers.get(&migration).filter(|ledger| ledger.migration().side(&signer.root()).is_some());
         ledger.ok_or_else(|| unknown_migration().into())
     }
+}
+
+/// Why nothing but destruction happens in a migration.
+fn behind(migration: MigrationId) -> Alarm {
+    let text = format!(
+        "this server was put back behind its agents or its key ring for migration {migration}; it may only destroy it"
+    );
+    Alarm::new(Code(813), text)
 }
 
 fn unknown_migration() -> Refusal {

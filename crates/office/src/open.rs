@@ -3,15 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use lexicon::{Alarm, Code, Digest, MigrationId, Result, Trouble, digest_of};
+use lexicon::{Alarm, Code, Digest, MigrationId, Result, digest_of};
 use people::Roster;
-use procedure::{Ledger, Migration};
+use procedure::Ledger;
 use registry::{Differences, Mark, Marking, Registry};
 use tokio::sync::Mutex;
-use vault::{KeyRing, KeyState};
-use wire::{Leaf, ServerCard};
+use wire::ServerCard;
 
-use crate::{Furniture, Office, State};
+use crate::{Furniture, Office, State, behind};
 
 impl Office {
     /// Opens the office: replays every migration from its facts and compares what follows with leaves and rows. A renewed
@@ -23,9 +22,10 @@ impl Office {
     pub fn open(furniture: Furniture) -> Result<Self> {
         let state = State::read(&furniture)?;
         let Furniture { registry, ring, shelf, key, card, clock, entropy, deadline_days_max } = furniture;
-        let state = Mutex::new(state);
+        let (found, state) = (state.found_at_start.clone(), Mutex::new(state));
         let destroying = Mutex::default();
         let office = Self { registry, ring, shelf, key, card, clock, entropy, deadline_days_max, state, destroying };
+        office.note_put_back(&found);
         if let Err(trouble) = office.note_card() {
             tracing::error!(code = %trouble.code(), "That the card was renewed could not be noted: {trouble}.");
         }
@@ -50,8 +50,7 @@ impl Office {
 
     fn note_once(&self, mark: Mark, subject: &str, text: String) -> Result<()> {
         if self.registry.marked(mark, subject)?.is_none() {
-            let leaf = Leaf::Note { nonce: self.nonce()?, at: self.clock.now(), text };
-            self.registry.mark(&leaf, &Marking { mark, subject, forget: None })?;
+            self.registry.mark(&self.note_leaf(text)?, &Marking { mark, subject, forget: None })?;
         }
         Ok(())
     }
@@ -75,13 +74,18 @@ impl State {
             } else if registry.marked(Mark::Damaged, &id.to_string())?.is_some() {
                 registry.unmark(Mark::Damaged, &id.to_string())?;
             }
+            state.take_in_held(&ledger, registry)?;
+            // What was destroyed without a fact lives by facts that have a hole; why, is told by that.
+            if !state.damaged.contains(&id) {
+                state.compare_with_ring(ledger.migration(), furniture.ring.as_ref());
+            }
             let marked = registry.marked(Mark::Behind, &id.to_string())?.is_some();
-            if marked || is_behind(ledger.migration(), furniture.ring.as_ref()) {
-                tracing::error!(migration = %id, "Its rows are older than its agents or the key ring: it may only be destroyed.");
-                state.behind.insert(id);
+            if marked && !state.behind.contains_key(&id) {
+                state.put_back(Some(id), behind(id), false);
             }
             state.ledgers.insert(id, ledger);
         }
+        state.compare_tombstones(furniture.ring.as_ref());
         Ok(state)
     }
 
@@ -135,14 +139,4 @@ impl State {
         }
         Ok(ledger)
     }
-}
-
-/// Whether a round lives by its facts and its key was destroyed, or never lay in this ring: then facts or ring are another
-/// time's, or another server's.
-fn is_behind(migration: &Migration, ring: &dyn KeyRing) -> bool {
-    let mut living = migration.consignments.iter().filter(|consignment| consignment.alive());
-    living.any(|consignment| match ring.attest(consignment.id) {
-        Ok(KeyState::Absent | KeyState::Destroying | KeyState::Destroyed { .. }) | Err(Trouble::Alarm(_)) => true,
-        Ok(KeyState::Alive) | Err(_) => false,
-    })
 }

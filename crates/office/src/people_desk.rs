@@ -73,7 +73,7 @@ impl Office {
                 .ledgers
                 .iter()
                 .filter(|(id, ledger)| {
-                    let only_ends = state.damaged.contains(id) || state.behind.contains(id);
+                    let only_ends = state.damaged.contains(id) || state.behind.contains_key(id);
                     let is_new = ledger.recorded().iter().all(|recorded| recorded.fact.digest != digest);
                     is_new && !only_ends && ledger.migration().side(&revocation.root).is_some()
                 })
@@ -123,6 +123,7 @@ impl Office {
                 migration: *id,
                 facts: ledger.migration().facts,
                 stage: stage_name(ledger.migration()).to_owned(),
+                says: state.says(ledger.migration()),
             })
             .collect()
     }

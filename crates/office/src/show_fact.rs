@@ -6,7 +6,7 @@ use people::{Envelope, PayloadType, Signer};
 use procedure::FactBody;
 use registry::Mark;
 
-use crate::Office;
+use crate::{Office, behind};
 
 impl Office {
     /// Takes in a fact of a migration. One that is among this server's own changes nothing; another one is proof that the
@@ -25,7 +25,7 @@ impl Office {
             return Err(Refusal::new(Code(817), what, "Show the last fact of this one.").into());
         }
         let digest = fact.digest()?;
-        if state.behind.contains(&migration) || ledger.recorded().iter().any(|own| own.digest == digest) {
+        if state.behind.contains_key(&migration) || ledger.recorded().iter().any(|own| own.digest == digest) {
             return Ok(());
         }
         let text = format!(
@@ -36,7 +36,7 @@ impl Office {
             ledger.migration().facts
         );
         self.mark_migration(migration, Mark::Behind, text)?;
-        state.behind.insert(migration);
+        state.behind.insert(migration, behind(migration));
         Ok(())
     }
 }

@@ -138,11 +138,9 @@ async fn destroy_round(
     let errand = Errand { desk, passphrase, migration, consignment: id, progress: &crate::Quiet };
     let consignment = known(ledger, id)?;
     let device = desk.me().device.key;
-    let owed: Vec<Part> = parts
-        .iter()
-        .filter(|part| !consignment.parts.iter().any(|(of, by, _, _)| of == *part && *by == device))
-        .copied()
-        .collect();
+    let said =
+        |consignment: &Consignment, part| consignment.parts.iter().any(|(of, by, ..)| *of == part && *by == device);
+    let owed: Vec<Part> = parts.iter().copied().filter(|part| !said(consignment, *part)).collect();
     if owed.is_empty() && desk.home().gone(errand.round())?.is_some() {
         return Ok(None);
     }
@@ -153,11 +151,25 @@ async fn destroy_round(
     for part in owed {
         // As it was kept: whoever was cut after a probe has nothing left to probe with.
         let probe = gone.probe.filter(|_| part == Part::Recipient);
-        let mut build =
-            |_: &procedure::Migration| Ok(Act::PartDestroyed { consignment: id, part, keys: gone.keys, probe });
-        stated = stated && desk.act(migration, &mut build, &[]).await.is_ok();
+        let mut already = false;
+        let mut build = |migration: &Migration| {
+            already = migration.consignment(id).is_some_and(|consignment| said(consignment, part));
+            if already {
+                Err(stated_already())
+            } else {
+                Ok(Act::PartDestroyed { consignment: id, part, keys: gone.keys, probe })
+            }
+        };
+        let acted = desk.act(migration, &mut build, &[]).await.is_ok();
+        stated = stated && (acted || already);
     }
     Ok(Some(PartReport { consignment: id, keys: gone.keys, probe, stated }))
+}
+
+/// Two commands of one device destroyed at once, and the other one was first to say so.
+fn stated_already() -> Trouble {
+    let why = "this device has stated that its part is destroyed";
+    Refusal::new(Code(651), why, "Nothing is left to do.").into()
 }
 
 /// What a loading machine keeps to probe with: name, digest and length of each of three sealed parcels, of rows and of

@@ -4,12 +4,14 @@
 //! are one transaction. Its [`Receipt`](journal::Receipt) is what an irreversible call elsewhere asks for.
 
 mod admissions;
+mod alone;
 mod compare;
 mod marks;
 mod parcels;
 mod record;
 mod rows;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
@@ -31,6 +33,8 @@ pub struct Registry {
     /// Beside the file: what it could not take.
     notes: PathBuf,
     damage: Option<Alarm>,
+    /// Locked as long as this process is the data folder's one server.
+    _held: Option<File>,
 }
 
 struct Inner {
@@ -48,7 +52,8 @@ impl Registry {
     pub fn open(path: &Path) -> Result<Self> {
         let connection = connect(path)?;
         let (tree, damage) = record::tree(&connection)?;
-        Ok(Self { inner: Mutex::new(Inner { connection, tree }), notes: path.with_extension("notes"), damage })
+        let inner = Mutex::new(Inner { connection, tree });
+        Ok(Self { inner, notes: path.with_extension("notes"), damage, _held: None })
     }
 
     /// Why the journal takes no leaf, if so.

@@ -20,6 +20,8 @@ pub enum Mark {
     Overdue,
     /// Of a consignment of a damaged migration: it is destroyed.
     Destroyed,
+    /// Of a destroyed consignment: what an object store had to keep of it is gone too.
+    LetGo,
     /// Of a card, by its digest: the server opened with it, and it is a renewed one.
     Renewed,
     /// Of a danger that the settings accept, by the digest of its words: the server runs with it.
@@ -33,6 +35,7 @@ impl Mark {
             Self::Behind => "behind",
             Self::Overdue => "overdue",
             Self::Destroyed => "destroyed",
+            Self::LetGo => "let_go",
             Self::Renewed => "renewed",
             Self::Danger => "danger",
         }

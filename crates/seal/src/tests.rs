@@ -20,6 +20,8 @@ use scope::TableFingerprint;
 
 use crate::*;
 
+mod altered;
+
 const SENTINELS: [&str; 3] = ["SENTINEL-VALUE-NIR-1850578006084", "sentinel_column", "sentinel_table"];
 
 pub(crate) fn key() -> ConsignmentKey {

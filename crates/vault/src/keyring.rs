@@ -5,6 +5,7 @@ mod kit;
 mod local;
 mod medium;
 mod openbao;
+mod patient;
 mod pkcs11;
 mod store;
 mod tombs;
@@ -203,6 +204,13 @@ pub trait KeyRing: Send + Sync {
     /// # Errors
     /// An alarm when a destroyed key is back; a fault of the place.
     fn attest(&self, id: ConsignmentId) -> Result<KeyState>;
+
+    /// Every consignment whose key's destruction has begun here, sorted. Tombstones are never removed, so that this tells a
+    /// server that was put back what it forgot. No place of keys is asked.
+    ///
+    /// # Errors
+    /// A fault of the disk.
+    fn buried(&self) -> Result<Vec<ConsignmentId>>;
 
     /// Whether the place of the key could still open what it sealed, whatever a tombstone says: what shows that a destroyed
     /// key is gone, and not only out of use.

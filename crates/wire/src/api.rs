@@ -171,6 +171,10 @@ pub struct MigrationLine {
     pub facts: u64,
     /// Its stage's name.
     pub stage: String,
+    /// What the server says of its own part, each a sentence: that it was put back, what waits for its key ring or its
+    /// shelf, what an object store still holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub says: Vec<String>,
 }
 
 /// The server's answer to a stored parcel.

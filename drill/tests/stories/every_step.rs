@@ -94,6 +94,10 @@ impl KeyRing for Stepped<dyn KeyRing> {
         self.fuse.around(|| self.inner.attest(id))
     }
 
+    fn buried(&self) -> Result<Vec<ConsignmentId>> {
+        self.inner.buried()
+    }
+
     fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
         self.fuse.around(|| self.inner.still_opens(id, aad, sealed))
     }

@@ -66,6 +66,10 @@ impl KeyRing for Cuts<dyn KeyRing> {
         self.inner.attest(id)
     }
 
+    fn buried(&self) -> Result<Vec<ConsignmentId>> {
+        self.inner.buried()
+    }
+
     fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
         self.inner.still_opens(id, aad, sealed)
     }

@@ -51,6 +51,10 @@ impl KeyRing for Remote {
         self.there()?.attest(id)
     }
 
+    fn buried(&self) -> Result<Vec<ConsignmentId>> {
+        self.inner.buried()
+    }
+
     fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
         self.there()?.still_opens(id, aad, sealed)
     }

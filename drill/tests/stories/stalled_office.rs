@@ -41,6 +41,10 @@ impl KeyRing for Slow {
         self.inner.attest(id)
     }
 
+    fn buried(&self) -> Result<Vec<ConsignmentId>> {
+        self.inner.buried()
+    }
+
     fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
         self.inner.still_opens(id, aad, sealed)
     }

@@ -11,13 +11,14 @@ use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result, Trouble};
 use people::Roster;
 use procedure::{Ledger, Migration, Side};
 use serde_json::{Value, json};
+use wire::MigrationLine;
 
 use self::waits::{Kept, View, Wait, quoted};
 use super::Context;
 use super::context::value;
 use super::journal::nothing_hidden;
 use crate::exit;
-use crate::output::{Done, add};
+use crate::output::{self, Done, add};
 
 /// What waits for me.
 #[derive(Args)]
@@ -35,31 +36,40 @@ struct Line {
     waits: Vec<Wait>,
     /// Why it could not be replayed.
     refused: Option<Refusal>,
+    /// What the server says of its own part; its word, and no fact.
+    says: Vec<String>,
 }
 
 impl Next {
     pub(crate) async fn run(self, context: &Context) -> Result<Done> {
         let desk = context.desk()?;
         let listed = match desk.client().migrations(desk.keeper()).await {
-            Ok(lines) => lines.into_iter().map(|line| line.migration).collect::<Vec<_>>(),
+            Ok(lines) => lines,
             Err(Trouble::Fault(fault)) => return self.offline(context, &desk, &fault.to_string()),
             Err(trouble) => return Err(trouble),
         };
-        nothing_hidden(&desk, &listed)?;
-        if let Some(id) = self.migration.filter(|only| !listed.contains(only)) {
+        let ids: Vec<MigrationId> = listed.iter().map(|line| line.migration).collect();
+        nothing_hidden(&desk, &ids)?;
+        if let Some(id) = self.migration.filter(|only| !ids.contains(only)) {
             let text = format!("your organisation has no migration {id} here");
             return Err(Refusal::new(Code(1057), text, "Copy the whole id again; `lazaret next` lists them.").into());
         }
         let (_, roster) = desk.people().await?;
         let mut lines = Vec::new();
-        for id in listed.into_iter().filter(|id| self.migration.is_none_or(|only| only == *id)) {
+        let asked = listed.into_iter().filter(|line| self.migration.is_none_or(|only| only == line.migration));
+        for MigrationLine { migration: id, says, .. } in asked {
             match desk.follow(id).await {
-                Ok(ledger) => lines.push(line(&desk, &roster, &ledger, true)?),
+                Ok(ledger) => lines.push(Line { says, ..line(&desk, &roster, &ledger, true)? }),
                 Err(Trouble::Refusal(refusal)) => {
-                    lines.push(Line { id, about: String::new(), waits: Vec::new(), refused: Some(refusal) });
+                    lines.push(Line { id, about: String::new(), waits: Vec::new(), refused: Some(refusal), says });
                 }
                 Err(Trouble::Fault(fault)) => return self.offline(context, &desk, &fault.to_string()),
-                Err(alarm) => return Err(alarm),
+                Err(alarm) => {
+                    for said in says {
+                        output::error_line(&format!("The server says: {said}."));
+                    }
+                    return Err(alarm);
+                }
             }
         }
         Ok(said(context, &lines, None))
@@ -88,7 +98,7 @@ fn line(desk: &Desk, roster: &Roster, ledger: &Ledger, online: bool) -> Result<L
     if online {
         waits.extend(view.waits());
     }
-    Ok(Line { id: migration.id, about: about(migration), waits, refused: None })
+    Ok(Line { id: migration.id, about: about(migration), waits, refused: None, says: Vec::new() })
 }
 
 /// What this device's folder holds of the migration's rounds.
@@ -133,6 +143,9 @@ fn said(context: &Context, lines: &[Line], offline: Option<&str>) -> Done {
     }
     for line in lines {
         add(&mut text, format_args!("Migration {} {}\n", line.id, line.about));
+        for said in &line.says {
+            add(&mut text, format_args!("  the server says: {said}\n"));
+        }
         if let Some(refusal) = &line.refused {
             add(&mut text, format_args!("  YOU FIRST: {refusal}\n    {}\n", refusal.remedy));
         }
@@ -164,7 +177,7 @@ fn line_json(line: &Line, program: &str) -> Value {
         }
         json
     });
-    json!({ "migration": line.id, "about": line.about, "waits": waits.collect::<Vec<_>>(), "refused": line.refused })
+    json!({ "migration": line.id, "about": line.about, "waits": waits.collect::<Vec<_>>(), "refused": line.refused, "server_says": line.says })
 }
 
 fn last_line(lines: &[Line], program: &str, offline: bool) -> String {

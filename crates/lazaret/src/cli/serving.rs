@@ -76,6 +76,9 @@ impl Serve {
         if let Some(alarm) = office.alarm().await {
             output::error_line(&format!("{alarm}. Only evidence is served."));
         }
+        for alarm in office.put_back().await {
+            output::error_line(&format!("{alarm}."));
+        }
         for swap in &swaps {
             memory::warn(swap);
             office.note_danger(&format!("memory may be written in clear to the swap {swap}"))?;

@@ -110,6 +110,9 @@ impl KeyRing for Noting {
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
         self.inner.attest(id)
     }
+    fn buried(&self) -> Result<Vec<ConsignmentId>> {
+        self.inner.buried()
+    }
     fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
         Ok(self.bent == Bent::OpensWhereItLay || self.inner.still_opens(id, aad, sealed)?)
     }

@@ -301,6 +301,10 @@ impl KeyRing for LocalRing {
         }
     }
 
+    fn buried(&self) -> Result<Vec<ConsignmentId>> {
+        self.tombs.ids()
+    }
+
     fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
         let _turn = self.take_turn()?;
         if !self.key_path(id).exists() {

@@ -11,6 +11,7 @@ use journal::Receipt;
 use lexicon::{Alarm, Clock, Code, ConsignmentId, Entropy, Fault, Refusal, Result, Retry, Trouble};
 use zeroize::Zeroizing;
 
+use super::patient::{PATIENCE, Patient};
 use super::tombs::{Mark, Tombs, Tombstone, absent, bound, does_not_open, listed, of_another_kind, returned};
 use super::{KeyRing, KeyState, Level, RingEvidence, Said};
 use super::{OpenBaoPlace, TokenPlace};
@@ -87,7 +88,9 @@ impl StoreRing {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self> {
         let token = super::pkcs11::Token::new(place, entropy);
-        Self::over(Box::new(token), folder, data_folder, clock)
+        // A module is somebody else's code, in this process. OpenBao's line has patience of its own.
+        let patient = Patient::over(Box::new(token), PATIENCE)?;
+        Self::over(Box::new(patient), folder, data_folder, clock)
     }
 
     /// A ring over OpenBao's transit engine. It opens too when the service is away: see [`Self::trouble`].
@@ -259,6 +262,10 @@ impl KeyRing for StoreRing {
                 },
             },
         }
+    }
+
+    fn buried(&self) -> Result<Vec<ConsignmentId>> {
+        self.tombs.ids()
     }
 
     fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {

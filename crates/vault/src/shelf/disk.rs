@@ -117,7 +117,7 @@ fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
 fn remove_all(root: &FilePath, folder: &FilePath) -> Result<Erased> {
     let mut erased = Erased::default();
     if remove_below(root, folder, &mut erased)? {
-        fs::remove_dir(folder).map_err(|error| fault("remove a shelf's folder", &error))?;
+        gone(fs::remove_dir(folder)).map_err(|error| fault("remove a shelf's folder", &error))?;
         sync_folder(root)?;
     }
     Ok(erased)
@@ -134,20 +134,36 @@ fn remove_below(root: &FilePath, folder: &FilePath, erased: &mut Erased) -> Resu
         let entry = entry.map_err(|error| fault("list a shelf's folder", &error))?;
         let path = entry.path();
         // Of the link, not of what it points to: a link in the shelf is removed, never followed.
-        let found = fs::symlink_metadata(&path).map_err(|error| fault("look at a parcel", &error))?;
+        let found = match fs::symlink_metadata(&path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(fault("look at a parcel", &error)),
+        };
         if found.is_dir() {
             remove_below(root, &path, erased)?;
-            fs::remove_dir(&path).map_err(|error| fault("remove a shelf's folder", &error))?;
+            gone(fs::remove_dir(&path)).map_err(|error| fault("remove a shelf's folder", &error))?;
         } else {
-            fs::remove_file(&path).map_err(|error| fault("remove a parcel", &error))?;
+            if !gone(fs::remove_file(&path)).map_err(|error| fault("remove a parcel", &error))? {
+                continue;
+            }
             let finished = path.strip_prefix(root).ok().and_then(FilePath::to_str).and_then(named).is_some();
             let count = if finished { &mut erased.objects } else { &mut erased.unfinished };
             *count = count.saturating_add(1);
             erased.bytes = erased.bytes.saturating_add(found.len());
         }
     }
-    sync_folder(folder)?;
+    // Removed by somebody else, it is made durable in the folder above.
+    sync_folder(folder).or_else(|trouble| if folder.exists() { Err(trouble) } else { Ok(()) })?;
     Ok(true)
+}
+
+/// Whether it was this call that removed it; who else erases the same did so otherwise.
+fn gone(removed: io::Result<()>) -> io::Result<bool> {
+    match removed {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn named(path: &str) -> Option<ParcelAddress> {

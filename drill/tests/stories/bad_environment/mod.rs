@@ -13,10 +13,12 @@ mod leases;
 mod line;
 mod parcels;
 mod rows;
-mod server;
+pub(super) mod server;
+pub(super) mod stores;
 #[cfg(target_os = "linux")]
 mod swap;
 mod systems;
+mod token;
 mod wire;
 
 use std::path::Path;
@@ -32,9 +34,10 @@ use tokio::time::timeout;
 use super::program::{clean, lazaret};
 
 /// Statuses of the manual's page.
-const REFUSED: i32 = 3;
+const FAILURE: i32 = 1;
+pub(super) const REFUSED: i32 = 3;
 const ANOTHER_PERSON: i32 = 4;
-const MISMATCH: i32 = 5;
+pub(super) const MISMATCH: i32 = 5;
 const AUTHENTICATION: i32 = 6;
 const UNREACHABLE: i32 = 7;
 const RETRY: i32 = 75;
@@ -51,14 +54,14 @@ struct Scene {
 }
 
 /// How a command ended.
-struct Ended {
+pub(super) struct Ended {
     status: Option<i32>,
     said: Value,
     complained: String,
 }
 
 /// A command of a person on their device.
-fn command(world: &World, name: Name, words: &[&str]) -> Command {
+pub(super) fn command(world: &World, name: Name, words: &[&str]) -> Command {
     command_at(&world.home(name), &world.path("passphrase"), words)
 }
 
@@ -73,7 +76,7 @@ fn command_at(home: &Path, passphrase: &Path, words: &[&str]) -> Command {
 }
 
 /// Runs it to its end, whatever that is.
-async fn ended(mut command: Command) -> Ended {
+pub(super) async fn ended(mut command: Command) -> Ended {
     let child = command.spawn().unwrap();
     let id = child.id().to_string();
     let waiting = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
@@ -84,14 +87,22 @@ async fn ended(mut command: Command) -> Ended {
     Ended::of(&output.unwrap().unwrap())
 }
 
+/// Looks again and again.
+async fn until(mut look: impl AsyncFnMut() -> bool) {
+    let mut beat = tokio::time::interval(Duration::from_millis(200));
+    while !look().await {
+        beat.tick().await;
+    }
+}
+
 /// Other bytes in the place of a file.
-fn replace(path: &Path, bytes: &[u8]) {
+pub(super) fn replace(path: &Path, bytes: &[u8]) {
     // It may be gone already.
     drop(std::fs::remove_file(path));
     write_file(path, bytes);
 }
 
-fn passphrase_file(world: &World) {
+pub(super) fn passphrase_file(world: &World) {
     write_file(&world.path("passphrase"), b"a passphrase of the drill");
 }
 
@@ -104,7 +115,7 @@ impl Ended {
     }
 
     /// One sentence with all of these words in it, its code for people and for programs, what to do, and the status.
-    fn says(&self, status: i32, code: u64, words: &[&str]) {
+    pub(super) fn says(&self, status: i32, code: u64, words: &[&str]) {
         let Self { said, complained, .. } = self;
         let error = &said["error"];
         assert_eq!((self.status, error["code"].as_u64()), (Some(status), Some(code)), "{said}\n{complained}");
@@ -115,7 +126,7 @@ impl Ended {
         assert!(complained.contains(&told) && !complained.contains("panicked"), "{complained}");
     }
 
-    fn done(&self) -> &Value {
+    pub(super) fn done(&self) -> &Value {
         assert_eq!(self.status, Some(0), "{}\n{}", self.said, self.complained);
         &self.said
     }
@@ -212,6 +223,42 @@ impl Scene {
             .iter()
             .filter_map(|recorded| if let Act::Failed { code, .. } = &recorded.fact.act { Some(*code) } else { None });
         codes.collect()
+    }
+
+    /// The operator gives it up.
+    async fn abandoned(&self) {
+        self.now();
+        let (consignment, reason) = (self.consignment, "the drill ends it".to_owned());
+        self.world.act(Name::Operator, self.plan.migration, Act::Abandon { consignment, reason }).await.unwrap();
+    }
+
+    /// What the server says of its own part, as `lazaret next` shows it.
+    async fn server_says(&self) -> String {
+        self.now();
+        let next = ended(command(&self.world, Name::Controller, &["next"])).await;
+        next.done().pointer("/migrations/0/server_says").unwrap().to_string()
+    }
+
+    /// Looks until `lazaret next` says so, with the code of why.
+    async fn next_says(&self, what: &str, code: u16) {
+        let sentence = format!("consignment {}: {what}", self.consignment);
+        let says = async || {
+            let said = self.server_says().await;
+            said.contains(&sentence) && said.contains(&format!("[LZ-{code:04}]"))
+        };
+        timeout(AT_MOST, until(says)).await.unwrap();
+    }
+
+    async fn next_is_silent(&self) {
+        assert_eq!(self.server_says().await, "[]");
+    }
+
+    async fn is_destroyed_by_the_sweep(&self) {
+        let destroyed = async || {
+            let ledger = self.ledger().await;
+            ledger.migration().consignment(self.consignment).unwrap().stage == ConsignmentStage::Destroyed
+        };
+        timeout(AT_MOST, until(destroyed)).await.unwrap();
     }
 
     /// From where it stands to the end: the same commands, given again.

@@ -1,6 +1,7 @@
 //! A server that cannot start says why, and serves nothing.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Stdio;
 
 use drill::{World, write_file};
@@ -9,8 +10,12 @@ use super::{AUTHENTICATION, Ended, REFUSED, clean, ended, lazaret, passphrase_fi
 use crate::stories::program::Program;
 
 async fn serve(world: &World, passphrase: &str) -> Ended {
+    serve_from(world, (&world.server_folder(), &world.ring_folder()), passphrase).await
+}
+
+pub(in crate::stories) async fn serve_from(world: &World, (data, ring): (&Path, &Path), passphrase: &str) -> Ended {
     let mut command = clean(&lazaret().unwrap());
-    command.args(["--json", "serve", "--data"]).arg(world.server_folder()).arg("--ring").arg(world.ring_folder());
+    command.args(["--json", "serve", "--data"]).arg(data).arg("--ring").arg(ring);
     command.arg("--listen").arg(world.card.url.trim_start_matches("https://"));
     command.arg("--passphrase-file").arg(world.path(passphrase));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -39,5 +44,5 @@ async fn a_server_with_an_unknown_key_a_taken_port_or_a_wrong_passphrase_does_no
 
     let server = Program::serve(&lazaret().unwrap(), &world);
     server.answers(&world).await;
-    serve(&world, "passphrase").await.says(REFUSED, 711, &["another process holds the key ring"]);
+    serve(&world, "passphrase").await.says(REFUSED, 759, &["another server has this data folder"]);
 }

@@ -221,3 +221,61 @@ fn an_empty_segment_behind_a_full_one_is_refused_although_it_was_sealed() {
     refused_at(&key, &sealed, 1, 1);
     assert_eq!(key.ranges(&sealed.as_slice()).err().unwrap().code(), Code(504));
 }
+
+/// Cut, begun later, moved or spliced at random places: nothing from the first other byte on is handed out.
+#[test]
+fn ten_thousand_random_cuts_moves_and_splices_are_refused() {
+    let key = key(SMALL);
+    let clear = counted(CLEAR);
+    let [right, other] = [(); 2].map(|()| sealed(&key, &clear, 1));
+    let entropy: &dyn Entropy = &SeededEntropy::new(6);
+    for round in 0..10_000 {
+        let [one, two, three] = entropy.bytes::<24>().unwrap().as_chunks::<8>().0.try_into().map(draw).unwrap();
+        let (at, to) = (one % right.len(), two % right.len());
+        let (at, to) = (at.min(to), at.max(to));
+        let mut altered = right.clone();
+        match three % 4 {
+            0 => altered.truncate(at),
+            1 => _ = altered.drain(at..to),
+            2 => altered[at..to].copy_from_slice(&other[at..to]),
+            _ => altered[at..].rotate_left(to - at),
+        }
+        if altered == right {
+            continue;
+        }
+        // It opens under the key of the parcel whose header it begins with, as far as it is that parcel.
+        let far = |whole: &[u8]| {
+            let first = (0..whole.len()).find(|at| altered.get(*at) != whole.get(*at)).unwrap_or(whole.len());
+            if first < HEADER_BYTES { 0 } else { segment_at(first.min(altered.len() - 1)) }
+        };
+        let bad = far(&right).max(far(&other));
+        let (out, ended) = opened(&key, &altered, 1);
+        assert!([504, 508].contains(&code(&ended)), "round {round}: {ended:?}");
+        assert!(out == clear[..clear_before(bad)], "round {round}: {} bytes came out", out.len());
+    }
+}
+
+#[test]
+fn whole_segments_of_1_mib_that_moved_or_came_from_elsewhere_are_refused() {
+    let key = key(Shape::TINK_1MB);
+    let clear = counted(FIRST + 2 * LATER + 9);
+    let [right, other] = [(); 2].map(|()| sealed(&key, &clear, 3));
+    let parts = |sealed: &[u8]| sealed.chunks(SEGMENT_BYTES).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let (right, other) = (parts(&right), parts(&other));
+    let before = |segment: usize| if segment == 0 { 0 } else { FIRST + (segment - 1) * LATER };
+    for at in 0..right.len() {
+        let mut spliced = right.clone();
+        spliced[at].clone_from(&other[at]);
+        let mut missing = right.clone();
+        missing.remove(at);
+        let mut swapped = right.clone();
+        swapped.swap(at, (at + 1) % right.len());
+        let first_swapped = if at + 1 == right.len() { 0 } else { at };
+        for (altered, bad) in [(spliced, at), (missing, at.min(right.len() - 2)), (swapped, first_swapped)] {
+            let (out, ended) = opened(&key, &altered.concat(), 4);
+            assert!([504, 508].contains(&code(&ended)), "{ended:?}");
+            // With another parcel's header the first segment does not open; all others are of that parcel's key.
+            assert!(out.len() <= before(bad.max(1)) && out == clear[..out.len()], "segment {at}: {}", out.len());
+        }
+    }
+}

@@ -86,3 +86,18 @@ async fn a_link_on_the_shelf_is_removed_and_never_followed() {
     assert!(outside.join("kept").exists());
     assert!(!folder.exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_that_erase_at_once_come_to_the_same_end_and_count_each_parcel_once() {
+    let (dir, shelf) = shelf();
+    for parcel in 1..=200 {
+        shelf.put(address(ONE, u32::from(parcel) % 7 + 1, parcel), Bytes::from(vec![parcel; 10])).await.unwrap();
+    }
+    let processes: Vec<DiskShelf> = (0..4).map(|_| DiskShelf::open(&dir.path().join("shelf")).unwrap()).collect();
+    let receipt = receipt();
+    let erased = futures::future::join_all(processes.iter().map(|shelf| shelf.erase(ONE, &receipt))).await;
+    let erased: Vec<Erased> = erased.into_iter().map(Result::unwrap).collect();
+    assert_eq!(erased.iter().map(|erased| erased.objects).sum::<u64>(), 200);
+    assert_eq!(erased.iter().map(|erased| erased.bytes).sum::<u64>(), 2_000);
+    assert_eq!(names(&shelf.root), Vec::<String>::new());
+}

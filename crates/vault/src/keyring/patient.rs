@@ -1,0 +1,188 @@
+//! A place of keys that may hang: its calls run on a thread of their own, and are waited for so long and no longer. As long
+//! as one has not come back the place cannot be reached, at once for whoever comes next.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use lexicon::{Code, ConsignmentId, Fault, Result, Retry};
+
+use super::store::{KeyStore, Unwrapped};
+use super::{Level, Said};
+
+/// 30 s: a token behind a network that lost a packet has answered by then, and whoever sent the request still waits.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+type Call = Box<dyn FnOnce(&dyn KeyStore) + Send>;
+
+/// One place of keys with patience.
+pub(super) struct Patient {
+    calls: Option<SyncSender<Call>>,
+    working: Option<JoinHandle<()>>,
+    /// Whether the thread is at a call; it is given no second one.
+    at_work: Arc<AtomicBool>,
+    patience: Duration,
+    level: Level,
+    achieves: &'static str,
+}
+
+impl Patient {
+    /// Takes the place over.
+    ///
+    /// # Errors
+    /// A fault when the machine gives no thread.
+    pub(super) fn over(store: Box<dyn KeyStore>, patience: Duration) -> Result<Self> {
+        let (level, achieves) = (store.level(), store.achieves());
+        let (calls, inbox) = sync_channel::<Call>(1);
+        // Until nobody is left who calls. A call that never comes back keeps its thread, and nothing else.
+        let work = move || inbox.into_iter().for_each(|call| call(store.as_ref()));
+        let working = thread::Builder::new().spawn(work).map_err(|error| {
+            let why = format!("the machine gave no thread for the key store: {}", error.kind());
+            Fault::new(Code(720), Retry::Later, why)
+        })?;
+        let (calls, working) = (Some(calls), Some(working));
+        Ok(Self { calls, working, at_work: Arc::default(), patience, level, achieves })
+    }
+
+    fn ask<T: Send + 'static>(&self, call: impl FnOnce(&dyn KeyStore) -> Result<T> + Send + 'static) -> Result<T> {
+        if self.at_work.swap(true, Ordering::SeqCst) {
+            return Err(hangs().into());
+        }
+        let (answer, answered) = sync_channel(1);
+        let at_work = Arc::clone(&self.at_work);
+        let call: Call = Box::new(move |store| {
+            let said = call(store);
+            at_work.store(false, Ordering::SeqCst);
+            // Nobody listens any more when it came too late.
+            drop(answer.send(said));
+        });
+        // A thread that is gone takes nothing and answers nothing.
+        drop(self.calls.as_ref().map(|calls| calls.send(call)));
+        answered.recv_timeout(self.patience).map_err(|_| hangs())?
+    }
+}
+
+impl Drop for Patient {
+    /// The module is put away before another ring may load it, unless it hangs.
+    fn drop(&mut self) {
+        drop(self.calls.take());
+        if let Some(working) = self.working.take().filter(|_| !self.at_work.load(Ordering::SeqCst)) {
+            drop(working.join());
+        }
+    }
+}
+
+fn hangs() -> Fault {
+    Fault::new(Code(720), Retry::Later, "the token cannot be reached: its module does not come back from a call")
+}
+
+impl KeyStore for Patient {
+    fn identity(&self) -> Result<String> {
+        self.ask(|store| store.identity())
+    }
+
+    fn held(&self) -> Result<Vec<ConsignmentId>> {
+        self.ask(|store| store.held())
+    }
+
+    fn holds(&self, id: ConsignmentId) -> Result<bool> {
+        self.ask(move |store| store.holds(id))
+    }
+
+    fn make(&self, id: ConsignmentId) -> Result<()> {
+        self.ask(move |store| store.make(id))
+    }
+
+    fn seal(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<Option<Vec<u8>>> {
+        let (aad, plain) = (aad.to_vec(), zeroize::Zeroizing::new(plain.to_vec()));
+        self.ask(move |store| store.seal(id, &aad, &plain))
+    }
+
+    fn open(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<Unwrapped> {
+        let (aad, sealed) = (aad.to_vec(), sealed.to_vec());
+        self.ask(move |store| store.open(id, &aad, &sealed))
+    }
+
+    fn kill(&self, id: ConsignmentId) -> Result<Vec<Said>> {
+        self.ask(move |store| store.kill(id))
+    }
+
+    fn level(&self) -> Level {
+        self.level
+    }
+
+    fn achieves(&self) -> &'static str {
+        self.achieves
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    const ID: ConsignmentId = ConsignmentId([1; 16]);
+
+    /// A place that comes back when the test lets it.
+    struct Hanging {
+        let_go: Mutex<Receiver<()>>,
+        back: Sender<()>,
+    }
+
+    impl KeyStore for Hanging {
+        fn identity(&self) -> Result<String> {
+            Ok("a token".to_owned())
+        }
+        fn held(&self) -> Result<Vec<ConsignmentId>> {
+            Ok(vec![ID])
+        }
+        fn holds(&self, _: ConsignmentId) -> Result<bool> {
+            self.let_go.lock().unwrap().recv().unwrap();
+            self.back.send(()).unwrap();
+            Ok(true)
+        }
+        fn make(&self, _: ConsignmentId) -> Result<()> {
+            Ok(())
+        }
+        fn seal(&self, _: ConsignmentId, _: &[u8], plain: &[u8]) -> Result<Option<Vec<u8>>> {
+            Ok(Some(plain.to_vec()))
+        }
+        fn open(&self, _: ConsignmentId, _: &[u8], _: &[u8]) -> Result<Unwrapped> {
+            Ok(Unwrapped::NoKey)
+        }
+        fn kill(&self, _: ConsignmentId) -> Result<Vec<Said>> {
+            Ok(Vec::new())
+        }
+        fn level(&self) -> Level {
+            Level::K1
+        }
+        fn achieves(&self) -> &'static str {
+            "nothing"
+        }
+    }
+
+    #[test]
+    fn a_call_that_hangs_is_given_up_others_are_not_begun_behind_it_and_once_it_is_back_all_go_on() {
+        let ((go, let_go), (back, came_back)) = (channel(), channel());
+        let hanging = Hanging { let_go: Mutex::new(let_go), back };
+        let patient = Patient::over(Box::new(hanging), Duration::from_millis(20)).unwrap();
+        assert_eq!(patient.seal(ID, b"", b"plain").unwrap().unwrap(), b"plain");
+
+        let late = patient.holds(ID).unwrap_err();
+        assert!(late.code() == Code(720) && late.to_string().contains("does not come back"), "{late}");
+        // Nothing is queued behind it: a place that hangs is told at once, and a destruction is not done late and unseen.
+        assert_eq!(patient.kill(ID).unwrap_err().code(), Code(720));
+
+        go.send(()).unwrap();
+        came_back.recv().unwrap();
+        while patient.at_work.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        assert_eq!(patient.held().unwrap(), [ID]);
+        assert_eq!((patient.level(), patient.achieves()), (Level::K1, "nothing"));
+    }
+}
