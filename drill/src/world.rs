@@ -231,6 +231,7 @@ impl World {
             clock: self.time(),
             entropy: entropy(),
             deadline_days_max: lexicon::limits::DEADLINE_DAYS_DEFAULT,
+            snapshot_days: 0,
         })
     }
 

@@ -7,8 +7,12 @@
 #![expect(clippy::unwrap_used, reason = "a target that breaks its promise must end")]
 
 // The people and the story of the evidence's own tests: who signs here, and what is signed.
+#[expect(dead_code, reason = "written for more stories than are told here")]
 #[path = "../../crates/evidence/tests/all/cast.rs"]
 mod cast;
+#[expect(dead_code, reason = "written for more stories than are told here")]
+#[path = "../../crates/evidence/tests/all/shelved.rs"]
+mod shelved;
 #[expect(dead_code, reason = "written for more stories than are told here")]
 #[path = "../../crates/evidence/tests/all/tale.rs"]
 mod tale;

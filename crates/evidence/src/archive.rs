@@ -25,7 +25,7 @@ pub const PACK_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// the rest by ten.
 pub const UNPACKED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Eleven members and two documents for each plan; nobody amends a plan five hundred times.
+/// Twelve members and two documents for each plan; nobody amends a plan five hundred times.
 const MEMBERS_MAX: usize = 1024;
 
 const CARD: &str = "server.json";
@@ -34,6 +34,7 @@ const ENTRIES: &str = "entries.jsonl";
 const INCLUSION: &str = "inclusion.json";
 const CHECKPOINT: &str = "checkpoint.txt";
 const CERTIFICATE: &str = "certificate.json";
+const STAMP: &str = "certificate.tsr";
 const DOCUMENTS: &str = "documents/";
 
 /// Writes a pack as a zip file: the same bytes for the same pack. It is verified first, with the roots that it holds,
@@ -57,6 +58,7 @@ pub fn write(pack: &Pack) -> Result<Vec<u8>> {
     if let Some(certificate) = &kept.certificate {
         members.push((CERTIFICATE.to_owned(), canonical(certificate)?));
     }
+    members.extend(kept.stamp.iter().map(|stamp| (STAMP.to_owned(), stamp.clone())));
     members.extend(kept.documents.iter().map(|(digest, bytes)| (format!("{DOCUMENTS}{digest}"), bytes.clone())));
     let bytes = members.iter().map(|(_, bytes)| bytes.len()).fold(0, usize::saturating_add);
     if u64::try_from(bytes).is_ok_and(|bytes| bytes > UNPACKED_BYTES_MAX) || members.len() > MEMBERS_MAX {
@@ -147,6 +149,7 @@ pub fn read(zip: &[u8]) -> Result<Pack> {
     let inclusion = parse(INCLUSION, &take(INCLUSION)?)?;
     let checkpoint = String::from_utf8(take(CHECKPOINT)?).map_err(|_| no_pack("its checkpoint is no text"))?;
     let certificate = members.remove(CERTIFICATE).map(|bytes| parse(CERTIFICATE, &bytes)).transpose()?;
+    let stamp = members.remove(STAMP);
     let mut told = BTreeMap::new();
     for name in markdown::TOLD {
         told.extend(members.remove(name).map(|bytes| (name.to_owned(), bytes)));
@@ -159,7 +162,8 @@ pub fn read(zip: &[u8]) -> Result<Pack> {
         let digest = digest.ok_or_else(|| no_pack("it holds a member that is none of a pack's"))?;
         documents.insert(digest, bytes);
     }
-    Ok(Pack { card, migration: about.migration, entries, people, checkpoint, inclusion, documents, certificate, told })
+    let migration = about.migration;
+    Ok(Pack { card, migration, entries, people, checkpoint, inclusion, documents, certificate, stamp, told })
 }
 
 /// All members by name, unpacked.

@@ -1,13 +1,16 @@
-use lexicon::{ConsignmentId, Digest, MigrationId, Result, Timestamp, digest_of};
+use lexicon::{Digest, MigrationId, Result, Timestamp, digest_of};
 use people::{Envelope, PayloadType, SigningKey};
-use procedure::{Act, ConsignmentStage, Destroyed, Ending, Kind, LastFact, Ledger, Recorded, Side, Stage};
+use procedure::{Act, ConsignmentStage, Ending, LastFact, Ledger, Recorded, Side, Stage};
 use serde::{Deserialize, Serialize};
 use wire::ServerCard;
 
+use crate::attestation::{Attestation, PREDICATE};
+use crate::certified::CertifiedConsignment;
 use crate::round::{Reach, Round};
+use crate::statements::count;
 use crate::story::{facts, organisation, set_by};
 use crate::trouble::nothing_to_certify;
-use crate::wording;
+use crate::{effect, inventory, wording};
 
 /// Why everything was destroyed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,36 +55,6 @@ pub struct Deed {
     pub fact: u64,
 }
 
-/// One consignment in a certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CertifiedConsignment {
-    /// Which.
-    pub id: ConsignmentId,
-    /// What for.
-    pub kind: Kind,
-    /// Why it ended.
-    pub ended: String,
-    /// How far it had come.
-    pub reach: Reach,
-    /// Whether the extracting device was the vendor's, and with it the laboratory share.
-    pub laboratory_share_held_by_vendor: bool,
-    /// Whether the extracting machine stated that it forgot the strongroom share at closing.
-    pub forgotten: bool,
-    /// SHA-256 of the strongroom share.
-    pub strongroom_share: Digest,
-    /// SHA-256 of the laboratory share, once a manifest names it.
-    pub laboratory_share: Option<Digest>,
-    /// The closing act, whose manifest lists every parcel.
-    pub close: Option<Digest>,
-    /// What the server destroyed.
-    pub destroyed: Destroyed,
-    /// In which fact it says so.
-    pub fact: u64,
-    /// What this destruction achieves.
-    pub wording: Vec<String>,
-}
-
 /// The server's word that its part of a migration is destroyed, with what that achieves and what it does not.
 ///
 /// It is issued once and never waits: it is the server part. Whether it is complete depends on facts that come later;
@@ -89,8 +62,6 @@ pub struct CertifiedConsignment {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DestructionCertificate {
-    /// `lazaret/1/certificate`.
-    pub purpose: String,
     /// Whether it certifies a demonstration only.
     pub demonstration: bool,
     /// What people call it by: follows from journal, migration and last fact.
@@ -115,6 +86,8 @@ pub struct DestructionCertificate {
     pub scope: Option<Digest>,
     /// The level of the key ring: `K0` is a local file, `K1` a token, `K2` a service.
     pub level: String,
+    /// From when all of it is in effect; none when that of one consignment is not known, or there was none.
+    pub effective: Option<Timestamp>,
     /// Why.
     pub trigger: Trigger,
     /// By whom.
@@ -138,19 +111,14 @@ pub struct Completeness {
     pub missing: Vec<String>,
 }
 
-impl DestructionCertificate {
-    /// The one purpose there is.
-    pub const PURPOSE: &'static str = "lazaret/1/certificate";
-}
-
 /// The certificate of a migration all of whose consignments are destroyed, signed by the server. Its digest
 /// ([`Envelope::digest`]) goes into [`Act::Finish`], and from then on every replay checks it.
 ///
 /// # Errors
 /// A refusal when the migration has not ended, a consignment is not destroyed, or it was certified already.
 pub fn issue(ledger: &Ledger, card: &ServerCard, at: Timestamp, key: &SigningKey) -> Result<Envelope> {
-    let certificate = compose(ledger, card, at)?;
-    Envelope::sign(PayloadType::Statement, &certificate, key.public().digest(), key)
+    let attestation = Attestation::of(compose(ledger, card, at)?);
+    Envelope::sign(PayloadType::InToto, &attestation, key.public().digest(), key)
 }
 
 /// What the certificate of this ledger says: the same for whoever replays the same facts.
@@ -170,11 +138,13 @@ pub(crate) fn compose(ledger: &Ledger, card: &ServerCard, at: Timestamp) -> Resu
         "openbao" => "K2",
         _ => "unknown",
     });
-    let unlinked = rounds.iter().any(|round| round.destroyed.is_some_and(|(_, destroyed)| destroyed.unlinked));
+    let unlinked = rounds.iter().any(|round| round.destroyed.is_some_and(|(_, destroyed)| destroyed.key.unlinked));
+    let consignments =
+        rounds.iter().map(|round| CertifiedConsignment::of(ledger, round)).collect::<Result<Vec<_>>>()?;
+    let consignments: Vec<CertifiedConsignment> = consignments.into_iter().flatten().collect();
     Ok(DestructionCertificate {
-        purpose: DestructionCertificate::PURPOSE.to_owned(),
         demonstration: card.demonstration,
-        id: digest_of(&(DestructionCertificate::PURPOSE, &card.origin, migration.id, facts))?,
+        id: digest_of(&(PREDICATE, &card.origin, migration.id, facts))?,
         version: wording::VERSION,
         origin: card.origin.clone(),
         migration: migration.id,
@@ -187,7 +157,8 @@ pub(crate) fn compose(ledger: &Ledger, card: &ServerCard, at: Timestamp) -> Resu
         level: level.to_owned(),
         trigger: trigger(ledger).ok_or_else(|| nothing_to_certify("nothing ended the migration"))?,
         persons: deeds(ledger),
-        consignments: rounds.iter().filter_map(|round| certified(ledger, round)).collect(),
+        effective: effect::of_all(consignments.iter().map(|certified| certified.effect)),
+        consignments,
         wording: wording::of_all(card.demonstration, rounds.len(), (level, unlinked)),
         issued_at: at,
     })
@@ -253,25 +224,6 @@ fn deeds(ledger: &Ledger) -> Vec<Deed> {
     theirs.filter_map(deed).collect()
 }
 
-fn certified(ledger: &Ledger, round: &Round<'_>) -> Option<CertifiedConsignment> {
-    let (recorded, destroyed) = round.destroyed?;
-    let manifest = round.closed.map(|(_, manifest)| manifest);
-    Some(CertifiedConsignment {
-        id: round.id(),
-        kind: round.consignment.kind,
-        ended: ended(round.consignment.ending).to_owned(),
-        reach: round.reach(),
-        laboratory_share_held_by_vendor: round.share_held_by_vendor(ledger),
-        forgotten: manifest.is_some_and(|manifest| manifest.forgotten),
-        strongroom_share: round.consignment.strongroom_share,
-        laboratory_share: manifest.map(|manifest| manifest.laboratory_share),
-        close: round.consignment.manifest.as_ref().map(|(digest, _)| *digest),
-        destroyed: destroyed.clone(),
-        fact: recorded.fact.number,
-        wording: wording::of_round(ledger, round),
-    })
-}
-
 /// Why a consignment ended, in words.
 pub(crate) fn ended(ending: Option<Ending>) -> &'static str {
     match ending {
@@ -291,8 +243,17 @@ pub fn describe(certificate: &DestructionCertificate, ledger: &Ledger) -> Comple
         if certificate.consignments.iter().all(|certified| certified.id != round.id()) {
             missing.push(format!("{named}: the server's statement that its part is destroyed"));
         }
-        if round.destroyed.is_some_and(|(_, destroyed)| destroyed.key_missing) {
+        if round.destroyed.is_some_and(|(_, destroyed)| !destroyed.key.found) {
             missing.push(format!("{named}: a ring key that was destroyed; the ring that was asked had none"));
+        }
+        let lacks = inventory::lacks(&round);
+        if let Some(first) = lacks.first() {
+            let many = count(u64::try_from(lacks.len()).unwrap_or(u64::MAX));
+            missing.push(format!(
+                "{named}: in the server's inventory of what it destroyed, {many} parcels as the manifest signs them, the first \
+                 of them {}",
+                first.parcel
+            ));
         }
         if round.reach() > Reach::NotExtracted && round.laboratory_said().is_none() {
             let name = round.opened.fact.by.person().map_or("the extracting device", people::Signer::name);

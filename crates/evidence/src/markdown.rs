@@ -5,12 +5,13 @@ use std::fmt::Write;
 
 use lexicon::{MigrationId, Result, canonical, spoken};
 use people::Role;
-use procedure::Stage;
+use procedure::{ProbeResult, Stage};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::DestructionCertificate;
+use crate::certified::CertifiedConsignment;
 use crate::round::Round;
-use crate::rounds::{kind, lingering};
+use crate::rounds::{kind, listed};
 use crate::statements::{Strength, count};
 use crate::story::{organisation, when, who};
 use crate::trouble::unwritten;
@@ -282,25 +283,12 @@ fn certificate(shown: &Shown<'_>, signed: &DestructionCertificate) -> Result<Str
         ("level of the key ring", signed.level.clone()),
         ("facts taken into account", signed.facts.number.to_string()),
         ("issued", when(signed.issued_at)),
+        ("in effect from", signed.effective.map_or_else(|| "not known".to_owned(), when)),
         ("journal", cell(&signed.origin)),
     ];
     lines.iter().try_for_each(|(name, value)| writeln!(page, "| {name} | {value} |"))?;
     for certified in &signed.consignments {
-        let destroyed = &certified.destroyed;
-        writeln!(page, "\n## Consignment {} ({})\n", certified.id, kind(certified.kind))?;
-        writeln!(
-            page,
-            "Ended because {}. Ring key destroyed at {}; {} sealed objects of {} bytes deleted, {} listed afterwards \
-             (fact {}).{}\n",
-            certified.ended,
-            when(destroyed.key_at),
-            count(destroyed.parcels),
-            count(destroyed.bytes),
-            count(destroyed.listed_after),
-            certified.fact,
-            lingering(destroyed)
-        )?;
-        certified.wording.iter().try_for_each(|sentence| writeln!(page, "* {}", cell(sentence)))?;
+        consignment(&mut page, certified)?;
     }
     writeln!(page)?;
     list(&mut page, "What is missing for it to be complete", &shown.completeness.missing)?;
@@ -309,4 +297,64 @@ fn certificate(shown: &Shown<'_>, signed: &DestructionCertificate) -> Result<Str
         writeln!(page, "| {} | {} | {} | {} |", deed.what, cell(&deed.name), cell(&deed.organisation), deed.fact)?;
     }
     Ok(page)
+}
+
+/// One consignment of it.
+fn consignment(page: &mut String, certified: &CertifiedConsignment) -> std::fmt::Result {
+    let CertifiedConsignment { key, probes, inventory, .. } = certified;
+    writeln!(page, "\n## Consignment {} ({})\n", certified.id, kind(certified.kind))?;
+    let key_act = if key.found { "Ring key destroyed" } else { "The ring had no key to destroy when it was asked" };
+    writeln!(
+        page,
+        "Ended because {}. {key_act} at {}; {} sealed objects of {} bytes deleted; afterwards {} (fact {}).\n",
+        certified.ended,
+        when(key.at),
+        count(certified.deleted),
+        count(certified.deleted_bytes),
+        listed(certified.left),
+        certified.fact
+    )?;
+    certified.wording.iter().try_for_each(|sentence| writeln!(page, "* {}", cell(sentence)))?;
+    let shown = probes.share_refused.map_or_else(
+        || "refused to seal; no wrapped share was left to show it".to_owned(),
+        |share| format!("refused to seal, and to open the wrapped share `{share}`"),
+    );
+    let lines = [
+        ("ring key", format!("{}: {}", cell(&key.id), cell(&key.achieves))),
+        ("its commitment", format!("`{}` (SHA-256 of the strongroom share)", certified.key_commitment)),
+        ("the ring, asked afterwards", shown),
+        (
+            "inventory",
+            format!(
+                "{} parcels of {} bytes, each in `certificate.json`",
+                count(inventory.parcels),
+                count(inventory.bytes)
+            ),
+        ),
+        ("its root", format!("`{}`", inventory.root)),
+    ];
+    writeln!(page, "\n| | |\n|---|---|")?;
+    lines.iter().try_for_each(|(name, value)| writeln!(page, "| {name} | {value} |"))?;
+    for said in &probes.recipients {
+        let probe = match said.probe {
+            None => "destroyed its keys without a probe",
+            Some(ProbeResult::Failed) => "its real keys opened none of the parcels that it kept",
+            Some(ProbeResult::Opened) => "a parcel STILL OPENED",
+        };
+        writeln!(page, "| recipient {} | {probe} (fact {}) |", cell(&said.name), said.fact)?;
+    }
+    writeln!(page)?;
+    let answers: Vec<String> = key.said.iter().map(ToString::to_string).collect();
+    items(page, "What the place of the key answered:", &answers)?;
+    let left: Vec<String> = certified.residues.iter().map(wording::residue).collect();
+    items(page, "Known to be left:", &left)
+}
+
+fn items(page: &mut String, heading: &str, items: &[String]) -> std::fmt::Result {
+    if items.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, "{heading}\n")?;
+    items.iter().try_for_each(|item| writeln!(page, "* {}", cell(item)))?;
+    writeln!(page)
 }

@@ -24,6 +24,8 @@ pub struct Pack {
     pub documents: BTreeMap<Digest, Vec<u8>>,
     /// The certificate of destruction, once a fact names it.
     pub certificate: Option<Envelope>,
+    /// The answer of a time-stamp authority over that certificate, as it came (RFC 3161); whoever has the pack may add it.
+    pub stamp: Option<Vec<u8>>,
     /// What a pack that was read tells people in words and pictures, by member name; empty in a new one.
     pub told: BTreeMap<String, Vec<u8>>,
 }

@@ -2,7 +2,7 @@
 
 use people::Signer;
 use procedure::{
-    Act, Arrived, Consignment, Destroyed, Differing, Kind, Manifest, Part, ProbeResult, Reconciliation, Recorded,
+    Act, Arrived, Consignment, Destroyed, Differing, Kind, Left, Manifest, Part, ProbeResult, Reconciliation, Recorded,
     TableOutcome,
 };
 
@@ -213,26 +213,34 @@ fn destruction(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
 }
 
 fn erased(destroyed: &Destroyed) -> String {
-    let refused = match destroyed.share_shown {
-        Some(true) => "the ring refused the wrapped share",
-        Some(false) => "the ring refused to seal; there was no wrapped share left to show it",
-        None => "the ring refused",
+    let refused = if destroyed.share_shown.is_some() {
+        "the ring refused the wrapped share"
+    } else {
+        "the ring refused to seal; there was no wrapped share left to show it"
     };
-    let (at, said) = (when(destroyed.key_at), quoted(&destroyed.key));
-    let key = if destroyed.key_missing {
+    let answers = destroyed.key.said.iter().map(|said| format!("; {said}"));
+    let said = quoted(&format!("{}{}", destroyed.key.achieves, answers.collect::<String>()));
+    let at = when(destroyed.key.at);
+    let key = if destroyed.key.found {
+        format!("the ring key was destroyed at {at} ({said}); asked again, {refused}")
+    } else {
         format!(
             "the key ring that was asked at {at} ({said}) had no key to destroy, and what became of the ring key is not known"
         )
-    } else {
-        format!("the ring key was destroyed at {at} ({said}); asked again, {refused}")
     };
     format!(
-        "{key}. {} sealed objects of {} bytes were deleted, {} were listed afterwards.{}",
+        "{key}. {} sealed objects of {} bytes were deleted; afterwards {}.{}",
         count(destroyed.parcels),
         count(destroyed.bytes),
-        count(destroyed.listed_after),
+        listed(destroyed.left),
         lingering(destroyed)
     )
+}
+
+/// What a look at the shelf found.
+pub(crate) fn listed(left: Left) -> String {
+    let [objects, versions, unfinished] = [left.objects, left.versions, left.unfinished].map(count);
+    format!("{objects} objects, {versions} older versions and {unfinished} cut uploads were listed")
 }
 
 /// What an object store keeps all the same, by name and date.

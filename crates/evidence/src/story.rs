@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 
 use journal::{Checkpoint, leaf_hash, verify_inclusion};
 use lexicon::{Digest, Result, Timestamp, canonical};
-use people::{Actor, Envelope, PayloadType, Revocation, RootId, Roster};
+use people::{Actor, PayloadType, Revocation, RootId, Roster};
 use procedure::{Act, ActBody, LastFact, Ledger, Migration, Proof, Recorded, Side};
 use wire::{Leaf, Placed};
 
 use crate::trouble::{fork, no_pack, not_in_journal, other_server, wrong_mark};
-use crate::{DestructionCertificate, Pack, Trust};
+use crate::{Attestation, Pack, Trust};
 
 /// A pack whose entries were replayed: every signature, every decision, every place in the journal holds.
 pub(crate) struct Story<'a> {
@@ -114,7 +114,7 @@ fn roster(pack: &Pack, trust: &Trust) -> Result<Roster> {
 /// The fact that the pack's certificate claims to take into account last: where to look, proves nothing.
 fn claimed(pack: &Pack) -> Option<LastFact> {
     let bytes = pack.certificate.as_ref()?.bytes().ok()?;
-    serde_json::from_slice::<DestructionCertificate>(&bytes).ok().map(|certificate| certificate.facts)
+    serde_json::from_slice::<Attestation>(&bytes).ok().map(|attestation| attestation.predicate.facts)
 }
 
 fn body(proof: &Proof, roster: &Roster) -> Result<Option<ActBody>> {
@@ -179,14 +179,6 @@ pub(crate) fn side(migration: &Migration, by: &Actor) -> Option<Side> {
 /// A time as people read it: UTC, to the second.
 pub(crate) fn when(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-/// The only envelope type that the server signs beside facts.
-pub(crate) fn open_statement<T: serde::de::DeserializeOwned + serde::Serialize>(
-    envelope: &Envelope,
-    key: &people::PublicKey,
-) -> Result<T> {
-    envelope.open(PayloadType::Statement, key)
 }
 
 /// All facts whose act is one that `wanted` takes.

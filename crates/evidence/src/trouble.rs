@@ -64,6 +64,47 @@ pub(crate) fn wrong_mark() -> Trouble {
     .into()
 }
 
+/// The file is no answer of an authority that stamps times.
+pub(crate) fn no_stamp(why: &str) -> Trouble {
+    let remedy = "Send the request to the authority again, or take another one that follows RFC 3161.";
+    Refusal::new(Code(913), format!("this is no time stamp, or a damaged one: {why}"), remedy).into()
+}
+
+/// The authority answered that it stamps nothing.
+pub(crate) fn not_stamped(status: u32) -> Trouble {
+    let remedy = "Ask the authority why, or take another one.";
+    Refusal::new(Code(914), format!("the authority gave no time stamp: its status is {status}"), remedy).into()
+}
+
+/// The answer is one to another question.
+pub(crate) fn other_answer(why: &str) -> Trouble {
+    let remedy = "Give the request that belongs to this response and this pack.";
+    Refusal::new(Code(915), format!("the time stamp does not answer this request: {why}"), remedy).into()
+}
+
+/// A stamp of something else.
+pub(crate) fn wrong_stamp(why: &str) -> Trouble {
+    Alarm::new(Code(916), format!("the time stamp is not of this certificate of destruction: {why}")).into()
+}
+
+/// A stamp that the authority whom the reader trusts did not give.
+pub(crate) fn wrong_authority(why: &str) -> Trouble {
+    Alarm::new(Code(917), format!("the time stamp is not one of the authority that was named: {why}")).into()
+}
+
+/// Nobody to check a stamp against.
+pub(crate) fn no_authority() -> Trouble {
+    let remedy = "Name a file with the certificate of the authority's root, in PEM.";
+    Refusal::new(Code(918), "the file of the authority holds no certificate", remedy).into()
+}
+
+/// Nothing to stamp.
+pub(crate) fn no_certificate() -> Trouble {
+    let remedy = "Export the evidence again once the migration is destroyed; see `lazaret next`.";
+    Refusal::new(Code(919), "the pack holds no certificate of destruction that a time stamp could be over", remedy)
+        .into()
+}
+
 /// A document that must never travel in a pack.
 pub(crate) fn forbidden_document(why: &str) -> Trouble {
     let remedy = "Leave it out: a pack holds the scope and the scope report of each plan and nothing else.";

@@ -1,14 +1,14 @@
 use std::collections::BTreeSet;
 
 use lexicon::{Digest, MigrationId, Result, spoken};
-use people::{Root, RootId};
+use people::{PayloadType, Root, RootId};
 use procedure::{Act, Stage};
 use serde::Serialize;
 
 use crate::certificate::{Completeness, DestructionCertificate, compose, describe, named_documents};
-use crate::story::{Story, facts, open_statement, organisation};
+use crate::story::{Story, facts, organisation};
 use crate::trouble::{forbidden_document, wrong_certificate, wrong_document, wrong_words};
-use crate::{Pack, Statement, Trust, markdown, statements, wording};
+use crate::{Attestation, CertifiedConsignment, Pack, Statement, Trust, markdown, stamp, statements, wording};
 
 /// A party whose root the reader did not bring along.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,6 +67,7 @@ pub fn verify(pack: &Pack, trust: &[Root]) -> Result<Verdict> {
 pub fn verify_against(pack: &Pack, trust: &Trust) -> Result<Verdict> {
     let shown = Shown::of(pack, trust)?;
     let mut verdict = shown.verdict();
+    stamp::is_of_the_certificate(pack)?;
     if !pack.told.is_empty() {
         verdict.warnings.extend(check_words(pack)?);
     }
@@ -179,7 +180,8 @@ fn check_certificate(
     if envelope.digest()? != named {
         return Err(wrong_certificate(&format!("the facts name {}, and the pack holds another", named.short())));
     }
-    let certificate: DestructionCertificate = open_statement(envelope, &story.pack.card.key)?;
+    let attestation: Attestation = envelope.open(PayloadType::InToto, &story.pack.card.key)?;
+    let certificate = attestation.predicate.clone();
     // Only statements and revocations can stand between that fact and the one that names the certificate.
     let before = story.certified.as_ref();
     let before = before.ok_or_else(|| wrong_certificate("it takes a fact into account that is not in the pack"))?;
@@ -192,6 +194,9 @@ fn check_certificate(
             wording::VERSION
         ));
         take_words(&mut expected, &certificate);
+    }
+    if Attestation::of(certificate.clone()) != attestation {
+        return Err(wrong_certificate("its form, or the things that it names as its subjects"));
     }
     if let Some(part) = difference(&expected, &certificate) {
         return Err(wrong_certificate(part));
@@ -216,7 +221,11 @@ fn take_words(expected: &mut DestructionCertificate, from: &DestructionCertifica
 /// The first part in which two certificates differ.
 fn difference(one: &DestructionCertificate, other: &DestructionCertificate) -> Option<&'static str> {
     let parts = [
+        (each(one, other, |one, other| one.inventory == other.inventory), "the inventory of a consignment"),
+        (each(one, other, |one, other| one.key == other.key), "what became of a ring key"),
+        (each(one, other, |one, other| one.effect == other.effect), "from when a destruction is in effect"),
         (one.consignments == other.consignments, "what was destroyed, or what that achieves"),
+        (one.effective == other.effective, "from when all of it is in effect"),
         (one.persons == other.persons, "who did it"),
         (one.trigger == other.trigger, "why it was destroyed"),
         (one.facts == other.facts, "the facts that it takes into account"),
@@ -226,6 +235,15 @@ fn difference(one: &DestructionCertificate, other: &DestructionCertificate) -> O
         (one == other, "its plan, scope, instruction, level, id, journal or migration"),
     ];
     parts.iter().find(|(same, _)| !same).map(|(_, part)| *part)
+}
+
+/// Whether this holds for each pair of consignments that two certificates have.
+fn each(
+    one: &DestructionCertificate,
+    other: &DestructionCertificate,
+    same: impl Fn(&CertifiedConsignment, &CertifiedConsignment) -> bool,
+) -> bool {
+    one.consignments.iter().zip(&other.consignments).all(|(one, other)| same(one, other))
 }
 
 /// What the pack tells people must be what these facts say in these words.

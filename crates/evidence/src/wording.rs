@@ -5,10 +5,14 @@
 
 use procedure::Ledger;
 
+use crate::certified::Residue;
+use crate::effect::Effect;
 use crate::round::{Reach, Round};
+use crate::statements::count;
+use crate::story::when;
 
 /// The version of every sentence that this room writes: certificates, statements, pictures.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// Stands on every document of a demonstration.
 pub(crate) const DEMONSTRATION: &str =
@@ -61,6 +65,8 @@ const KEY_MISSING: &str = "The key ring that was asked to destroy this consignme
                            ring key is destroyed: whoever has it, and a copy of the server's data, has the strongroom \
                            share.";
 
+const NO_EFFECT: &str = "Nothing here says from when it is in effect: no ring key was destroyed.";
+
 const NO_LEVEL: &str = "No ring key was ever made.";
 
 const OTHER_LEVEL: &str = "The level of the key ring is not one that these words know.";
@@ -83,7 +89,7 @@ pub(crate) fn of_all(demonstration: bool, rounds: usize, (level, unlinked): (&st
 }
 
 /// What holds for one consignment, by how far it had come.
-pub(crate) fn of_round(ledger: &Ledger, round: &Round<'_>) -> Vec<String> {
+pub(crate) fn of_round(ledger: &Ledger, round: &Round<'_>, effect: Effect) -> Vec<String> {
     let reach = round.reach();
     let mut said = vec![
         match reach {
@@ -100,10 +106,60 @@ pub(crate) fn of_round(ledger: &Ledger, round: &Round<'_>) -> Vec<String> {
     if reach > Reach::NotExtracted && round.share_held_by_vendor(ledger) {
         said.push(BY_VENDOR.to_owned());
     }
-    if round.destroyed.is_some_and(|(_, destroyed)| destroyed.key_missing) {
+    if round.destroyed.is_some_and(|(_, destroyed)| !destroyed.key.found) {
         said.push(KEY_MISSING.to_owned());
     }
+    said.push(in_effect(effect));
     said
+}
+
+/// From when, and what that follows from.
+fn in_effect(effect: Effect) -> String {
+    let (Some(at), Some(act)) = (effect.at, effect.key_act) else { return NO_EFFECT.to_owned() };
+    let lease = effect.last_lease.map_or_else(
+        || "no agent ever received the strongroom share".to_owned(),
+        |lease| format!("the last lease under which an agent may hold the strongroom share ends at {}", when(lease)),
+    );
+    let snapshots = effect.snapshots_until.map_or_else(
+        || "the server's settings declare no snapshots of what the key lay in".to_owned(),
+        |until| {
+            let days = effect.snapshot_days;
+            format!("the server's settings declare that snapshots of what the key lay in are kept for {days} days, until {}", when(until))
+        },
+    );
+    format!(
+        "It is in effect from {}, the latest of these: the ring key was destroyed at {}; {lease}; {snapshots}.",
+        when(at),
+        when(act)
+    )
+}
+
+/// What is known to be left, and until when.
+pub(crate) fn residue(residue: &Residue) -> String {
+    match residue {
+        Residue::UnknownKey => "the ring key itself: the ring that was asked had none".to_owned(),
+        Residue::Medium => {
+            "remnants of the key's file on the storage medium, and any copy of the ring's folder from before".to_owned()
+        }
+        Residue::UnlinkedFile => {
+            "old bytes of the key's file, which was only unlinked, and any copy of the ring's folder from before"
+                .to_owned()
+        }
+        Residue::TokenBackups => "backups of the token from before".to_owned(),
+        Residue::ServiceBackups => "snapshots and backups of the service's storage from before".to_owned(),
+        Residue::Snapshots { until } => {
+            format!("the snapshots that the server's settings declare, until {}", when(*until))
+        }
+        Residue::Parcel { name, bytes, until } => {
+            let until =
+                until.map_or_else(|| "until somebody lifts its hold".to_owned(), |at| format!("until {}", when(at)));
+            format!(
+                "parcel {name}, dead, {} bytes that the object store lets nobody delete yet, {until}",
+                count(*bytes)
+            )
+        }
+        Residue::Recipient => "whatever a recipient that has had both shares keeps, keys or rows".to_owned(),
+    }
 }
 
 /// Whether the condition of the sentence before it is met.

@@ -78,7 +78,7 @@ pub(crate) fn given<V: AsRef<std::ffi::OsStr>>(value: Option<V>, variable: &str)
 const KEYS: [&str; 6] = ["ring", "listen", "sweep_seconds", "deadline_days_max", "tls_certificate", "tls_key"];
 /// And in tables of their own.
 const SHELF: [&str; 5] = shelf::KEYS;
-const KEY_RING: [&str; 8] = ring::KEYS;
+const KEY_RING: [&str; 9] = ring::KEYS;
 const DANGER: [&str; 1] = ["clear_swap"];
 const LISTEN: &str = "127.0.0.1:8443";
 const SWEEP_SECONDS: u64 = 5;

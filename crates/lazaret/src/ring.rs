@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lexicon::{Code, ConsignmentId, Refusal, Result, Trouble};
+use lexicon::{Code, ConsignmentId, Refusal, Result, Trouble, limits};
 use serde::Deserialize;
 use vault::{KeyRing, LocalRing, OpenBaoPlace, Secret, StoreRing, TokenPlace};
 
@@ -22,10 +22,11 @@ pub(crate) struct RingSettings {
     mount: Option<String>,
     token_file: Option<PathBuf>,
     authority: Option<PathBuf>,
+    snapshot_days: Option<u32>,
 }
 
-pub(crate) const KEYS: [&str; 8] =
-    ["kind", "module", "token", "pin_file", "address", "mount", "token_file", "authority"];
+pub(crate) const KEYS: [&str; 9] =
+    ["kind", "module", "token", "pin_file", "address", "mount", "token_file", "authority", "snapshot_days"];
 
 /// Under these names a service manager hands over what opens a token, and what lets into a service.
 const PIN: &str = "lazaret-ring-pin";
@@ -60,12 +61,14 @@ impl RingSettings {
     /// As `lazaret config show` says it.
     pub(crate) fn shown(&self) -> String {
         let or_missing = |value: &Option<String>| value.clone().unwrap_or_else(|| "(missing)".to_owned());
-        match self.kind.as_deref() {
+        let kind = match self.kind.as_deref() {
             None | Some("local") => "local".to_owned(),
             Some("pkcs11") => format!("pkcs11, token {}", or_missing(&self.token)),
             Some("openbao") => format!("openbao, at {}", or_missing(&self.address)),
             Some(other) => other.to_owned(),
-        }
+        };
+        let snapshots = self.snapshot_days.filter(|days| *days > 0);
+        snapshots.map_or(kind.clone(), |days| format!("{kind}, snapshots kept for {days} days"))
     }
 
     fn token_place(&self) -> Result<TokenPlace> {
@@ -84,6 +87,20 @@ impl RingSettings {
             ca_file: self.authority.clone(),
         })
     }
+}
+
+/// For how many days snapshots of what the keys lie in are kept, as the settings declare; none when they say nothing.
+pub(crate) fn snapshot_days(settings: Option<&RingSettings>) -> Result<u32> {
+    let days = settings.and_then(|settings| settings.snapshot_days).unwrap_or(0);
+    if days <= limits::SNAPSHOT_DAYS_MAX {
+        return Ok(days);
+    }
+    let why = format!(
+        "snapshot_days is {days}; snapshots of ring keys are kept for {} days at most",
+        limits::SNAPSHOT_DAYS_MAX
+    );
+    let remedy = "Have none, or have them deleted earlier: until the last is gone, no destruction is in effect.";
+    Err(Refusal::new(Code(1064), why, remedy).into())
 }
 
 fn named<T: Clone>(value: Option<&T>, key: &str) -> Result<T> {
@@ -160,7 +177,16 @@ mod tests {
     }
 
     #[test]
+    fn snapshots_are_declared_for_a_year_at_most_and_none_where_nothing_is_said() {
+        let days = |text: &str| snapshot_days(Some(&of(text)));
+        assert_eq!((snapshot_days(None).unwrap(), days("kind = 'local'").unwrap()), (0, 0));
+        assert_eq!(days("snapshot_days = 366").unwrap(), 366);
+        assert_eq!(days("snapshot_days = 367").unwrap_err().code(), Code(1064));
+        assert_eq!(of("snapshot_days = 14").shown(), "local, snapshots kept for 14 days");
+    }
+
+    #[test]
     fn every_setting_is_known_by_name_where_it_is_looked_at() {
-        assert_eq!(RingSettings::default().values().map(|(key, _)| key), KEYS);
+        assert_eq!(RingSettings::default().values().map(|(key, _)| key), KEYS[..8]);
     }
 }

@@ -154,6 +154,7 @@ pub(crate) fn open_office(context: &Context, settings: &ServerSettings, opener: 
         clock: Arc::clone(&context.clock),
         entropy: Arc::clone(&context.entropy),
         deadline_days_max: settings.deadline_days_max,
+        snapshot_days: ring::snapshot_days(settings.key_ring.as_ref())?,
     })?;
     Ok((office, identity(context, settings, &secrets)?))
 }

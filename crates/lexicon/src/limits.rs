@@ -11,6 +11,10 @@ pub const DEADLINE_DAYS_DEFAULT: i64 = 30;
 /// The farthest that a plan may name, and that a server's settings may allow.
 pub const DEADLINE_DAYS_MAX: i64 = 90;
 
+/// A year and a day: for how long a server may declare that snapshots of what a ring key lay in are kept. Who keeps them
+/// longer destroys nothing by destroying a key.
+pub const SNAPSHOT_DAYS_MAX: u32 = 366;
+
 /// How long a release may be used.
 pub const RELEASE_HOURS: i64 = 24;
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use lexicon::{Alarm, Code, ConsignmentId, Fault, MigrationId, Result, Retry, Trouble};
 use people::Envelope;
-use procedure::{Act, ConsignmentStage, Destroyed, Lingering, Proof, Stage};
-use vault::{KeyState, Receipt, ShelfErasure, Wrapped};
+use procedure::{Act, ConsignmentStage, Destroyed, KeyAct, KeyLevel, Left, Lingering, Proof, Said, Stage, Stored};
+use vault::{KeyState, Receipt, RingEvidence, ShelfErasure, Wrapped};
+use wire::ParcelLine;
 
 use crate::submit::bound;
 use crate::{Office, State};
@@ -208,10 +209,9 @@ impl Office {
                 .into());
             }
         };
-        let listed = self.shelf.list(consignment).await?.len();
+        let listed = counted(self.shelf.list(consignment).await?.len());
         // Every consignment has had a key since it was opened.
-        let key_missing = !erasure.ring.found;
-        if key_missing {
+        if !erasure.ring.found {
             let alarm = Alarm::new(
                 Code(843),
                 format!(
@@ -224,17 +224,20 @@ impl Office {
         let lingering: Vec<Lingering> = erased.lingering.iter().map(lingers).collect();
         let kept = lingering.iter().map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
         let evidence = Destroyed {
-            key: erasure.ring.words(),
-            key_at: erasure.ring.destroyed_at,
+            key: key_act(erasure.ring),
             // There is no erasure otherwise: the ring was asked before the parcels went.
             ring_refuses: true,
-            share_shown: Some(erasure.share_shown),
+            share_shown: erasure.share_shown,
             parcels: erased.objects.max(counted(stored.len()).saturating_sub(counted(lingering.len()))),
             bytes: erased.bytes.max(stored.iter().map(|line| line.bytes).sum::<u64>().saturating_sub(kept)),
-            listed_after: counted(listed),
-            unlinked: erasure.ring.unlinked,
-            key_missing,
+            inventory: stored.into_iter().map(stored_line).collect(),
+            left: Left {
+                objects: erased.left.objects.max(listed),
+                versions: erased.left.versions,
+                unfinished: erased.left.unfinished,
+            },
             lingering,
+            snapshot_days: self.snapshot_days,
         };
         let held = evidence.lingering.clone();
         let mut state = self.state.lock().await;
@@ -268,6 +271,31 @@ impl Office {
 
 fn counted(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+fn key_act(ring: RingEvidence) -> KeyAct {
+    KeyAct {
+        id: ring.key,
+        level: match ring.kind {
+            vault::Level::K0 => KeyLevel::K0,
+            vault::Level::K1 => KeyLevel::K1,
+            vault::Level::K2 => KeyLevel::K2,
+        },
+        achieves: ring.level,
+        found: ring.found,
+        begun_at: ring.begun_at,
+        at: ring.destroyed_at,
+        unlinked: ring.unlinked,
+        said: ring.said.into_iter().map(said).collect(),
+    }
+}
+
+fn said(vault::Said { asked, answered, request }: vault::Said) -> Said {
+    Said { asked, answered, request }
+}
+
+fn stored_line(ParcelLine { attempt, parcel, bytes, digest }: ParcelLine) -> Stored {
+    Stored { attempt, parcel, bytes, digest }
 }
 
 pub(crate) fn lingers(parcel: &vault::Lingering) -> Lingering {

@@ -45,6 +45,7 @@ impl Office {
             inclusion,
             documents,
             certificate,
+            stamp: None,
             told: BTreeMap::new(),
         })
     }

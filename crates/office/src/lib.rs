@@ -55,6 +55,9 @@ pub struct Furniture {
     pub entropy: Arc<dyn Entropy>,
     /// How many days ahead a deadline may lie, at most [`lexicon::limits::DEADLINE_DAYS_MAX`].
     pub deadline_days_max: i64,
+    /// For how many days snapshots of what a ring key lay in may be kept, at most [`lexicon::limits::SNAPSHOT_DAYS_MAX`]: a
+    /// destruction is in effect when the last of them is gone.
+    pub snapshot_days: u32,
 }
 
 /// The open office. One act at a time: the order of facts is the order of this lock.
@@ -67,6 +70,7 @@ pub struct Office {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     deadline_days_max: i64,
+    snapshot_days: u32,
     state: Mutex<State>,
     /// Held while parcels of a consignment are deleted, which may take longer than the state's lock is held.
     destroying: Mutex<()>,

@@ -21,10 +21,23 @@ impl Office {
     /// [`Self::alarm`] says why.
     pub fn open(furniture: Furniture) -> Result<Self> {
         let state = State::read(&furniture)?;
-        let Furniture { registry, ring, shelf, key, card, clock, entropy, deadline_days_max } = furniture;
+        let Furniture { registry, ring, shelf, key, card, clock, entropy, deadline_days_max, snapshot_days } =
+            furniture;
         let (found, state) = (state.found_at_start.clone(), Mutex::new(state));
         let destroying = Mutex::default();
-        let office = Self { registry, ring, shelf, key, card, clock, entropy, deadline_days_max, state, destroying };
+        let office = Self {
+            registry,
+            ring,
+            shelf,
+            key,
+            card,
+            clock,
+            entropy,
+            deadline_days_max,
+            snapshot_days,
+            state,
+            destroying,
+        };
         office.note_put_back(&found);
         if let Err(trouble) = office.note_card() {
             tracing::error!(code = %trouble.code(), "That the card was renewed could not be noted: {trouble}.");

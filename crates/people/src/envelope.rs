@@ -30,6 +30,9 @@ pub enum PayloadType {
     /// The server's receipt of an act.
     #[serde(rename = "application/vnd.lazaret.fact.v1+json")]
     Fact,
+    /// An in-toto Statement: the certificate of destruction.
+    #[serde(rename = "application/vnd.in-toto+json")]
+    InToto,
 }
 
 impl PayloadType {
@@ -42,6 +45,7 @@ impl PayloadType {
             Self::Act => "application/vnd.lazaret.act.v1+json",
             Self::Statement => "application/vnd.lazaret.statement.v1+json",
             Self::Fact => "application/vnd.lazaret.fact.v1+json",
+            Self::InToto => "application/vnd.in-toto+json",
         }
     }
 }

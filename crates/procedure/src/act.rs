@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use lexicon::{ConsignmentId, Digest, MigrationId, ParcelId, Timestamp};
+use lexicon::{ConsignmentId, Digest, MigrationId, Timestamp};
 use people::{Recipient, RootId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Manifest, Plan, PlanParty, Reconciliation};
+use crate::{Destroyed, Manifest, Plan, PlanParty, Reconciliation};
 
 /// What a consignment is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,52 +67,6 @@ pub enum ProbeResult {
     Opened,
     /// The server has no strongroom share any more and nothing held opened the kept parcel.
     Failed,
-}
-
-/// What the server destroyed of one consignment; its own word.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Destroyed {
-    /// Key ring level and its evidence, in the ring's words.
-    pub key: String,
-    /// When the key act was done.
-    pub key_at: Timestamp,
-    /// Whether the ring refused afterwards, asked to seal and, if there was one, to open the wrapped share.
-    pub ring_refuses: bool,
-    /// Whether there was a wrapped share to show it. Absent in facts of servers that did not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub share_shown: Option<bool>,
-    /// Parcels deleted.
-    pub parcels: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Objects still listed afterwards.
-    pub listed_after: u64,
-    /// Whether the key lay in a file that was only unlinked: its file system is not known to write over bytes where they
-    /// lie. Absent in facts of servers that did not look.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unlinked: bool,
-    /// Whether the ring that was asked had no key, although one had been made: it is another ring, or somebody took the key
-    /// away. What became of the key nobody here knows. Absent in facts of servers that did not look.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub key_missing: bool,
-    /// Parcels that are listed no more and of which an object store lets nobody delete the last bytes yet.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lingering: Vec<Lingering>,
-}
-
-/// What an object store keeps of one parcel, whatever it is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lingering {
-    /// The attempt that stored it.
-    pub attempt: u32,
-    /// The parcel.
-    pub parcel: ParcelId,
-    /// How many bytes of it are left, older versions included.
-    pub bytes: u64,
-    /// Until when; none when somebody has to lift a hold first.
-    pub until: Option<Timestamp>,
 }
 
 /// Everything that can be done to a migration.

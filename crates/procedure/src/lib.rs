@@ -9,6 +9,7 @@ mod arrived;
 mod consignment;
 mod counts;
 mod decide;
+mod destroyed;
 mod documents;
 mod instruction;
 mod ledger;
@@ -17,14 +18,12 @@ mod measured;
 mod migration;
 mod plan;
 
-pub use act::{
-    Act, ActBody, Destroyed, EVERYTHING, History, Kind, LastFact, Lingering, Part, ProbeResult, SeenCheckpoint, Step,
-    percent,
-};
+pub use act::{Act, ActBody, EVERYTHING, History, Kind, LastFact, Part, ProbeResult, SeenCheckpoint, Step, percent};
 pub use arrived::Arrived;
 pub use consignment::{Attempt, Consignment, Ending, Offer, Outcome, Released, Stage as ConsignmentStage};
 pub use counts::{Nulls, Orphans};
 pub use decide::{Given, decide};
+pub use destroyed::{Destroyed, KeyAct, KeyLevel, Left, Lingering, Said, Stored};
 pub use documents::{DocumentsOfKind, ManifestDocuments};
 pub use instruction::{Clause, Clauses, Contract, Dpia, Ending as InstructionEnding, Instruction, Party};
 pub use ledger::{Decided, Entry, FactBody, Ledger, Proof, Recorded, STALE, prepare, sign_fact};

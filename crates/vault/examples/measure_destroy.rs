@@ -65,7 +65,7 @@ async fn run(words: &[String]) -> Result<String> {
 
     let destroyed = matches!(ring.attest(DYING)?, KeyState::Destroyed { .. });
     let all_went = erased.objects == u64::try_from(parcels).unwrap_or(u64::MAX);
-    if !(shown && destroyed && all_went && ring.decrypt(LIVING, &aad, &living).is_ok()) {
+    if !(shown.is_some() && destroyed && all_went && ring.decrypt(LIVING, &aad, &living).is_ok()) {
         return Err(Fault::new(Code(999), Retry::Never, "not all was destroyed, or more than all").into());
     }
     let (key, whole) = (key.as_secs_f64() * 1000.0, whole.as_secs_f64() * 1000.0);

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use journal::Receipt;
-use lexicon::{Alarm, Code, ConsignmentId, Fault, Result, Retry, Trouble};
+use lexicon::{Alarm, Code, ConsignmentId, Digest, Fault, Result, Retry, Trouble};
 use serde::{Deserialize, Serialize};
 
 use crate::keyring::{KeyRing, KeyState, RingEvidence};
@@ -33,8 +33,8 @@ pub struct Wrapped {
 pub struct Erasure {
     /// What the key ring says.
     pub ring: RingEvidence,
-    /// Whether there was a stored share to show the ring, which then refused to open it.
-    pub share_shown: bool,
+    /// SHA-256 of the stored, wrapped share that ring and place were shown, and refused to open; none when there was none.
+    pub share_shown: Option<Digest>,
     /// What the shelf says.
     pub shelf: ShelfErasure,
 }
@@ -59,8 +59,8 @@ pub async fn erase(
     Ok(Erasure { ring: evidence, share_shown, shelf: left.map_or_else(ShelfErasure::Left, ShelfErasure::Empty) })
 }
 
-/// The first half of [`erase`], for whoever has many to do: the ring's evidence, and whether there was a stored share to
-/// show it.
+/// The first half of [`erase`], for whoever has many to do: the ring's evidence, and the digest of the stored share that it
+/// was shown.
 ///
 /// # Errors
 /// As [`erase`].
@@ -68,8 +68,8 @@ pub async fn destroy_key(
     ring: Arc<dyn KeyRing>,
     (consignment, wrapped): (ConsignmentId, Option<Wrapped>),
     seen: &Receipt,
-) -> Result<(RingEvidence, bool)> {
-    let (receipt, share_shown) = (seen.clone(), wrapped.is_some());
+) -> Result<(RingEvidence, Option<Digest>)> {
+    let (receipt, share_shown) = (seen.clone(), wrapped.as_ref().map(|wrapped| Digest::of(&wrapped.sealed)));
     let destroy = move || destroyed(ring.as_ref(), consignment, wrapped.as_ref(), &receipt);
     let evidence = tokio::task::spawn_blocking(destroy)
         .await

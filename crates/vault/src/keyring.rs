@@ -126,10 +126,11 @@ pub enum KeyState {
 pub struct RingEvidence {
     /// Whose key it was.
     pub consignment: ConsignmentId,
+    /// What the place where it lay calls it.
+    pub key: String,
     /// What a destruction in this ring achieves, in the words of the certificate.
     pub level: String,
     /// [`KeyRing::level`] of the ring that destroyed it.
-    #[serde(default)]
     pub kind: Level,
     /// Whether there was a key to destroy; without one only the tombstone was set.
     pub found: bool,
@@ -141,30 +142,19 @@ pub struct RingEvidence {
     pub begun_at: Timestamp,
     /// When the last step was on disk.
     pub destroyed_at: Timestamp,
-    /// The number of the epoch that a local ring lives in since; every earlier one is overwritten.
-    pub epoch: u64,
-    /// How many living keys were carried over into that epoch.
-    pub carried: u64,
-    /// How many key files could not be read and were therefore not carried over: lost keys.
+    /// How many key files of a local ring could not be read and were therefore not carried over: lost keys.
     pub unreadable: u64,
     /// Whether the key's file was only unlinked: its file system is not known to write over bytes where they lie.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unlinked: bool,
-    /// What the place of the key said, in order; empty for a file.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// What the place of the key said, in order; of a file, what was done to it.
     pub said: Vec<Said>,
 }
 
 impl RingEvidence {
-    /// All of it that belongs into a fact, in one line.
+    /// All of it that people read where there is no certificate, in one line.
     pub fn words(&self) -> String {
-        match self.kind {
-            Level::K0 => format!("{}; epoch {}", self.level, self.epoch),
-            Level::K1 | Level::K2 => {
-                let said: Vec<String> = self.said.iter().map(Said::to_string).collect();
-                format!("{}; {}", self.level, said.join("; "))
-            }
-        }
+        let said: Vec<String> = self.said.iter().map(Said::to_string).collect();
+        format!("{}; {}", self.level, said.join("; "))
     }
 }
 

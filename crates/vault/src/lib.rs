@@ -17,5 +17,5 @@ pub use keyring::{
     KeyRing, KeyState, Level, LocalRing, OpenBaoPlace, RingEvidence, Said, Secret, StoreRing, TokenPlace,
 };
 pub use shelf::{
-    BucketPlace, Credentials, DiskShelf, Erased, Keeps, Lingering, ParcelAddress, Patience, S3Shelf, Shelf,
+    BucketPlace, Credentials, DiskShelf, Erased, Keeps, Left, Lingering, ParcelAddress, Patience, S3Shelf, Shelf,
 };

@@ -39,6 +39,20 @@ pub struct Erased {
     pub unfinished: u64,
     /// What the store lets nobody delete yet. It is listed no more.
     pub lingering: Vec<Lingering>,
+    /// What the look at the end found beside that.
+    pub left: Left,
+}
+
+/// What a look at the shelf finds of one consignment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Left {
+    /// Listed objects.
+    pub objects: u64,
+    /// Versions and markers of deleted objects, where a store keeps such.
+    pub versions: u64,
+    /// Uploads that were cut.
+    pub unfinished: u64,
 }
 
 /// A parcel of which the store keeps bytes that nobody may delete yet.

@@ -55,7 +55,8 @@ async fn a_laboratory_moves_over_a_bucket_and_nothing_is_left_in_it() {
         Some(evidence.clone())
     });
     let destroyed = destroyed.unwrap();
-    assert_eq!((destroyed.parcels, destroyed.listed_after), (u64::try_from(listed.len()).unwrap(), 0));
+    assert_eq!(destroyed.parcels, u64::try_from(listed.len()).unwrap());
+    assert!(destroyed.left.is_nothing());
     assert!(destroyed.lingering.is_empty());
 }
 

@@ -160,6 +160,7 @@ async fn the_server_that_dies() {
         clock,
         entropy: Arc::new(Stepped::<dyn Entropy> { inner: drill::entropy(), fuse: fuse.clone() }),
         deadline_days_max: lexicon::limits::DEADLINE_DAYS_DEFAULT,
+        snapshot_days: 0,
     })
     .unwrap();
     fuse.0.store(at, Ordering::SeqCst);

@@ -6,6 +6,7 @@ mod blis;
 mod bucket;
 mod by_command;
 mod by_hand;
+mod certified;
 mod compare;
 mod constraints;
 mod corrupted_links;

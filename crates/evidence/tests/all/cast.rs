@@ -114,3 +114,15 @@ impl Cast {
         Envelope::sign(PayloadType::Revocation, &revocation, root, &self.vendor).unwrap()
     }
 }
+
+/// What was not run, and for want of what.
+#[expect(clippy::print_stdout, reason = "a test that could not be made says so")]
+pub(crate) fn skipped(test: &str, want: &str) {
+    println!("skipped: {test} ({want})");
+}
+
+/// A file that another program is to read.
+#[expect(clippy::disallowed_methods, reason = "a test's own file, in its own folder")]
+pub(crate) fn put(path: &std::path::Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap();
+}

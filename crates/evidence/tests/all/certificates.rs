@@ -1,5 +1,5 @@
-use evidence::{DestructionCertificate, Reach, describe, issue, verify};
-use lexicon::{Code, Timestamp, hours_after};
+use evidence::{Attestation, CertifiedConsignment, DestructionCertificate, Reach, describe, issue, verify};
+use lexicon::{Code, Digest, Timestamp, hours_after};
 use people::{Envelope, PayloadType};
 use procedure::{Act, ProbeResult, Proof};
 
@@ -7,11 +7,18 @@ use crate::cast::{CAST, Who};
 use crate::tale::{ROUND, Setting, Tale};
 
 fn says(envelope: &Envelope) -> DestructionCertificate {
-    envelope.open(PayloadType::Statement, &CAST.server.public()).unwrap()
+    envelope.open::<Attestation>(PayloadType::InToto, &CAST.server.public()).unwrap().predicate
 }
 
 fn certificate(tale: &Tale) -> DestructionCertificate {
     says(tale.certificate.as_ref().unwrap())
+}
+
+/// What is said of a consignment before the sentence that says from when it is in effect.
+fn achieves(round: &CertifiedConsignment) -> &[String] {
+    let (effect, before) = round.wording.split_last().unwrap();
+    assert!(effect.starts_with("It is in effect from "), "{effect}");
+    before
 }
 
 fn missing(tale: &Tale) -> Vec<String> {
@@ -72,7 +79,7 @@ fn once_a_recipient_has_had_both_nothing_is_said_to_bind_it() {
     let [round] = whole.consignments.as_slice() else { panic!("one consignment") };
     assert_eq!(round.reach, Reach::RecipientHadBoth);
     assert_eq!(
-        round.wording,
+        achieves(round),
         ["A recipient has had both shares. Once a recipient has had both, nothing binds a recipient that keeps \
           keys or rows."]
     );
@@ -86,7 +93,7 @@ fn after_release_the_laboratory_alone_is_not_enough() {
     let [round] = certificate.consignments.as_slice() else { panic!("one consignment") };
     assert_eq!(round.reach, Reach::Released);
     assert_eq!(
-        round.wording,
+        achieves(round),
         [
             "It was destroyed after release and before a recipient received the strongroom share. Then the server \
              destroying its share is still enough if the extracting machine forgot it at closing, which that machine \
@@ -104,7 +111,7 @@ fn before_release_the_laboratory_is_enough_and_the_server_on_a_condition() {
     let [round] = certificate.consignments.as_slice() else { panic!("one consignment") };
     assert_eq!(round.reach, Reach::BeforeRelease);
     assert_eq!(
-        round.wording,
+        achieves(round),
         [
             "It was destroyed before release. Then the laboratory destroying its share is enough, whatever the others \
              kept; the server destroying its share is enough if the extracting machine forgot it at closing, which \
@@ -123,7 +130,7 @@ fn a_condition_that_nobody_stated_is_said_not_to_be_met() {
         [(closed, "The extracting machine closed in fact 7 without"), (cut, "The extraction was never")]
     {
         let certificate = certificate(&tale);
-        let sentence = certificate.consignments.first().unwrap().wording.last().unwrap();
+        let sentence = achieves(certificate.consignments.first().unwrap()).last().unwrap();
         assert!(sentence.starts_with(begins), "{sentence}");
         assert!(sentence.ends_with("the server destroying its share is not shown to be enough."), "{sentence}");
         assert!(!certificate.consignments.first().unwrap().forgotten);
@@ -276,7 +283,8 @@ fn lying(lie: impl FnOnce(&mut DestructionCertificate)) -> Tale {
     let mut certificate = says(&issue(&tale.ledger, &CAST.card(false), tale.at, &CAST.server).unwrap());
     lie(&mut certificate);
     let key = &CAST.server;
-    tale.names(Envelope::sign(PayloadType::Statement, &certificate, key.public().digest(), key).unwrap());
+    let attestation = Attestation::of(certificate);
+    tale.names(Envelope::sign(PayloadType::InToto, &attestation, key.public().digest(), key).unwrap());
     tale
 }
 
@@ -285,9 +293,14 @@ fn a_certificate_that_says_other_than_the_facts_is_an_alarm() {
     type Lie = fn(&mut DestructionCertificate);
     let later: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
     assert!(later > hours_after(crate::cast::start(), 24));
-    let lies: [(&str, Lie); 13] = [
-        ("fewer parcels", |c| c.consignments.first_mut().unwrap().destroyed.parcels = 2),
-        ("no objects left", |c| c.consignments.first_mut().unwrap().destroyed.listed_after = 1),
+    let lies: [(&str, Lie); 18] = [
+        ("fewer parcels", |c| c.consignments.first_mut().unwrap().deleted = 2),
+        ("no objects left", |c| c.consignments.first_mut().unwrap().left.versions = 1),
+        ("another inventory", |c| drop(c.consignments.first_mut().unwrap().inventory.lines.pop())),
+        ("another key", |c| c.consignments.first_mut().unwrap().key.id = "keys/other.key".into()),
+        ("another commitment", |c| c.consignments.first_mut().unwrap().key_commitment = Digest([0; 32])),
+        ("an earlier effect", |c| c.effective = c.effective.map(|at| hours_after(at, -1))),
+        ("nothing left", |c| c.consignments.first_mut().unwrap().residues.clear()),
         ("a milder reach", |c| c.consignments.first_mut().unwrap().reach = Reach::BeforeRelease),
         ("milder words", |c| {
             "Everything is gone.".clone_into(c.consignments.first_mut().unwrap().wording.first_mut().unwrap());
@@ -318,7 +331,7 @@ fn words_of_another_version_are_not_compared_and_the_reader_is_told() {
     assert!(verdict.warnings.iter().any(|warning| warning.contains("worded by version 99")), "{:?}", verdict.warnings);
     let facts = lying(|certificate| {
         certificate.version = 99;
-        certificate.consignments.first_mut().unwrap().destroyed.parcels = 2;
+        certificate.consignments.first_mut().unwrap().deleted = 2;
     });
     assert_eq!(verify(&facts.pack(), &[]).unwrap_err().code(), Code(907));
 }

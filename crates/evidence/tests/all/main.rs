@@ -2,9 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect must fail")]
 
+mod attested;
 mod cast;
 mod certificates;
 mod packed;
+mod script;
+mod shelved;
+mod stamped;
 mod tale;
 mod tampered;
 mod words;

@@ -22,7 +22,7 @@ fn code(zip: &[u8]) -> Code {
     opened(zip).unwrap_err().code()
 }
 
-fn members(zip: &[u8]) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn members(zip: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut archive = ZipArchive::new(Cursor::new(zip)).unwrap();
     let mut found = Vec::new();
     for index in 0..archive.len() {

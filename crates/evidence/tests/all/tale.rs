@@ -8,14 +8,14 @@ use journal::{Checkpoint, Tree, inclusion, leaf_hash};
 use lexicon::{ConsignmentId, Digest, MigrationId, ParcelId, Timestamp, canonical, hours_after};
 use people::{Envelope, PayloadType, Recipient, Roster};
 use procedure::{
-    Act, ActBody, Allowed, Clause, Clauses, Contract, Destroyed, Differing, Dpia, Entry, History, Instruction,
-    InstructionEnding, Kind, Ledger, Lingering, Manifest, ManifestParcel, ManifestTable, Nulls, Orphans, Part, Party,
-    Plan, PlanParty, ProbeResult, Proof, Reconciliation, SeenCheckpoint, Side, Step, System, TableOutcome, Target,
-    prepare, sign_fact,
+    Act, ActBody, Allowed, Clause, Clauses, Contract, Differing, Dpia, Entry, History, Instruction, InstructionEnding,
+    Kind, Ledger, Manifest, ManifestParcel, ManifestTable, Nulls, Orphans, Part, Party, Plan, PlanParty, ProbeResult,
+    Proof, Reconciliation, SeenCheckpoint, Side, Step, System, TableOutcome, Target, prepare, sign_fact,
 };
 use wire::{Leaf, People, Placed};
 
 use crate::cast::{CAST, Who, origin, start};
+use crate::shelved::Shelved;
 
 pub(crate) const SCOPE: &[u8] = b"{\"tables\":[\"patient\",\"result\"]}";
 pub(crate) const REPORT: &[u8] = b"{\"patient\":491840}";
@@ -39,6 +39,10 @@ pub(crate) struct Setting {
     pub(crate) unlinked: bool,
     /// The ring that was asked had no key.
     pub(crate) key_missing: bool,
+    /// For how many days snapshots are declared to be kept.
+    pub(crate) snapshot_days: u32,
+    /// What the server says lay on the shelf.
+    pub(crate) inventory: Shelved,
     /// What kind of key ring the plan asks for; `local` when it says nothing.
     pub(crate) key_ring: &'static str,
     /// The recipient's keys open no parcel.
@@ -134,6 +138,7 @@ impl Tale {
             inclusion: self.placed.iter().map(proof).collect(),
             documents: [SCOPE, REPORT].map(|bytes| (Digest::of(bytes), bytes.to_vec())).into_iter().collect(),
             certificate: self.certificate.clone(),
+            stamp: None,
             told: BTreeMap::new(),
         }
     }
@@ -234,23 +239,6 @@ impl Tale {
         self
     }
 
-    pub(crate) fn destroys(mut self) -> Self {
-        let evidence = Destroyed {
-            key: "local file, overwritten and removed".to_owned(),
-            key_at: self.at,
-            ring_refuses: true,
-            key_missing: self.setting.key_missing,
-            share_shown: Some(!self.setting.share_lost),
-            parcels: 3,
-            bytes: 81_000_000,
-            listed_after: 0,
-            unlinked: self.setting.unlinked,
-            lingering: if self.setting.lingering { lingering() } else { Vec::new() },
-        };
-        self.records(Proof::Server(Act::Destroyed { consignment: ROUND, evidence }));
-        self
-    }
-
     pub(crate) fn finishes(mut self) -> Self {
         let card = CAST.card(self.setting.demonstration);
         let certificate = evidence::issue(&self.ledger, &card, self.at, &CAST.server).unwrap();
@@ -289,16 +277,6 @@ impl Tale {
             .recipient_says(Some(ProbeResult::Failed))
             .laboratory_says()
     }
-}
-
-fn lingering() -> Vec<Lingering> {
-    let of = |parcel, until: Option<&str>| Lingering {
-        attempt: 2,
-        parcel: ParcelId([parcel; 16]),
-        bytes: 1_000_000,
-        until: until.map(|until| until.parse().unwrap()),
-    };
-    vec![of(0xa1, Some("2099-01-02T00:00:00Z")), of(0xa2, None)]
 }
 
 pub(crate) fn leaf_of(entry: &Entry, nonce: Digest) -> Digest {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use evidence::{Strength, read, verify, write};
 
 use crate::cast::CAST;
-use crate::tale::{Setting, Tale};
+use crate::tale::{ROUND, Setting, Tale};
 
 /// What a pack of this setting tells people.
 fn told(setting: Setting) -> BTreeMap<String, String> {
@@ -57,6 +57,7 @@ fn a_ring_that_had_no_key_leaves_the_certificate_incomplete_and_is_said_to_have_
     assert!(told("had no key to destroy, and what became of the ring key is not known") && !told("the ring refused"));
     let page = told_of(setting);
     assert!(page.contains("Nothing here says that the ring key is destroyed"), "{page}");
+    assert!(page.contains("| in effect from | not known |"), "{page}");
 }
 
 fn told_of(setting: Setting) -> String {
@@ -73,7 +74,13 @@ fn what_an_object_store_keeps_all_the_same_is_named_with_its_date() {
         "a2".repeat(16)
     );
     let certificate = told(setting).get("certificate.md").unwrap().clone();
-    assert!(certificate.contains(&named), "{certificate}");
+    for (parcel, until) in [("a1", "until 2099-01-02 00:00:00 UTC"), ("a2", "until somebody lifts its hold")] {
+        let line = format!(
+            "* parcel {ROUND}/2/{}, dead, 1,000,000 bytes that the object store lets nobody delete yet, {until}",
+            parcel.repeat(16)
+        );
+        assert!(certificate.contains(&line), "{certificate}");
+    }
     let verdict = verify(&Tale::whole(setting).pack(), &CAST.roots()).unwrap();
     assert!(verdict.statements.iter().any(|statement| statement.text.contains(&named)), "{:?}", verdict.statements);
     assert!(!told(Setting::default()).get("certificate.md").unwrap().contains("object store"));

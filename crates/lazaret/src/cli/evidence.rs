@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use desk::Home;
-use evidence::{Pack, Trust, Verdict};
-use lexicon::{Alarm, Code, Digest, Result};
+use evidence::{Pack, Stamped, Trust, Verdict};
+use lexicon::{Alarm, Code, Digest, Refusal, Result};
 use procedure::Ledger;
 use serde_json::json;
 
@@ -22,6 +22,9 @@ pub(crate) enum Evidence {
     Export(Export),
     /// Check a pack without any server, and print each statement with who says it
     Verify(Verify),
+    /// Ask an authority of your choice for a time stamp over the certificate of destruction, and take its answer into the
+    /// pack. Nothing is sent: the request is a file for you to carry
+    Stamp(Stamp),
 }
 
 impl Evidence {
@@ -29,6 +32,7 @@ impl Evidence {
         match self {
             Self::Export(command) => command.run(context).await,
             Self::Verify(command) => command.run(context),
+            Self::Stamp(command) => command.run(context),
         }
     }
 }
@@ -92,6 +96,9 @@ pub(crate) struct Verify {
     /// The server's card, got another way than the pack
     #[arg(long)]
     server: Option<PathBuf>,
+    /// The root of the authority whose time stamp the pack holds, in PEM
+    #[arg(long)]
+    tsa_ca: Option<PathBuf>,
 }
 
 impl Verify {
@@ -116,9 +123,76 @@ impl Verify {
                 format_args!("- {}\n    {}: {}\n", statement.text, statement.strength.words(), statement.who),
             );
         }
+        let stamped = self.stamped(&pack)?;
+        match &stamped {
+            Some(stamped) => text.push_str(&told(stamped)),
+            None if pack.stamp.is_some() => {
+                text.push_str("The pack holds a time stamp of this certificate; whose, name with --tsa-ca.\n");
+            }
+            None => {}
+        }
         text.push_str(&summary(&verdict));
         let status = if verdict.established { exit::OK } else { exit::REFUSED };
-        Ok(Done { text, json: json!({ "pack": self.file, "verdict": value(&verdict) }), status })
+        let json = json!({ "pack": self.file, "verdict": value(&verdict), "stamped": stamped.as_ref().map(value) });
+        Ok(Done { text, json, status })
+    }
+
+    /// What the authority that was named says of the certificate; who names one wants a stamp.
+    fn stamped(&self, pack: &Pack) -> Result<Option<Stamped>> {
+        let Some(authority) = &self.tsa_ca else { return Ok(None) };
+        let stamped = evidence::stamped(pack, &files::read(authority)?)?;
+        stamped.map(Some).ok_or_else(|| {
+            let remedy = "Leave --tsa-ca out, or have it stamped: `lazaret evidence stamp`.";
+            Refusal::new(Code(1065), "the pack holds no time stamp", remedy).into()
+        })
+    }
+}
+
+fn told(stamped: &Stamped) -> String {
+    let at = stamped.at.strftime("%Y-%m-%d %H:%M:%S UTC");
+    format!("The authority '{}' saw the certificate of destruction at {at}.\n", stamped.authority)
+}
+
+/// Stamp.
+#[derive(Args)]
+pub(crate) struct Stamp {
+    /// The pack
+    file: PathBuf,
+    /// The request: written without --response, read with it
+    #[arg(long)]
+    request: PathBuf,
+    /// What the authority answered to that request
+    #[arg(long, requires_all = ["tsa_ca", "out"])]
+    response: Option<PathBuf>,
+    /// The root of the authority, in PEM
+    #[arg(long, requires = "response")]
+    tsa_ca: Option<PathBuf>,
+    /// Where to write the pack with the time stamp in it
+    #[arg(long, requires = "response")]
+    out: Option<PathBuf>,
+}
+
+impl Stamp {
+    fn run(self, context: &Context) -> Result<Done> {
+        let pack = evidence::read(&files::read(&self.file)?)?;
+        evidence::verify(&pack, &[])?;
+        let (Some(response), Some(authority), Some(out)) = (&self.response, &self.tsa_ca, &self.out) else {
+            let request = evidence::stamp_request(&pack, context.entropy.bytes()?)?;
+            files::write_new(&self.request, &request)?;
+            let text = format!(
+                "The request is written to {request}. Next: anybody: have an authority answer it (RFC 3161; by HTTP as \
+                 application/timestamp-query), then `lazaret evidence stamp {pack} --request {request} --response FILE \
+                 --tsa-ca FILE --out FILE`.",
+                request = self.request.display(),
+                pack = self.file.display()
+            );
+            return Ok(Done::new(text, json!({ "request": self.request })));
+        };
+        let (request, response) = (files::read(&self.request)?, files::read(response)?);
+        let (pack, stamped) = evidence::stamp(&pack, &request, &response, &files::read(authority)?)?;
+        files::write_new(out, &evidence::write(&pack)?)?;
+        let text = format!("{}The pack with it is written to {}.", told(&stamped), out.display());
+        Ok(Done::new(text, json!({ "pack": out, "stamped": value(&stamped) })))
     }
 }
 

@@ -307,7 +307,7 @@ pub(super) fn destroyed(m: &Migration, id: ConsignmentId, evidence: &Destroyed) 
     let ends = m.consignment(id).is_some_and(|c| c.ending.is_some() && c.stage != Round::Destroyed);
     hold(ends, 259, "nothing asked for this destruction", "Only sign-off, a deadline, abandon or cancel do.")?;
     hold(
-        evidence.ring_refuses && evidence.listed_after == 0,
+        evidence.ring_refuses && evidence.left.is_nothing(),
         274,
         "the evidence says that a key or a parcel is still there",
         "Destroy it again; tell the server's operator.",

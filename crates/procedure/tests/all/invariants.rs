@@ -284,7 +284,7 @@ fn sign_off_is_over_settled_rounds(history: &[Fact], before: &Migration, fact: &
 
 fn destruction_was_asked_for(history: &[Fact], before: &Migration, fact: &Fact) {
     let Act::Destroyed { consignment: id, evidence } = &fact.act else { return };
-    assert!(evidence.ring_refuses && evidence.listed_after == 0);
+    assert!(evidence.ring_refuses && evidence.left.is_nothing());
     let own = history.iter().any(|fact| match &fact.act {
         Act::Abandon { consignment, .. } | Act::Overdue { consignment: Some(consignment) } => consignment == id,
         _ => false,

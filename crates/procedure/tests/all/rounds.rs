@@ -280,8 +280,11 @@ fn nothing_is_destroyed_that_nobody_ended_nor_while_a_key_is_still_there() {
     assert_eq!(world.refuses(Destroyed).0, 259);
     world.does(&[Abandon]);
     let Act::Destroyed { consignment, evidence } = fitting(&world, Destroyed, 0) else { panic!("no destruction") };
-    for (ring_refuses, listed_after) in [(false, 0), (true, 1)] {
-        let evidence = procedure::Destroyed { ring_refuses, listed_after, ..evidence.clone() };
+    let left = |objects, versions, unfinished| procedure::Left { objects, versions, unfinished };
+    for (ring_refuses, left) in
+        [(false, left(0, 0, 0)), (true, left(1, 0, 0)), (true, left(0, 1, 0)), (true, left(0, 0, 1))]
+    {
+        let evidence = procedure::Destroyed { ring_refuses, left, ..evidence.clone() };
         assert_eq!(world.refusal(Hand::Server, Act::Destroyed { consignment, evidence }).0, 274);
     }
     world.does(&[Destroyed]);

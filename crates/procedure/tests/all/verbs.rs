@@ -7,9 +7,9 @@ use lexicon::{ConsignmentId, Digest, ParcelId, Timestamp, hours_after};
 use people::RootId;
 use procedure::{
     Act, Allowed, Clause, Clauses, Consignment, ConsignmentStage, Contract, Destroyed, Differing, Dpia, EVERYTHING,
-    ExtractMeasure, History, Instruction, InstructionEnding, Kind, Manifest, ManifestParcel, ManifestTable, Migration,
-    Nulls, Orphans, Part, Party, Plan, PlanParty, ProbeResult, Reconciliation, Side, Step, System, TableOutcome,
-    Target,
+    ExtractMeasure, History, Instruction, InstructionEnding, KeyAct, KeyLevel, Kind, Left, Manifest, ManifestParcel,
+    ManifestTable, Migration, Nulls, Orphans, Part, Party, Plan, PlanParty, ProbeResult, Reconciliation, Side, Step,
+    System, TableOutcome, Target,
 };
 
 use crate::cast::{CAST, Who};
@@ -434,16 +434,24 @@ pub(crate) fn outcome(round: Option<&Consignment>, equal: bool) -> Reconciliatio
 
 fn evidence(at: Timestamp) -> Destroyed {
     Destroyed {
-        key: "local: file removed".to_owned(),
-        key_at: at,
+        key: KeyAct {
+            id: "keys/one.key".to_owned(),
+            level: KeyLevel::K0,
+            achieves: "local file".to_owned(),
+            found: true,
+            begun_at: at,
+            at,
+            unlinked: false,
+            said: Vec::new(),
+        },
         ring_refuses: true,
-        key_missing: false,
-        share_shown: Some(true),
+        share_shown: Some(NOTHING),
+        inventory: Vec::new(),
         parcels: 2,
         bytes: 8192,
-        listed_after: 0,
-        unlinked: false,
+        left: Left::default(),
         lingering: Vec::new(),
+        snapshot_days: 0,
     }
 }
 
@@ -468,7 +476,7 @@ pub(crate) fn spoiled(act: &Act) -> Act {
         Act::Close { manifest } => Arc::make_mut(manifest).scope = NOTHING,
         Act::Release { offers, .. } => offers.push(NOTHING),
         Act::Done { outcome, .. } => Arc::make_mut(outcome).schema = NOTHING,
-        Act::Destroyed { evidence, .. } => evidence.listed_after = 1,
+        Act::Destroyed { evidence, .. } => evidence.left.objects = 1,
         Act::Offer { .. }
         | Act::HandOver { .. }
         | Act::Revoke { .. }

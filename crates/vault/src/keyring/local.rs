@@ -17,7 +17,7 @@ use self::epoch::Epoch;
 use super::medium::Medium;
 use super::store::STORE;
 use super::tombs::{Mark, Tombs, Tombstone, absent, bound, does_not_open, entries, listed, of_another_kind, returned};
-use super::{KeyRing, KeyState, Level, RingEvidence, Secret};
+use super::{KeyRing, KeyState, Level, RingEvidence, Said, Secret};
 use crate::disk::{self, Disk, UNFINISHED};
 
 /// The version of what [`LocalRing::encrypt`] makes.
@@ -171,12 +171,20 @@ impl LocalRing {
     fn finish(&self, stone: &Tombstone) -> Result<RingEvidence> {
         let id = stone.consignment;
         let path = self.key_path(id);
-        if path.exists() {
-            keyfile::destroy(&self.disk, &path, self.entropy.as_ref())?;
-        }
+        let file = if path.exists() {
+            let bytes = keyfile::destroy(&self.disk, &path, self.entropy.as_ref())?;
+            format!("{bytes} bytes written over, then unlinked")
+        } else if stone.found {
+            "written over and unlinked before, when this was cut".to_owned()
+        } else {
+            "no such file".to_owned()
+        };
         let (epoch, carried, unreadable) = self.rotate()?;
+        let epoch = format!("epoch {epoch}; living keys carried over: {carried}, not readable: {unreadable}");
+        let did = |asked: &str, answered| Said { asked: asked.to_owned(), answered, request: None };
         let evidence = stone.evidence.clone().unwrap_or_else(|| RingEvidence {
             consignment: id,
+            key: format!("keys/{id}.key"),
             level: self.achieves(),
             kind: Level::K0,
             found: stone.found,
@@ -184,11 +192,9 @@ impl LocalRing {
             receipt_root: stone.receipt_root,
             begun_at: stone.begun_at,
             destroyed_at: self.clock.now().max(stone.begun_at),
-            epoch,
-            carried,
             unreadable,
             unlinked: self.medium != Medium::InPlace,
-            said: Vec::new(),
+            said: vec![did("write over the key's file", file), did("begin a new epoch", epoch)],
         });
         self.tombs.set(&self.disk, &Tombstone { evidence: Some(evidence.clone()), ..stone.clone() })?;
         Ok(evidence)

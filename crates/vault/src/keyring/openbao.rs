@@ -336,6 +336,10 @@ impl KeyStore for Transit {
         }
     }
 
+    fn prefix(&self) -> &'static str {
+        NAME
+    }
+
     fn level(&self) -> Level {
         Level::K2
     }

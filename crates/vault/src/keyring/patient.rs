@@ -24,6 +24,7 @@ pub(super) struct Patient {
     /// Whether the thread is at a call; it is given no second one.
     at_work: Arc<AtomicBool>,
     patience: Duration,
+    prefix: &'static str,
     level: Level,
     achieves: &'static str,
 }
@@ -34,7 +35,7 @@ impl Patient {
     /// # Errors
     /// A fault when the machine gives no thread.
     pub(super) fn over(store: Box<dyn KeyStore>, patience: Duration) -> Result<Self> {
-        let (level, achieves) = (store.level(), store.achieves());
+        let (prefix, level, achieves) = (store.prefix(), store.level(), store.achieves());
         let (calls, inbox) = sync_channel::<Call>(1);
         // Until nobody is left who calls. A call that never comes back keeps its thread, and nothing else.
         let work = move || inbox.into_iter().for_each(|call| call(store.as_ref()));
@@ -43,7 +44,7 @@ impl Patient {
             Fault::new(Code(720), Retry::Later, why)
         })?;
         let (calls, working) = (Some(calls), Some(working));
-        Ok(Self { calls, working, at_work: Arc::default(), patience, level, achieves })
+        Ok(Self { calls, working, at_work: Arc::default(), patience, prefix, level, achieves })
     }
 
     fn ask<T: Send + 'static>(&self, call: impl FnOnce(&dyn KeyStore) -> Result<T> + Send + 'static) -> Result<T> {
@@ -109,6 +110,10 @@ impl KeyStore for Patient {
         self.ask(move |store| store.kill(id))
     }
 
+    fn prefix(&self) -> &'static str {
+        self.prefix
+    }
+
     fn level(&self) -> Level {
         self.level
     }
@@ -156,6 +161,9 @@ mod tests {
         }
         fn kill(&self, _: ConsignmentId) -> Result<Vec<Said>> {
             Ok(Vec::new())
+        }
+        fn prefix(&self) -> &'static str {
+            "key-"
         }
         fn level(&self) -> Level {
             Level::K1

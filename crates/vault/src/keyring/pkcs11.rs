@@ -384,6 +384,10 @@ impl KeyStore for Token {
         Ok(said)
     }
 
+    fn prefix(&self) -> &'static str {
+        LABEL
+    }
+
     fn level(&self) -> Level {
         Level::K1
     }

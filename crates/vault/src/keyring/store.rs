@@ -48,6 +48,8 @@ pub(super) trait KeyStore: Send + Sync {
     fn open(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<Unwrapped>;
     /// Destroys every key of a consignment and looks again; what the place said to each step. No key is no trouble.
     fn kill(&self, id: ConsignmentId) -> Result<Vec<Said>>;
+    /// What stands before a consignment's id in what it calls the key.
+    fn prefix(&self) -> &'static str;
     /// Where it is.
     fn level(&self) -> Level;
     /// What its destruction achieves, in the words of the certificate.
@@ -179,6 +181,7 @@ impl StoreRing {
         let said = self.store.kill(id)?;
         let evidence = stone.evidence.clone().unwrap_or_else(|| RingEvidence {
             consignment: id,
+            key: format!("{}{id}", self.store.prefix()),
             level: self.store.achieves().to_owned(),
             kind: self.store.level(),
             found: stone.found,
@@ -186,8 +189,6 @@ impl StoreRing {
             receipt_root: stone.receipt_root,
             begun_at: stone.begun_at,
             destroyed_at: self.clock.now().max(stone.begun_at),
-            epoch: 0,
-            carried: 0,
             unreadable: 0,
             unlinked: false,
             said,

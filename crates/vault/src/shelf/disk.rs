@@ -6,12 +6,12 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use journal::Receipt;
-use lexicon::{Code, ConsignmentId, Digest, Fault, Result, Retry};
+use lexicon::{Code, ConsignmentId, Digest, Fault, Result, Retry, Trouble};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
-use super::{Erased, Keeps, ParcelAddress, Shelf, address_of, not_there, other_bytes, parcels, path_of};
+use super::{Erased, Keeps, Left, ParcelAddress, Shelf, address_of, not_there, other_bytes, parcels, path_of};
 use crate::disk::{fault, make_folder, sync_folder};
 
 /// A shelf in a local folder: `consignment/attempt/parcel`, each parcel made durable before it is named.
@@ -61,15 +61,20 @@ impl DiskShelf {
     async fn clear(&self, consignment: ConsignmentId) -> Result<Erased> {
         let (root, folder) = (self.root.clone(), self.root.join(consignment.to_string()));
         // Not by the object store's own delete: it hides cut uploads from its listing, and does not sync folders.
-        let erased = tokio::task::spawn_blocking(move || remove_all(&root, &folder))
-            .await
-            .map_err(|_| Fault::new(Code(715), Retry::Now, "the erasure of a shelf was cut short"))??;
-        let left = self.listing(consignment).await?;
-        if !left.is_empty() {
-            let message = format!("{} parcels of consignment {consignment} are left after erasing", left.len());
+        let (erased, unfinished) = tokio::task::spawn_blocking(move || {
+            let erased = remove_all(&root, &folder)?;
+            Ok::<_, Trouble>((erased, files_below(&folder)?))
+        })
+        .await
+        .map_err(|_| Fault::new(Code(715), Retry::Now, "the erasure of a shelf was cut short"))??;
+        let objects = u64::try_from(self.listing(consignment).await?.len()).unwrap_or(u64::MAX);
+        let left = Left { objects, versions: 0, unfinished };
+        if left != Left::default() {
+            let message =
+                format!("{} files of consignment {consignment} are left after erasing", unfinished.max(objects));
             return Err(Fault::new(Code(715), Retry::Now, message).into());
         }
-        Ok(erased)
+        Ok(Erased { left, ..erased })
     }
 }
 
@@ -111,6 +116,22 @@ fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
     let this = error.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()));
     this || error.source().is_some_and(is_full)
+}
+
+/// How many files lie below a folder that was removed: cut uploads, which the object store hides from its listing, too.
+fn files_below(folder: &FilePath) -> Result<u64> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(fault("list a shelf's folder", &error)),
+    };
+    let mut files = 0_u64;
+    for entry in entries {
+        let path = entry.map_err(|error| fault("list a shelf's folder", &error))?.path();
+        let is_folder = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+        files = files.saturating_add(if is_folder { files_below(&path)? } else { 1 });
+    }
+    Ok(files)
 }
 
 /// Removes every file below `folder`, then the folders, inside out, and makes each removal durable.

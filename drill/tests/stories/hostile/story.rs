@@ -15,6 +15,7 @@ use wire::{Facts, FactsQuery, Leaf, Placed};
 
 /// On whose word an invented fact rests.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "there are a handful in a story")]
 pub(crate) enum By {
     /// This person's real signature: they are in it with the server.
     Signed(Name),

@@ -81,11 +81,12 @@ pub(super) fn carry(
     Ok(true)
 }
 
-/// Writes noise over the whole file, then takes its name away.
-pub(super) fn destroy(disk: &Disk, path: &Path, entropy: &dyn Entropy) -> Result<()> {
+/// Writes noise over the whole file, then takes its name away; how many bytes it had.
+pub(super) fn destroy(disk: &Disk, path: &Path, entropy: &dyn Entropy) -> Result<u64> {
     let length = fs::metadata(path).map_err(|error| fault("look at a ring key", &error))?.len();
     let mut noise = vec![0; usize::try_from(length).unwrap_or(SLOT_BYTES)];
     entropy.fill(&mut noise)?;
     disk.overwrite(path, 0, &noise)?;
-    disk.remove(path)
+    disk.remove(path)?;
+    Ok(length)
 }

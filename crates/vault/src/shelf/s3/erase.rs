@@ -8,7 +8,7 @@ use lexicon::{Code, ConsignmentId, Fault, Result, Retry, Timestamp};
 use super::bucket::{Object, Version};
 use super::said::Said;
 use super::{AT_ONCE, S3Shelf, prefix_of};
-use crate::shelf::{Erased, Lingering, ParcelAddress, address_of};
+use crate::shelf::{Erased, Left, Lingering, ParcelAddress, address_of};
 
 const DOING: &str = "delete parcels";
 
@@ -41,9 +41,9 @@ impl S3Shelf {
         for upload in &uploads {
             self.bucket.abort(upload).await.map_err(|said| said.trouble(DOING))?;
         }
-        self.look_again(consignment, &prefix, &held).await?;
+        let left = self.look_again(consignment, &prefix, &held).await?;
         let aborted = u64::try_from(uploads.len()).unwrap_or(u64::MAX);
-        Ok(Erased { unfinished: erased.unfinished.saturating_add(aborted), lingering: named(&held), ..erased })
+        Ok(Erased { unfinished: erased.unfinished.saturating_add(aborted), lingering: named(&held), left, ..erased })
     }
 
     /// Every version below a consignment; in a bucket that has none, every object.
@@ -99,18 +99,20 @@ impl S3Shelf {
     }
 
     /// Nothing is listed, and of what the store keeps unlisted only what it holds.
-    async fn look_again(&self, consignment: ConsignmentId, prefix: &str, held: &[Held]) -> Result<()> {
+    async fn look_again(&self, consignment: ConsignmentId, prefix: &str, held: &[Held]) -> Result<Left> {
         let known = |version: &Version| {
             let is_held = held.iter().any(|held| held.version.key == version.key && held.version.id == version.id);
             is_held || version.is_marker && held.iter().any(|held| held.version.key == version.key)
         };
+        let counted = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let kept = self.everything(prefix).await?.iter().filter(|version| !known(version)).count();
         let cut = self.bucket.uploads(prefix).await.map_err(|said| said.trouble(DOING))?.len();
         let listed = self.bucket.objects(prefix).await.map_err(|said| said.trouble(DOING))?.len();
-        let left = listed.saturating_add(kept).saturating_add(cut);
-        if left == 0 {
-            return Ok(());
+        let left = Left { objects: counted(listed), versions: counted(kept), unfinished: counted(cut) };
+        if left == Left::default() {
+            return Ok(left);
         }
+        let left = listed.saturating_add(kept).saturating_add(cut);
         let why = format!("{left} objects of consignment {consignment} are left in the bucket after erasing");
         Err(Fault::new(Code(740), Retry::Now, why).into())
     }

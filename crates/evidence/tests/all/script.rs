@@ -1,0 +1,98 @@
+//! The manual's script, which checks a certificate with nothing of ours.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use evidence::write;
+
+use crate::cast::{CAST, put, skipped};
+use crate::packed::members;
+use crate::shelved::Shelved;
+use crate::tale::{Setting, Tale};
+
+const MANUAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/manual");
+/// The Python that has the packages of `xtask/python.txt`; set by `cargo xtask test`.
+const PYTHON: &str = "LAZARET_TEST_PYTHON";
+
+/// Flips the lowest bit of every byte, one at a time, and counts those that the script takes all the same.
+const FLIPS: &str = "
+import sys
+sys.path.insert(0, sys.argv[1])
+import verify
+from pathlib import Path
+read = lambda name: (Path(sys.argv[2]) / name).read_bytes()
+def holds(certificate):
+    try:
+        verify.check(lambda name: certificate if name == 'certificate.json' else read(name))
+        return True
+    except Exception:
+        return False
+whole = read('certificate.json')
+flipped = (whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:] for at in range(len(whole)))
+print(holds(whole), len(whole), sum(map(holds, flipped)))
+";
+
+fn python(test: &str) -> Option<Command> {
+    let python = std::env::var(PYTHON).ok();
+    if python.is_none() {
+        skipped(test, "LAZARET_TEST_PYTHON is not set");
+    }
+    let mut command = Command::new(python?);
+    command.arg("-B");
+    Some(command)
+}
+
+fn text(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said).into_owned()).concat()
+}
+
+/// The members of a pack as files in a folder.
+fn unpacked(tale: &Tale, folder: &Path) {
+    for (name, bytes) in members(&write(&tale.pack()).unwrap()).into_iter().filter(|(name, _)| !name.contains('/')) {
+        put(&folder.join(name), &bytes);
+    }
+}
+
+#[test]
+fn the_script_takes_every_kind_of_certificate_and_says_from_when_it_is_in_effect() {
+    let begun = |setting| Tale::approved(setting).opens().begins_to_extract().closes();
+    let usual = Setting::default();
+    let tales = [
+        (Tale::whole(usual), "3 parcels, in effect from 2026-03-04T05:31:00Z"),
+        (Tale::whole(Setting { snapshot_days: 14, ..usual }), "in effect from 2026-03-18T05:31:00Z"),
+        (begun(usual).cancels().destroys().finishes(), "in effect from 2026-03-03T10:35:00Z"),
+        (Tale::whole(Setting { key_missing: true, ..usual }), "3 parcels, in effect from None"),
+        (Tale::whole(Setting { inventory: Shelved::MoreBesides, ..usual }), "4 parcels"),
+        (Tale::approved(usual).cancels().finishes(), "0 parcels, in effect from None"),
+    ];
+    for (tale, words) in tales {
+        let test = "the_script_takes_every_kind_of_certificate_and_says_from_when_it_is_in_effect";
+        let Some(mut command) = python(test) else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let pack = folder.path().join("evidence.zip");
+        put(&pack, &write(&tale.pack()).unwrap());
+        let output = command.arg(format!("{MANUAL}/verify.py")).arg(&pack).output().unwrap();
+        assert!(output.status.success() && text(&output).contains(words), "{words}: {}", text(&output));
+    }
+}
+
+#[test]
+fn the_script_takes_no_certificate_with_one_flipped_bit_nor_another_servers() {
+    let Some(mut command) = python("the_script_takes_no_certificate_with_one_flipped_bit_nor_another_servers") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    unpacked(&Tale::whole(Setting::default()), folder.path());
+    let output = command.args(["-c", FLIPS, MANUAL]).arg(folder.path()).output().unwrap();
+    let told = text(&output);
+    let [whole, bytes, taken] = told.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{told}") };
+    assert_eq!((whole, taken), ("True", "0"), "{told}");
+    assert!(bytes.parse::<usize>().unwrap() > 3000, "{told}");
+
+    let card = folder.path().join("other.json");
+    let key = CAST.roots().first().unwrap().key.to_string();
+    put(&card, format!("{{\"key\":\"{key}\"}}").as_bytes());
+    let mut command = python("").unwrap();
+    let output = command.arg(format!("{MANUAL}/verify.py")).args([folder.path(), &card]).output().unwrap();
+    assert!(!output.status.success() && text(&output).contains("the name of the key"), "{}", text(&output));
+}

@@ -1,0 +1,82 @@
+//! What the server says it destroyed, by what a story is about.
+
+use lexicon::{Digest, ParcelId};
+use procedure::{Act, Destroyed, KeyAct, KeyLevel, Left, Lingering, Proof, Said, Stored};
+
+use crate::tale::{ROUND, Tale};
+
+/// What the server had stored, beside what the manifest signs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Shelved {
+    #[default]
+    AsSigned,
+    MoreBesides,
+    OneLess,
+    OneChanged,
+}
+
+impl Tale {
+    pub(crate) fn destroys(mut self) -> Self {
+        let evidence = Destroyed {
+            key: self.key_act(),
+            ring_refuses: true,
+            share_shown: (!self.setting.share_lost).then(|| Digest::of(b"wrapped share")),
+            inventory: self.inventory(),
+            parcels: 3,
+            bytes: 81_000_000,
+            left: Left::default(),
+            lingering: if self.setting.lingering { lingering() } else { Vec::new() },
+            snapshot_days: self.setting.snapshot_days,
+        };
+        self.records(Proof::Server(Act::Destroyed { consignment: ROUND, evidence }));
+        self
+    }
+
+    fn key_act(&self) -> KeyAct {
+        let level = match self.setting.key_ring {
+            "pkcs11" => KeyLevel::K1,
+            "openbao" => KeyLevel::K2,
+            _ => KeyLevel::K0,
+        };
+        let said = |asked: &str, answered: &str| Said { asked: asked.into(), answered: answered.into(), request: None };
+        KeyAct {
+            id: format!("keys/{ROUND}.key"),
+            level,
+            achieves: "local file, overwritten and removed".to_owned(),
+            found: !self.setting.key_missing,
+            begun_at: self.at,
+            at: self.at,
+            unlinked: self.setting.unlinked,
+            said: vec![
+                said("write over the key's file", "8192 bytes written over, then unlinked"),
+                said("begin a new epoch", "epoch 4; living keys carried over: 2, not readable: 0"),
+            ],
+        }
+    }
+
+    /// What was stored: what the manifest signs, if there is one, and a parcel of an attempt that came to nothing.
+    fn inventory(&self) -> Vec<Stored> {
+        let manifest = self.ledger.migration().consignment(ROUND).unwrap().manifest.as_ref();
+        let signed = manifest.into_iter().flat_map(|(_, manifest)| manifest.sealed().chain(manifest.all_sums()));
+        let mut stored: Vec<Stored> = signed.map(Stored::from).collect();
+        match self.setting.inventory {
+            Shelved::AsSigned => {}
+            Shelved::MoreBesides => {
+                stored.push(Stored { attempt: 2, parcel: ParcelId([9; 16]), bytes: 7, digest: Digest::of(b"cut") });
+            }
+            Shelved::OneLess => drop(stored.pop()),
+            Shelved::OneChanged => stored.first_mut().unwrap().digest = Digest::of(b"other"),
+        }
+        stored
+    }
+}
+
+fn lingering() -> Vec<Lingering> {
+    let of = |parcel, until: Option<&str>| Lingering {
+        attempt: 2,
+        parcel: ParcelId([parcel; 16]),
+        bytes: 1_000_000,
+        until: until.map(|until| until.parse().unwrap()),
+    };
+    vec![of(0xa1, Some("2099-01-02T00:00:00Z")), of(0xa2, None)]
+}
