@@ -16,20 +16,26 @@ use crate::promises::{said_plainly, told_nothing};
 use crate::tale::{Setting, Tale};
 use crate::{files, plan_file};
 
-/// In memory where the machine has a folder for that.
-static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
-    for name in ["scope.toml", "report.json"] {
-        files::write(&folder.path().join(name), b"{}").unwrap();
-    }
-    folder
-});
+thread_local! {
+    /// Of one thread, since tests try the targets at once; in memory where the machine has a folder for that.
+    static FOLDER: TempDir = {
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+        for name in ["scope.toml", "report.json"] {
+            files::write(&folder.path().join(name), b"{}").unwrap();
+        }
+        folder
+    };
+}
+
+fn folder() -> PathBuf {
+    FOLDER.with(|folder| folder.path().to_path_buf())
+}
 
 /// The bytes as a file of this name.
 #[expect(clippy::disallowed_methods, reason = "a file that is made for this alone")]
 fn put(name: &str, bytes: &[u8]) -> PathBuf {
-    let path = FOLDER.path().join(name);
+    let path = folder().join(name);
     std::fs::write(&path, bytes).unwrap();
     path
 }
@@ -40,7 +46,7 @@ fn names_a_device(bytes: &[u8]) -> bool {
 }
 
 fn loaded() -> Result<ServerSettings> {
-    let data = FOLDER.path().to_path_buf();
+    let data = folder();
     ServerSettings::load(&Place { data, ring: None, listen: None, tls_certificate: None, tls_key: None })
 }
 

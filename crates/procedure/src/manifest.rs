@@ -139,12 +139,11 @@ impl Manifest {
             *next = next.saturating_add(1);
             *rows = rows.saturating_add(parcel.rows);
         }
-        let adds_up = |table: &ManifestTable| {
+        for table in self.indexed() {
             let rows = counted.get(table.name.as_str()).map(|(_, rows)| *rows);
-            rows == Some(table.rows) && table.rows <= table.rows_source
-        };
-        if let Some(table) = self.indexed().find(|table| !adds_up(table)) {
-            return Err(wrong(&table.name));
+            if rows != Some(table.rows) || table.rows > table.rows_source {
+                return Err(wrong(&table.name));
+            }
         }
         for part in &self.documents {
             if !part.adds_up() {

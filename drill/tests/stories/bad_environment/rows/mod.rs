@@ -3,6 +3,7 @@
 
 mod carried;
 mod held;
+mod large;
 mod named;
 
 use std::path::PathBuf;
