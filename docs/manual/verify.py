@@ -2,7 +2,7 @@
     python verify.py PACK [CARD]    PACK: evidence.zip, or the folder that it was unpacked into
 
 Needs Python 3.11 with `cryptography`. CARD is the server's, got another way than the pack; without it the key is the pack's
-own word. Checked: signature (DSSE, Ed25519), key, subjects, root of each inventory (RFC 6962), from when it is in effect.
+own word. Checked: signature (DSSE, Ed25519), key, parcels, root of each inventory (RFC 6962), from when it is in effect.
 """
 import base64, hashlib, json, sys, zipfile
 from datetime import datetime, timedelta
