@@ -61,8 +61,8 @@ impl Printer {
         if self.json {
             out(&json!({ "error": trouble }).to_string());
         }
-        error_line(&trouble.to_string());
-        error_line(&format!("What to do: {}", what_to_do(trouble)));
+        // In one write, so that no line of the log comes between the two.
+        error_line(&format!("{trouble}\nWhat to do: {}", what_to_do(trouble)));
         ExitCode::from(exit::status(trouble))
     }
 }
@@ -103,10 +103,9 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// One line on standard error.
+/// One line on standard error, or several that belong together.
 pub(crate) fn error_line(line: &str) {
-    let mut stderr = std::io::stderr().lock();
-    drop(writeln!(stderr, "{}", harmless(line)));
+    drop(std::io::stderr().lock().write_all(format!("{}\n", harmless(line)).as_bytes()));
 }
 
 /// Operators' log on standard error; `LAZARET_LOG` chooses what, warnings by default.
