@@ -33,7 +33,7 @@ pub(crate) fn not_granted(system: &str, doing: &str) -> Trouble {
     Refusal::new(
         Code(404),
         format!("{system} does not allow this account to go on while {doing}"),
-        "Run the GRANT statements of `lazaret scope draft` for this account, or use another one.",
+        "Run the GRANT statements of `lazaret scope statements` for this account, or use another one.",
     )
     .into()
 }
@@ -148,7 +148,7 @@ pub(crate) fn no_marker(system: &str) -> Trouble {
     Refusal::new(
         Code(413),
         format!("{system} has no usable marker table `lazaret_load`"),
-        "Run the DDL that `lazaret scope draft` printed for the target.",
+        "Run the DDL that `lazaret scope statements` prints for the target.",
     )
     .into()
 }

@@ -96,6 +96,16 @@ fn located(report: &LoadReport, key: String) {
     }
 }
 
+/// The bucket sums that an extracting agent seals.
+#[derive(Clone, Copy, PartialEq)]
+enum Sums {
+    AsSigned,
+    /// None of the first table.
+    Withheld,
+    /// Of what it seals, not of what it fingerprints and signs.
+    OfTheSealed,
+}
+
 /// An extracting agent gone wrong: what it fingerprints is not what it seals.
 struct Careless<'a> {
     desk: Desk,
@@ -104,8 +114,7 @@ struct Careless<'a> {
     key: ConsignmentKey,
     laboratory_share: Digest,
     strongroom_share: Digest,
-    /// Of how many tables it seals no sums.
-    withheld: usize,
+    sums: Sums,
 }
 
 impl<'a> Careless<'a> {
@@ -124,7 +133,7 @@ impl<'a> Careless<'a> {
         let opened = ledger.migration().consignment(consignment).unwrap().opened;
         let key = ConsignmentKey::derive(&laboratory, &strongroom, opened).unwrap();
         let (laboratory_share, strongroom_share) = (laboratory.digest(), strongroom.digest());
-        Self { desk, plan, consignment, key, laboratory_share, strongroom_share, withheld: 0 }
+        Self { desk, plan, consignment, key, laboratory_share, strongroom_share, sums: Sums::AsSigned }
     }
 
     fn name(&self, table: &str) -> ParcelName {
@@ -148,16 +157,21 @@ impl<'a> Careless<'a> {
         seen: &dyn Source,
         sealed: &dyn Source,
     ) -> (TableFingerprint, ManifestParcel) {
-        let mut fingerprint = Fingerprinter::new(&self.key.fingerprint_keys(self.consignment).unwrap(), table);
-        for batch in rows_of(seen, &table.name).await {
-            fingerprint.add(batch.batch()).unwrap();
-        }
+        let fingerprint = self.fingerprint(table, seen).await;
         let (name, random) = (self.name(&table.name), entropy());
         let mut parcel = ParcelWriter::new(&self.key, random.as_ref(), name.clone(), table.target_schema()).unwrap();
         for batch in rows_of(sealed, &table.name).await {
             parcel.write(&batch).unwrap();
         }
-        (fingerprint.finish(), self.store(name, parcel.finish().unwrap()).await)
+        (fingerprint, self.store(name, parcel.finish().unwrap()).await)
+    }
+
+    async fn fingerprint(&self, table: &TableScope, seen: &dyn Source) -> TableFingerprint {
+        let mut fingerprint = Fingerprinter::new(&self.key.fingerprint_keys(self.consignment).unwrap(), table);
+        for batch in rows_of(seen, &table.name).await {
+            fingerprint.add(batch.batch()).unwrap();
+        }
+        fingerprint.finish()
     }
 
     async fn close(self, seen: &dyn Source, sealed: &dyn Source) -> Manifest {
@@ -176,13 +190,15 @@ impl<'a> Careless<'a> {
                 nulls: None,
             });
             parcels.push(parcel);
-            fingerprints.push(fingerprint);
+            fingerprints.push(match self.sums {
+                Sums::OfTheSealed => self.fingerprint(table, sealed).await,
+                Sums::AsSigned | Sums::Withheld => fingerprint,
+            });
         }
         let random = entropy();
         let mut sums_out = SumsSealer::begin(&self.key, random.as_ref(), self.name("sums")).unwrap();
-        assert!(
-            fingerprints.iter().skip(self.withheld).all(|fingerprint| sums_out.take(fingerprint).unwrap().is_none())
-        );
+        let withheld = usize::from(self.sums == Sums::Withheld);
+        assert!(fingerprints.iter().skip(withheld).all(|fingerprint| sums_out.take(fingerprint).unwrap().is_none()));
         let (name, sums) = sums_out.finish().unwrap();
         let manifest = Manifest {
             consignment: self.consignment,
@@ -208,17 +224,22 @@ impl<'a> Careless<'a> {
     }
 }
 
+/// The old system, with another name of this patient.
+fn renamed(world: &World, systems: &Systems, patient: i64) -> Box<dyn Source> {
+    let other = world.system("other.sqlite");
+    std::fs::copy(&systems.old, &other).unwrap();
+    let sql = "UPDATE patient SET family_name = ?1 WHERE patient_id = ?2";
+    let changed = rusqlite::Connection::open(&other).unwrap();
+    assert_eq!(changed.execute(sql, rusqlite::params![ANOTHER, patient]).unwrap(), 1);
+    connectors::connect_source(&format!("sqlite:{}", other.display()), None).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_changed_in_seal_breaks_the_link_between_sealing_and_fetching() {
     let mut world = World::start().await;
     let systems = world.systems(120);
     let patient = a_patient(&systems).await;
-    let (source, sink, other) = (systems.source.as_ref(), systems.sink.as_ref(), world.system("other.sqlite"));
-    std::fs::copy(&systems.old, &other).unwrap();
-    let sql = "UPDATE patient SET family_name = ?1 WHERE patient_id = ?2";
-    let changed = rusqlite::Connection::open(&other).unwrap();
-    assert_eq!(changed.execute(sql, rusqlite::params![ANOTHER, patient]).unwrap(), 1);
-    let other = connectors::connect_source(&format!("sqlite:{}", other.display()), None).unwrap();
+    let (source, sink, other) = (systems.source.as_ref(), systems.sink.as_ref(), renamed(&world, &systems, patient));
 
     let plan = world.approved(&synth::scope_toml(), source, sink).await;
     let consignment = world.consign(&plan).await;
@@ -243,18 +264,20 @@ async fn a_value_changed_in_seal_breaks_the_link_between_sealing_and_fetching() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sums_that_are_not_of_the_signed_roots_are_an_alarm() {
-    let world = World::start().await;
-    let systems = world.systems(60);
-    let (source, sink) = (systems.source.as_ref(), systems.sink.as_ref());
-    let plan = world.approved(&synth::scope_toml(), source, sink).await;
-    let consignment = world.consign(&plan).await;
-    let mut careless = Careless::begin(&world, &plan, consignment).await;
-    careless.withheld = 1;
-    let manifest = careless.close(source, source).await;
-    world.release(&plan, consignment).await.unwrap();
-    let alarm = world.load(&plan, consignment, sink).await.unwrap_err();
-    let table = &manifest.tables.first().unwrap().name;
-    assert!(alarm.code() == Code(620) && alarm.to_string().contains(table), "{alarm}");
+    for (sums, table) in [(Sums::Withheld, &scope().tables()[0].name), (Sums::OfTheSealed, &"patient".to_owned())] {
+        let world = World::start().await;
+        let systems = world.systems(60);
+        let other = renamed(&world, &systems, a_patient(&systems).await);
+        let (source, sink) = (systems.source.as_ref(), systems.sink.as_ref());
+        let plan = world.approved(&synth::scope_toml(), source, sink).await;
+        let consignment = world.consign(&plan).await;
+        let mut careless = Careless::begin(&world, &plan, consignment).await;
+        careless.sums = sums;
+        careless.close(source, other.as_ref()).await;
+        world.release(&plan, consignment).await.unwrap();
+        let alarm = world.load(&plan, consignment, sink).await.unwrap_err();
+        assert!(alarm.code() == Code(620) && alarm.to_string().contains(&format!("'{table}'")), "{alarm}");
+    }
 }
 
 /// A loader gone wrong: one patient has another name when the target gets the row.

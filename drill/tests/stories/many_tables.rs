@@ -17,6 +17,8 @@ use super::program::{Program, clean, lazaret};
 const TABLES: u64 = 1_000;
 /// 256 MiB, in KiB.
 const HELD_MAX: u64 = 256 * 1024;
+/// 320 MiB for more tables than that, and 10,000 at most: every process knows what is signed of each.
+const HELD_MAX_OF_MORE: u64 = 320 * 1024;
 
 /// The most memory that a process has held so far, in KiB; none once it has ended.
 fn peak(process: &Child) -> Option<u64> {
@@ -112,5 +114,6 @@ async fn a_thousand_tables_pass_and_no_process_holds_more_than_it_may() {
     let tables = std::env::var("LAZARET_TEST_TABLES").map_or(TABLES, |tables| tables.parse().unwrap());
     let held = all_held(tables).await;
     println!("{tables} tables: extract, load, reconcile, serve held {held:?} KiB");
-    assert!(held.iter().all(|held| *held < HELD_MAX), "extract, load, reconcile, serve: {held:?} KiB");
+    let most = if tables > TABLES { HELD_MAX_OF_MORE } else { HELD_MAX };
+    assert!(held.iter().all(|held| *held < most), "extract, load, reconcile, serve: {held:?} KiB");
 }

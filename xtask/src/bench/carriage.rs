@@ -55,7 +55,6 @@ impl<'a> Carriage<'a> {
             Step::new(AGAIN, || Ok(()), |watch| self.again(watch)),
         ];
         steps.extend(self.sealed_steps());
-        steps.push(Step::new(RECONCILE, || Ok(()), |watch| self.carried(watch, RECONCILE, "reconcile").map(drop)));
         steps.push(
             Step::new(
                 MIGRATE,
@@ -70,12 +69,13 @@ impl<'a> Carriage<'a> {
         steps
     }
 
-    /// Extraction and load alone.
+    /// Extraction, load and comparison alone.
     pub(super) fn sealed_steps(&self) -> Vec<Step<'_>> {
         let load = Step::new(LOAD, || self.release(), |watch| self.carried(watch, LOAD, "load").map(drop));
         vec![
             Step::new(EXTRACT, || self.open(), |watch| self.carried(watch, EXTRACT, "extract").map(drop)),
             load.arriving(|| self.pair.loaded()),
+            Step::new(RECONCILE, || Ok(()), |watch| self.carried(watch, RECONCILE, "reconcile").map(drop)),
         ]
     }
 

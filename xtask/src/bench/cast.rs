@@ -47,6 +47,8 @@ pub(super) struct Systems {
     name: String,
     source: Value,
     target: Value,
+    /// What rehearsals load.
+    trial: Option<Value>,
 }
 
 impl Cast {
@@ -173,8 +175,15 @@ impl Cast {
         let check = ["scope", "check", "--scope", &file];
         let old = self.said(CARRIER, &[&check[..], &["--source", source, "--out", &report]].concat())?;
         let new = self.said(CARRIER, &[&check[..], &["--target", target]].concat())?;
-        let part = |said: &Value, name: &str| said.get(name).cloned().with_context(|| format!("no {name} was told"));
-        Ok(Systems { name: name.to_owned(), source: part(&old, "source")?, target: part(&new, "target")? })
+        let (source, target) = (part(&old, "source")?, part(&new, "target")?);
+        Ok(Systems { name: name.to_owned(), source, target, trial: None })
+    }
+
+    /// The same systems, and another one that rehearsals load.
+    pub(super) fn with_trial(&self, systems: &Systems, trial: &str) -> Result<Systems> {
+        let scope = format!("papers/{}.scope.toml", systems.name);
+        let said = self.said(CARRIER, &["scope", "check", "--scope", &scope, "--target", trial])?;
+        Ok(Systems { trial: Some(part(&said, "target")?), ..systems.clone() })
     }
 
     /// The scope's file that [`Self::look`] wrote.
@@ -226,6 +235,11 @@ fn document(command: &mut Command) -> Result<Value> {
     serde_json::from_str(last).with_context(|| format!("lazaret said no document: {last}"))
 }
 
+/// A part of a document.
+fn part(said: &Value, name: &str) -> Result<Value> {
+    said.get(name).cloned().with_context(|| format!("no {name} was told"))
+}
+
 /// A text in a document.
 fn text(said: &Value, pointer: &str) -> Result<String> {
     let found = said.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
@@ -236,6 +250,15 @@ fn plan(systems: &Systems) -> Result<String> {
     let deadline = process::answer("date", &["-u", "-d", "+30 days", "+%Y-%m-%dT%H:%M:%SZ"]).context("date")?;
     let of = |value: &Value, name: &str| text(value, &format!("/{name}"));
     let clause = |(item, number): (char, u8)| format!("[instruction.clauses.{item}]\nplace = \"art. 4.{number}\"\n");
+    let rehearsals = match &systems.trial {
+        None => String::new(),
+        Some(trial) => format!(
+            "[[target]]\nkinds = [\"rehearsal\"]\nidentity = \"{}\"\nschema = \"{}\"\n\
+             [[allowed]]\nkind = \"rehearsal\"\ncount_max = 1\nhours_max = 240\n",
+            of(trial, "identity")?,
+            of(trial, "schema")?
+        ),
+    };
     let clauses = "abcdefgh".chars().zip(1..).map(clause).collect::<Vec<_>>().concat();
     Ok(format!(
         r#"scope = "{name}.scope.toml"
@@ -255,7 +278,7 @@ schema = "{new_schema}"
 kind = "full"
 count_max = 1
 hours_max = 240
-[instruction]
+{rehearsals}[instruction]
 purpose = "Measure the carriage of records that belong to nobody"
 nature = "Extraction, sealed carriage, loading, comparison"
 duration = "One run"

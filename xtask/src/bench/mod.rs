@@ -7,6 +7,7 @@
 mod carriage;
 mod cast;
 mod dialect;
+mod forecast;
 mod mariadb;
 mod meter;
 mod pair;
@@ -36,8 +37,8 @@ const USAGE: &str = "cargo xtask bench passage [options]
   --patients N    rows of 60 columns (500000)
   --results N     rows of 15 columns (5000000)
   --runs N        how often each step is run; medians are told (3)
-  --only NAME     postgres, mariadb, sqlite, or huge: a table of 10 GB in PostgreSQL, once, for the memory that it takes;
-                  without a name all but the last
+  --only NAME     postgres, mariadb, sqlite, forecast: what a rehearsal in PostgreSQL foretells and what came, once; or
+                  huge: a table of 10 GB in PostgreSQL, once, for the memory that it takes; without a name all but the last
   --debug-build   the unoptimised program: shows that the sequence works, and no figure
   --no-build      the program as it was built last
   --json          prints the bench file instead of its page
@@ -122,6 +123,8 @@ enum Family {
     Postgres,
     MariaDb,
     Sqlite,
+    /// A rehearsal in `PostgreSQL` and the full round after it.
+    Forecast,
     /// One table of 10 GB in `PostgreSQL`; only when it is named, for the disk that it takes.
     Huge,
 }
@@ -141,6 +144,7 @@ impl Options {
                         "postgres" => Family::Postgres,
                         "mariadb" => Family::MariaDb,
                         "sqlite" => Family::Sqlite,
+                        "forecast" => Family::Forecast,
                         "huge" => Family::Huge,
                         other => bail!("{other} is no family of systems\n\n{USAGE}"),
                     });

@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::carriage::{self, Carriage};
 use super::cast::Cast;
+use super::forecast;
 use super::mariadb::{self, MariaDb};
 use super::meter::{Meter, Watch};
 use super::pair::Pair;
@@ -46,6 +47,9 @@ pub(super) const WORDS: Words = Words {
   `load`, `reconcile` and `migrate` are the program, with a lazaret on loopback. `migrate` includes the release.
 * A load reads the target again and fingerprints it (T). *seal + load* is extraction and load without that: T is taken off
   as measured by itself.
+* In PostgreSQL everything is done as an account that may set `log_min_messages`, so that rows go straight into their table. For an
+  account that may not, they are staged in the session first: every load costs more.
+* The forecast is of a rehearsal on 1 %; its times are of tables that come one after the other, and two pass at once.
 * The `COPY` pipe and the dump's restore prove nothing about what arrived; `pg_restore` makes the tables and their indexes,
   the other steps find them there, empty.
 ",
@@ -57,6 +61,8 @@ const SERVER: &str = "lazaret serve";
 struct Asked {
     floor: &'static str,
     by_hand: Option<[&'static str; 2]>,
+    /// What else the whole way is compared with.
+    beside: Option<&'static str>,
     targets: bool,
 }
 
@@ -94,17 +100,22 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn families(&mut self, servers: &Servers) -> Result<()> {
-        let asked = |floor| Asked { floor, by_hand: None, targets: false };
+        let asked = |floor| Asked { floor, by_hand: None, beside: None, targets: false };
         if self.options.wants(Family::Postgres) {
             let pair = Postgres::new("PostgreSQL", servers, &self.folder)?;
             let by_hand = Some([postgres::DUMP, postgres::RESTORE]);
-            self.family(&pair, self.options.sizes, &Asked { floor: postgres::PIPE, by_hand, targets: true })?;
+            self.family(&pair, self.options.sizes, &Asked { by_hand, targets: true, ..asked(postgres::PIPE) })?;
         }
         if self.options.wants(Family::MariaDb) {
             self.family(&MariaDb::new(servers)?, self.options.sizes, &asked(mariadb::PIPE))?;
         }
         if self.options.wants(Family::Sqlite) {
-            self.family(&Sqlite::new(&self.folder), self.options.sizes, &asked(sqlite::DUMP))?;
+            self.family(&Sqlite::new(&self.folder), self.options.sizes, &Asked { beside: Some(sqlite::BACKUP), ..asked(sqlite::DUMP) })?;
+        }
+        if self.options.wants(Family::Forecast) {
+            let pair = Postgres::new("PostgreSQL, forecast", servers, &self.folder)?;
+            self.rows.extend(forecast::rows(&pair, &self.cast, self.options.sizes)?);
+            self.about.insert(pair.name().to_owned(), pair.about()?);
         }
         if self.options.wants(Family::Huge) {
             self.huge(&Postgres::new("PostgreSQL, 10 GB", servers, &self.folder)?)?;
@@ -137,8 +148,8 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Extraction and load of one huge table, for the memory that they take.
-    fn huge(&mut self, pair: &dyn Pair) -> Result<()> {
+    /// One huge table, for the memory that it takes.
+    fn huge(&mut self, pair: &Postgres) -> Result<()> {
         self.meter.trees = pair.process().into_iter().collect();
         let costs = {
             let carriage = self.carriage(pair, HUGE)?;
@@ -146,6 +157,7 @@ impl Bench<'_> {
         };
         self.about.insert(pair.name().to_owned(), pair.about()?);
         self.told(pair.name(), HUGE, &costs);
+        self.rows.push(Row::new([pair.name(), "table", "on disk"], pair.source_bytes()? / 1e9, "GB"));
         Ok(())
     }
 
@@ -184,6 +196,9 @@ fn ratios(system: &str, costs: &Costs, asked: &Asked) -> Vec<Row> {
         let by_hand = cpu(there) + cpu(back);
         ratios.push((format!("seal + load, S and F ÷ ({there} + {back})"), CPU, sealed / by_hand, Some(0.80)));
     }
+    if let Some(beside) = asked.beside {
+        ratios.push((format!("migrate, with T ÷ {beside}"), CPU, cpu(carriage::MIGRATE) / cpu(beside), None));
+    }
     if asked.targets {
         ratios.push((over("stretch: migrate, with T"), CPU, migrate, Some(2.0)));
         ratios.push((over("stretch: extract + load, which do not overlap"), WALL, one_by_one, Some(1.15)));
@@ -212,7 +227,7 @@ mod tests {
             (carriage::LOAD, vec![cost(12.0), cost(11.0), cost(13.0)]),
             (carriage::AGAIN, vec![cost(4.0)]),
         ];
-        let asked = Asked { floor: "pipe", by_hand: None, targets: true };
+        let asked = Asked { floor: "pipe", by_hand: None, beside: None, targets: true };
         let rows = ratios("A", &costs, &asked);
         let found = rows.iter().find(|row| row.name.contains("seal + load")).unwrap();
         assert!((found.value - 1.7).abs() < 1e-9, "{found:?}");

@@ -17,6 +17,8 @@ pub(super) const RESTORE: &str = "age -d | pg_restore";
 const SOURCE: &str = "source";
 const TARGET: &str = "target";
 const RESTORED: &str = "restored";
+/// What rehearsals load.
+const TRIAL: &str = "trial";
 
 /// Two databases of one private server.
 pub(super) struct Postgres {
@@ -51,12 +53,37 @@ impl Postgres {
         meter::said(&mut self.psql(database, statement))
     }
 
+    /// Of the old system, the new one, and one like the new one, made here, that rehearsals load.
+    pub(super) fn with_trial(&self, sizes: Sizes) -> Result<[String; 3]> {
+        self.fill(sizes)?;
+        self.recreate(TRIAL)?;
+        for table in TABLES {
+            self.run(TRIAL, &table.ddl(Dialect::Postgres))?;
+        }
+        self.run(TRIAL, Dialect::Postgres.marker())?;
+        Ok([SOURCE, TARGET, TRIAL].map(|database| self.address(database)))
+    }
+
+    /// Bytes of a database's tables and their indexes.
+    fn bytes(&self, database: &str) -> Result<f64> {
+        let sizes = TABLES.map(|table| format!("pg_total_relation_size('{}')", table.name));
+        Ok(self.run(database, &format!("SELECT {}", sizes.join(" + ")))?.parse()?)
+    }
+
+    pub(super) fn source_bytes(&self) -> Result<f64> {
+        self.bytes(SOURCE)
+    }
+
+    pub(super) fn target_bytes(&self) -> Result<f64> {
+        self.bytes(TARGET)
+    }
+
     fn recreate(&self, database: &str) -> Result<()> {
         self.run("postgres", &format!("DROP DATABASE IF EXISTS {database}"))?;
         self.run("postgres", &format!("CREATE DATABASE {database}")).map(drop)
     }
 
-    fn checkpoint(&self) -> Result<()> {
+    pub(super) fn checkpoint(&self) -> Result<()> {
         self.run("postgres", "CHECKPOINT").map(drop)
     }
 

@@ -10,7 +10,8 @@ use super::tables::{Sizes, TABLES};
 
 /// What figures are compared with.
 pub(super) const DUMP: &str = ".dump | sqlite3";
-const BACKUP: &str = ".backup";
+/// A copy of pages: of no other system, and with nothing left out.
+pub(super) const BACKUP: &str = ".backup";
 
 /// Two files.
 pub(super) struct Sqlite {

@@ -21,7 +21,8 @@ page; a date says when that was last seen, by UTC. Nothing here says that a cont
 tested.
 
 The changes themselves stand in `xtask/mutants.toml`; those of the procedure's refusals are made from its source, one for
-each condition (`xtask/src/mutants/refusals.rs`).
+each condition (`xtask/src/mutants/refusals.rs`). No line is about watching rules and alerts, or about the notice of patients:
+there are none yet.
 ";
 
 /// The findings of the decision that have code, by number.

@@ -177,6 +177,11 @@ impl Moment {
 
     /// The keys that predicates of this scope reach through: one pass over each file that they name.
     async fn lookups(&self, scope: &Scope) -> Result<Arc<Lookups>> {
+        let order = Lookups::order(scope);
+        if order.is_empty() {
+            return Ok(Arc::default());
+        }
+        // Digesting a scope of thousands of tables takes milliseconds, and this is asked for each.
         let digest = scope.digest()?;
         let mut kept = self.lookups.lock().await;
         if let Some((of, lookups)) = kept.as_ref()
@@ -185,7 +190,7 @@ impl Moment {
             return Ok(Arc::clone(lookups));
         }
         let mut lookups = Lookups::default();
-        for table in Lookups::order(scope) {
+        for table in order {
             lookups.expect(scope, table);
             let mut batches = self.raw(table_scope(scope, table)?, self.gate.at_fault()).await?;
             while let Some(batch) = batches.try_next().await? {

@@ -183,7 +183,7 @@ fn a_row_wider_than_a_page_is_refused_with_nothing_loaded() {
 const TABLES: usize = 10_000;
 
 /// What an old system has after thirty years.
-pub(super) async fn ten_thousand_tables_are_described_and_drafted(lab: &Lab) {
+pub(super) async fn ten_thousand_tables_are_described_drafted_and_counted(lab: &Lab) {
     #[cfg(unix)]
     if lab.system == System::MariaDb {
         return ten_thousand_definitions(lab).await;
@@ -214,7 +214,7 @@ async fn ten_thousand_definitions(lab: &Lab) {
     lab.run("CREATE TABLE t0 (id integer, name varchar(40)) ENGINE=MEMORY").await;
     let folder = lab.data_directory().await.join(lab.name());
     let Ok(owner) = std::fs::metadata(folder.join("t0.frm")) else {
-        skipped!("ten_thousand_tables_are_described_and_drafted (the server's folder cannot be read from here)");
+        skipped!("ten_thousand_tables_are_described_drafted_and_counted (the server's folder cannot be read from here)");
         return;
     };
     let copies: Vec<_> = (1..TABLES).map(|number| folder.join(format!("t{number}.frm"))).collect();
@@ -237,5 +237,13 @@ async fn are_described_and_drafted(lab: &Lab) {
     let draft = scope::draft(&tables, scope::Account::local("reader")).unwrap();
     let drafted = begun.elapsed();
     println!("{TABLES} tables: described in {described:?}, drafted after {drafted:?}");
-    assert_eq!(Scope::parse(&draft.scope_toml).unwrap().tables().len(), TABLES);
+    let scope = Scope::parse(&draft.scope_toml).unwrap();
+    assert_eq!(scope.tables().len(), TABLES);
+    // All at one moment.
+    let snapshot = lab.source().begin(true).await.unwrap();
+    for table in scope.tables() {
+        assert_eq!(snapshot.count(&scope, &table.name).await.unwrap(), (0, 0), "{}", table.name);
+    }
+    snapshot.finish().await.unwrap();
+    println!("{TABLES} tables: counted after {:?}", begun.elapsed());
 }

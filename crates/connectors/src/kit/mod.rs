@@ -79,7 +79,7 @@ kit!(
         bad_data::a_text_with_a_nul_is_carried_where_the_target_can_hold_one,
         bad_data_size::a_row_that_no_parcel_carries_is_refused_with_the_limit,
         bad_data_size::the_widest_table_that_the_system_holds_is_carried,
-        bad_data_size::ten_thousand_tables_are_described_and_drafted,
+        bad_data_size::ten_thousand_tables_are_described_drafted_and_counted,
         sources::a_row_that_leads_nowhere_is_counted_on_both_sides,
         sources::a_hostile_name_stays_a_name,
         sources::a_null_is_not_an_empty_text,

@@ -122,8 +122,8 @@ fn failed(doing: &str, error: &tokio_postgres::Error) -> Trouble {
             trouble::unreachable(SYSTEM, &format!("it is busy while {doing}"))
         }
         Some(state) if *state == SqlState::DISK_FULL => trouble::disk_full(SYSTEM, doing, state.code()),
-        // Too wide a row, too many columns, too long a value.
-        Some(state) if matches!(state.code(), "54000" | "54001" | "54011") => {
+        // Too wide a row, too many columns, too long a value, more locks than the server has room for.
+        Some(state) if matches!(state.code(), "54000" | "54001" | "54011" | "53200") => {
             trouble::over_limit(SYSTEM, doing, state.code())
         }
         Some(state) => trouble::statement(SYSTEM, doing, state.code()),

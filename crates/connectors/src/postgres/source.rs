@@ -81,6 +81,15 @@ impl Moment {
         Ok(client)
     }
 
+    /// One count, in a subtransaction that is undone: a transaction keeps a lock on each table that it has looked at, and the
+    /// server has room for some thousands.
+    async fn count(&self, doing: &str, sql: &str) -> Result<u64> {
+        run(&self.keeper, doing, "SAVEPOINT counting").await?;
+        let rows = count(&self.keeper, doing, sql).await?;
+        run(&self.keeper, doing, "ROLLBACK TO SAVEPOINT counting; RELEASE SAVEPOINT counting").await?;
+        Ok(rows)
+    }
+
     async fn raw(
         &self,
         scope: &Scope,
@@ -108,11 +117,11 @@ impl Snapshot for Moment {
             let doing = "counting rows";
             let select = table_scope(scope, table)?.select_sql(scope, Dialect::Postgres)?;
             let from = &select.from;
-            let all = count(&self.keeper, doing, &format!("SELECT count(*) FROM {from}")).await?;
+            let all = self.count(doing, &format!("SELECT count(*) FROM {from}")).await?;
             let taken = match select.condition {
                 None => all,
                 Some(condition) => {
-                    count(&self.keeper, doing, &format!("SELECT count(*) FROM {from} WHERE {condition}")).await?
+                    self.count(doing, &format!("SELECT count(*) FROM {from} WHERE {condition}")).await?
                 }
             };
             Ok((all, taken))
@@ -124,9 +133,8 @@ impl Snapshot for Moment {
         async move {
             let [pointing, arriving] = followed.counts_sql(Dialect::Postgres)?;
             let doing = "counting orphans";
-            Ok(count(&self.keeper, doing, &pointing)
-                .await?
-                .saturating_sub(count(&self.keeper, doing, &arriving).await?))
+            let pointing = self.count(doing, &pointing).await?;
+            Ok(pointing.saturating_sub(self.count(doing, &arriving).await?))
         }
         .boxed()
     }

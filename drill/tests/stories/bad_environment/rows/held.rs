@@ -141,7 +141,10 @@ const INFINITE: &str = "1 infinite values";
 /// Of kinds that have no such value.
 const LEFT_BEHIND: [Bad; 4] = [
     measure("measured", "'NaN'", NOT_A_NUMBER),
-    measure("measured", "'9999999999.99'::numeric * 10", "1 numbers with more digits"),
+    Bad {
+        hidden: &["73019448812"],
+        ..measure("measured", "'7301944881.24'::numeric * 10", "1 numbers with more digits")
+    },
     measure("day", "'infinity'", INFINITE),
     measure("at", "'-infinity'", INFINITE),
 ];
@@ -149,10 +152,10 @@ const LEFT_BEHIND: [Bad; 4] = [
 const NOT_TAKEN: [Bad; 2] = [measure("ratio", "'NaN'", NOT_A_NUMBER), measure("ratio", "'Infinity'", INFINITE)];
 
 async fn into_mariadb(databases: &Databases) {
-    let (source, target) = (&databases.postgres, &databases.mariadb);
+    let (source, target, logs) = (&databases.postgres, &databases.mariadb, logs());
     databases.on_postgres(OLD_MEASURES).await;
     databases.on_mariadb(&format!("{NEW_MEASURES} {MARKER}")).await;
-    let mut scene = Scene::between(source, target, MEASURES, &[]).await;
+    let mut scene = Scene::between(source, target, MEASURES, &LEFT_BEHIND).await;
     for bad in &LEFT_BEHIND {
         databases.on_postgres(&bad.sql(true)).await;
         bad.is_told(bad.table, &scene.extracted_from(source).await, true);
@@ -169,6 +172,7 @@ async fn into_mariadb(databases: &Databases) {
         let mut session = databases::mariadb(target).await;
         assert_eq!(sqlx::query_scalar::<_, i64>(there).fetch_one(&mut session).await.unwrap(), 0);
     }
+    nothing_in(&logs, &LEFT_BEHIND);
 }
 
 #[tokio::test(flavor = "multi_thread")]
