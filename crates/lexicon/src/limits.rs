@@ -33,5 +33,11 @@ pub const ROW_BYTES_MAX: usize = 48 * 1024 * 1024;
 /// about 60,000 parcels).
 pub const ACT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// 100,000 parcels of one consignment, of all its attempts together. The fact of their destruction lists each with 160 bytes
+/// at most, and with 140 more where an object store holds it: 30 MB, less than half of the 64 MiB of facts that a device
+/// reads at once; its certificate, with 480 bytes for each, is 48 MB. A manifest lists about 60,000: the rest is for
+/// attempts that were cut.
+pub const PARCELS_MAX: usize = 100_000;
+
 /// A predicate that singles out fewer patients than this needs a written reason.
 pub const SINGLE_OUT_PATIENTS: u64 = 50;

@@ -9,7 +9,7 @@ use vault::{KeyState, Receipt, RingEvidence, ShelfErasure, Wrapped};
 use wire::ParcelLine;
 
 use crate::submit::bound;
-use crate::{Office, State};
+use crate::{Office, State, broke_off};
 
 impl Office {
     /// Carries out deadlines that have passed and takes up destructions that were cut. Called at start and on a beat.
@@ -39,7 +39,9 @@ impl Office {
         for id in whole {
             first = first.and(self.empty_shelves(id).await);
         }
-        first.and(self.look_back().await)
+        first = first.and(self.destroy_unopened().await);
+        first = first.and(self.look_back().await);
+        first.and(self.delete_what_was_held().await)
     }
 
     fn carry_out_deadlines(&self, state: &mut State, id: MigrationId) -> Result<()> {
@@ -82,8 +84,7 @@ impl Office {
 
     /// The proof that the journal holds the reason, and what the ring must not open any more.
     pub(crate) fn reason(&self, id: MigrationId, consignment: ConsignmentId) -> Result<(Receipt, Option<Wrapped>)> {
-        let last = self.registry.facts(id, 1)?.last().map_or(0, |placed| placed.leaf);
-        Ok((self.registry.receipt(last)?, self.wrapped(id, consignment)?))
+        Ok((self.registry.so_far()?, self.wrapped(id, consignment)?))
     }
 
     async fn destroy_keys(&self, id: MigrationId) -> Result<()> {
@@ -131,20 +132,20 @@ impl Office {
             next
         };
         let Some((consignment, migration)) = next else { return Ok(()) };
-        // One that fails keeps no other from being asked.
-        let mut first = self.key_stays_gone(migration, consignment).await;
-        first = first.and(self.shelf_stays_empty(migration, consignment).await);
-        first.and(self.delete_what_was_held(migration, consignment).await)
+        // One that fails does not keep the other from being asked.
+        let key = self.key_stays_gone(migration, consignment).await;
+        key.and(self.shelf_stays_empty(migration, consignment).await)
     }
 
     async fn key_stays_gone(&self, migration: MigrationId, consignment: ConsignmentId) -> Result<()> {
         let ring = Arc::clone(&self.ring);
         let asked = tokio::task::spawn_blocking(move || ring.attest(consignment)).await;
-        let alarm = match asked
-            .map_err(|_| Fault::new(Code(807), Retry::Later, "what the server was doing broke off"))?
-        {
+        let alarm = match asked.map_err(|_| broke_off())? {
             // A ring that is away is told of by whatever needs it.
-            Ok(KeyState::Destroyed { .. }) | Err(Trouble::Fault(_) | Trouble::Refusal(_)) => return Ok(()),
+            Ok(KeyState::Destroyed { recorded: true, .. }) | Err(Trouble::Fault(_) | Trouble::Refusal(_)) => {
+                return Ok(());
+            }
+            Ok(KeyState::Destroyed { recorded: false, .. }) => return self.engrave(consignment).await,
             Err(Trouble::Alarm(alarm)) => alarm,
             Ok(KeyState::Absent | KeyState::Alive | KeyState::Destroying) => Alarm::new(
                 Code(842),
@@ -160,12 +161,18 @@ impl Office {
     }
 
     async fn shelf_stays_empty(&self, migration: MigrationId, consignment: ConsignmentId) -> Result<()> {
-        let found = self.shelf.list(consignment).await?.len();
-        if found == 0 {
+        let listed = match self.shelf.list(consignment).await {
+            Ok(parcels) => parcels.len(),
+            // Something that is no parcel: it goes too.
+            Err(Trouble::Alarm(_)) => 1,
+            Err(trouble) => return Err(trouble),
+        };
+        let unfinished = self.shelf.unfinished(consignment).await?;
+        if listed == 0 && unfinished == 0 {
             return Ok(());
         }
         let what = format!(
-            "{found} parcels of consignment {consignment} lay on the shelf after its destruction; they are deleted"
+            "{listed} parcels and {unfinished} uploads that were cut of consignment {consignment} lay on the shelf after its destruction; they are deleted"
         );
         tracing::error!("{what}.");
         self.note(what)?;
@@ -209,7 +216,9 @@ impl Office {
                 .into());
             }
         };
+        // What came since.
         let listed = counted(self.shelf.list(consignment).await?.len());
+        let unfinished = self.shelf.unfinished(consignment).await?;
         // Every consignment has had a key since it was opened.
         if !erasure.ring.found {
             let alarm = Alarm::new(
@@ -234,18 +243,27 @@ impl Office {
             left: Left {
                 objects: erased.left.objects.max(listed),
                 versions: erased.left.versions,
-                unfinished: erased.left.unfinished,
+                unfinished: erased.left.unfinished.max(unfinished),
             },
             lingering,
             snapshot_days: self.snapshot_days,
         };
         let held = evidence.lingering.clone();
-        let mut state = self.state.lock().await;
-        self.record(&mut state, id, Proof::Server(Act::Destroyed { consignment, evidence }), &[], None)?;
-        if !held.is_empty() {
-            state.held.insert(consignment, held);
+        {
+            let mut state = self.state.lock().await;
+            self.record(&mut state, id, Proof::Server(Act::Destroyed { consignment, evidence }), &[], None)?;
+            if !held.is_empty() {
+                state.held.insert(consignment, held);
+            }
         }
-        Ok(())
+        self.engrave(consignment).await
+    }
+
+    /// Tells the ring that the journal says what became of a key: who is put back to before that hears of it.
+    async fn engrave(&self, consignment: ConsignmentId) -> Result<()> {
+        let (ring, recorded) = (Arc::clone(&self.ring), self.registry.so_far()?);
+        let engraved = tokio::task::spawn_blocking(move || ring.engrave(consignment, &recorded)).await;
+        engraved.map_err(|_| broke_off())?
     }
 
     /// The share that the ring must not open any more; the registry keeps it until the destruction is recorded.

@@ -13,6 +13,7 @@ use procedure::{Act, ConsignmentStage, Ledger};
 use registry::{Mark, Marking};
 use vault::{Erased, KeyState, Receipt, ShelfErasure};
 
+use crate::destroy::lingers;
 use crate::{Office, State};
 
 impl Office {
@@ -82,7 +83,9 @@ impl Office {
         let subject = consignment.to_string();
         let done = self.registry.marked(Mark::Destroyed, &subject)?.is_some();
         if done || self.is_gone(consignment).await? {
-            self.state.lock().await.settled.insert(consignment);
+            let mut state = self.state.lock().await;
+            state.ask_what_is_held(consignment, &self.registry)?;
+            state.settled.insert(consignment);
             return Ok(());
         }
         let receipt = self.overdue_receipt(id, consignment, deadline)?;
@@ -104,6 +107,9 @@ impl Office {
         let kept = state.ledgers.get(&id).map(planned).unwrap_or_default();
         let marking = Marking { mark: Mark::Destroyed, subject: &subject, forget: Some((id, consignment, &kept)) };
         self.mark(text, &marking)?;
+        if !erased.lingering.is_empty() {
+            state.held.insert(consignment, erased.lingering.iter().map(lingers).collect());
+        }
         state.settled.insert(consignment);
         Ok(())
     }
@@ -111,9 +117,8 @@ impl Office {
     /// The proof that it is recorded why the key is destroyed.
     fn overdue_receipt(&self, id: MigrationId, consignment: ConsignmentId, deadline: Timestamp) -> Result<Receipt> {
         let subject = consignment.to_string();
-        let leaf = self.registry.marked(Mark::Overdue, &subject)?.and_then(|marked| marked.leaf);
-        if let Some(Ok(receipt)) = leaf.map(|leaf| self.registry.receipt(leaf)) {
-            return Ok(receipt);
+        if self.registry.marked(Mark::Overdue, &subject)?.is_some() {
+            return self.registry.so_far();
         }
         let text = format!("consignment {consignment} of migration {id}: its end of {deadline} has passed");
         self.mark(text, &Marking { mark: Mark::Overdue, subject: &subject, forget: None })

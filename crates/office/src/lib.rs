@@ -16,6 +16,7 @@ mod people_desk;
 mod put_back;
 mod show_fact;
 mod submit;
+mod unopened;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -87,8 +88,10 @@ struct State {
     left: BTreeMap<ConsignmentId, String>,
     /// Consignments whose key could not be destroyed yet, of which that is noted, and why at the last try.
     waiting: BTreeMap<ConsignmentId, String>,
-    /// What an object store said last that it keeps of destroyed consignments.
+    /// What an object store said last that it keeps of destroyed consignments; nothing where it is yet to be asked.
     held: BTreeMap<ConsignmentId, Vec<Lingering>>,
+    /// Consignments whose ring key was made for an opening that no fact came of: it is to be destroyed.
+    unopened: BTreeSet<ConsignmentId>,
     /// The destroyed consignment that the ring was asked about last.
     looked_at: Option<ConsignmentId>,
     /// Migrations whose agents or key ring know more than this server: it was restored, and may only destroy them. How it
@@ -109,7 +112,11 @@ struct State {
 pub async fn aside<T: Send + 'static>(verb: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     let here = tokio::runtime::Handle::current();
     let done = tokio::task::spawn_blocking(move || here.block_on(verb)).await;
-    done.unwrap_or_else(|_| Err(Fault::new(Code(807), Retry::Later, "what the server was doing broke off").into()))
+    done.unwrap_or_else(|_| Err(broke_off().into()))
+}
+
+fn broke_off() -> Fault {
+    Fault::new(Code(807), Retry::Later, "what the server was doing broke off")
 }
 
 impl Office {
@@ -163,9 +170,13 @@ impl Office {
         Ok(Digest(self.entropy.bytes()?))
     }
 
-    /// Records something of the server's own.
+    /// Records something of the server's own; beside the journal where that is damaged.
     fn note(&self, text: String) -> Result<()> {
-        self.registry.record(&self.note_leaf(text)?, &registry::Recording::Note)?;
+        let leaf = self.note_leaf(text)?;
+        if self.registry.damage().is_some() {
+            return self.registry.note_beside(&leaf);
+        }
+        self.registry.record(&leaf, &registry::Recording::Note)?;
         Ok(())
     }
 
@@ -202,7 +213,7 @@ impl State {
         let mut says: Vec<String> = self.behind.get(&migration.id).map(Alarm::to_string).into_iter().collect();
         for Consignment { id, stage, ending, .. } in &migration.consignments {
             if *stage == ConsignmentStage::Destroyed {
-                says.extend(self.held.get(id).map(|held| held::sentence(*id, held)));
+                says.extend(self.held.get(id).filter(|held| !held.is_empty()).map(|held| held::sentence(*id, held)));
             } else if ending.is_some() {
                 says.extend(self.waiting.get(id).cloned());
                 says.extend(self.left.get(id).cloned());

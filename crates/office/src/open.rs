@@ -98,7 +98,9 @@ impl State {
             }
             state.ledgers.insert(id, ledger);
         }
-        state.compare_tombstones(furniture.ring.as_ref());
+        state.compare_tombstones(furniture.ring.as_ref(), registry)?;
+        state.take_in_held_without_fact(registry)?;
+        state.take_in_unopened(furniture)?;
         Ok(state)
     }
 

@@ -49,24 +49,26 @@ impl Office {
                 return Err(no_lease().into());
             }
         }
+        self.registry.takes_parcel(address.consignment, (address.attempt, address.parcel))?;
         let line = ParcelLine {
             attempt: address.attempt,
             parcel: address.parcel,
             bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
             digest,
         };
-        self.shelf.put(address, bytes).await?;
+        let put = self.shelf.put(address, bytes).await;
         {
             let state = self.state.lock().await;
             let alive = state.party_ledger(migration, signer)?.migration().consignment(address.consignment);
             if alive.is_some_and(|consignment| consignment.ending.is_none()) {
+                put?;
                 self.registry.note_parcel(address.consignment, &line)?;
                 return Ok(line);
             }
         }
-        // It ended while the parcel was on its way: what came too late goes too, now or when the sweep looks back.
-        let last = self.registry.facts(migration, 1)?.last().map_or(0, |placed| placed.leaf);
-        self.shelf.erase(address.consignment, &self.registry.receipt(last)?).await?;
+        // It ended while the parcel was on its way: what came too late goes too, whole or cut, now or when the sweep looks
+        // back.
+        self.shelf.erase(address.consignment, &self.registry.so_far()?).await?;
         Err(no_lease().into())
     }
 

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use lexicon::{Alarm, Code, ConsignmentId, MigrationId, Trouble};
-use procedure::Migration;
-use registry::Mark;
+use lexicon::{Alarm, Code, ConsignmentId, MigrationId, Result, Trouble};
+use procedure::{Consignment, ConsignmentStage, Migration};
+use registry::{Mark, Registry};
 use vault::{KeyRing, KeyState};
 
 use crate::{Office, State};
@@ -25,21 +25,27 @@ impl State {
     /// Compares facts with the ring.
     pub(crate) fn compare_with_ring(&mut self, migration: &Migration, ring: &dyn KeyRing) {
         let id = migration.id;
-        let mut living = migration.consignments.iter().filter(|consignment| consignment.alive());
-        let found = living.find_map(|consignment| Some((consignment.id, destroyed(ring, consignment.id)?)));
+        let mut there =
+            migration.consignments.iter().filter(|consignment| consignment.stage != ConsignmentStage::Destroyed);
+        let found = there.find_map(|consignment| Some((consignment, destroyed(ring, consignment)?)));
         if let Some((consignment, (what, proven))) = found {
+            let (stands, consignment) = (if consignment.alive() { "lives" } else { "ended" }, consignment.id);
             let text = format!(
-                "consignment {consignment} of migration {id} lives by this server's facts, and {what}: the server was put back behind its key ring, or has another one; it only destroys this migration"
+                "consignment {consignment} of migration {id} {stands} by this server's facts, and {what}: the server was put back behind its key ring, or has another one; it only destroys this migration"
             );
             self.put_back(Some(id), Alarm::new(Code(821), text), proven);
         }
     }
 
-    /// Notices tombstones of consignments that no fact names. Facts that are damaged name too few.
-    pub(crate) fn compare_tombstones(&mut self, ring: &dyn KeyRing) {
+    /// Notices tombstones of consignments that neither a fact nor the note of an opening names. Facts that are damaged name
+    /// too few.
+    pub(crate) fn compare_tombstones(&mut self, ring: &dyn KeyRing, registry: &Registry) -> Result<()> {
         let whole = self.alarm.is_none();
         let ledgers = self.ledgers.values().flat_map(|ledger| &ledger.migration().consignments);
-        let known: BTreeSet<ConsignmentId> = ledgers.map(|consignment| consignment.id).collect();
+        let mut known: BTreeSet<ConsignmentId> = ledgers.map(|consignment| consignment.id).collect();
+        known.extend(
+            registry.subjects(Mark::Opening)?.iter().filter_map(|subject| subject.parse::<ConsignmentId>().ok()),
+        );
         // A folder that cannot be listed is told of by whatever needs it.
         let buried = ring.buried().unwrap_or_default();
         let unknown = buried.iter().filter(|id| !known.contains(id)).count();
@@ -49,6 +55,7 @@ impl State {
             );
             self.put_back(None, Alarm::new(Code(822), text), false);
         }
+        Ok(())
     }
 
     pub(crate) fn put_back(&mut self, migration: Option<MigrationId>, alarm: Alarm, proven: bool) {
@@ -59,10 +66,17 @@ impl State {
     }
 }
 
-/// What the ring says of a key that facts say lives, if it is not that; and whether it has a tombstone for it.
-fn destroyed(ring: &dyn KeyRing, consignment: ConsignmentId) -> Option<(String, bool)> {
-    match ring.attest(consignment) {
-        Ok(KeyState::Destroyed { at }) => Some((format!("its key was destroyed at {at}"), true)),
+/// What the ring says of the key of a consignment that facts say is not destroyed, if it cannot be so; and whether it has a
+/// tombstone for it.
+fn destroyed(ring: &dyn KeyRing, consignment: &Consignment) -> Option<(String, bool)> {
+    let ended = !consignment.alive();
+    match ring.attest(consignment.id) {
+        Ok(KeyState::Destroyed { at, recorded: true }) if ended => {
+            Some((format!("its key was destroyed at {at}, which the journal said"), true))
+        }
+        // It is being destroyed, and that may have been cut anywhere before the journal said so.
+        _ if ended => None,
+        Ok(KeyState::Destroyed { at, .. }) => Some((format!("its key was destroyed at {at}"), true)),
         Ok(KeyState::Destroying) => Some(("the destruction of its key has begun".to_owned(), true)),
         Ok(KeyState::Absent) => Some(("the key ring has no key of it".to_owned(), false)),
         Err(Trouble::Alarm(alarm)) => Some((alarm.to_string(), false)),

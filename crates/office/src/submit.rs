@@ -2,7 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lexicon::{Alarm, Code, ConsignmentId, Digest, Guarded, MigrationId, Refusal, Result, Timestamp, hours_after};
+use lexicon::{
+    Alarm, Code, ConsignmentId, Digest, Guarded, MigrationId, Refusal, Result, Timestamp, Trouble, hours_after,
+};
 use people::{Recipient, Signer, seal_to};
 use procedure::{Act, ActBody, Decided, Entry, Ledger, Proof, prepare, sign_fact};
 use registry::{Fresh, NewShare, Recording, Registry};
@@ -53,29 +55,36 @@ impl Office {
         };
         let share = self.draw_share(&body.body)?;
         {
-            // Nobody waits for a key store for an act that is refused anyway.
+            // Nobody waits for a key store for an act that is refused anyway. One opening at a time begins, under the lock.
             let state = self.state.lock().await;
             check(&state)?;
             let new = Ledger::new(&self.card.origin, self.key.public(), migration);
             self.decided(&state, state.ledgers.get(&migration).unwrap_or(&new), &submitted.proof, share.as_ref())?;
+            self.begin_opening(migration, &body.body)?;
         }
-        // Without the lock. What is needed from the key store is there before the fact is recorded: a begin that could not
-        // be served is not begun.
-        let fresh = share.map(|share| self.wrap(migration, &body.body, share)).transpose()?;
-        let share = if let Act::Begin { consignment, key, .. } = &body.body {
-            Some(STANDARD.encode(self.sealed_share(migration, *consignment, key)?))
-        } else {
-            None
+        let proof = submitted.proof;
+        let recorded = async {
+            // Without the lock. What is needed from the key store is there before the fact is recorded: a begin that could
+            // not be served is not begun.
+            let fresh = share.map(|share| self.wrap(migration, &body.body, share)).transpose()?;
+            let share = if let Act::Begin { consignment, key, .. } = &body.body {
+                Some(STANDARD.encode(self.sealed_share(migration, *consignment, key)?))
+            } else {
+                None
+            };
+            let mut state = self.state.lock().await;
+            check(&state)?;
+            let entry = self.record(&mut state, migration, proof, &documents, fresh.as_ref())?;
+            Ok::<_, Trouble>(Submitted { entry, share })
         };
-        let mut state = self.state.lock().await;
-        check(&state)?;
-        let placed = self.record(&mut state, migration, submitted.proof, &documents, fresh.as_ref())?;
+        let recorded = recorded.await;
+        self.end_opening(&body.body).await;
+        let submitted = recorded?;
         // The act is a fact whatever comes of its consequences: the sweep takes up what could not be done now.
-        drop(state);
         if let Err(trouble) = self.destroy_what_ended(migration).await {
             tracing::error!(code = %trouble.code(), "What ended could not be destroyed yet: {trouble}.");
         }
-        Ok(Submitted { entry: placed, share })
+        Ok(submitted)
     }
 
     /// The plan names the kind of key ring that people approved: what a destruction can achieve depends on it.

@@ -12,6 +12,8 @@ use crate::{Recording, Registry, broken};
 /// What the server found out or did and no fact says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
+    /// Of a consignment: its ring key is about to be made, and a fact of its opening is to follow.
+    Opening,
     /// Of a migration: its facts are damaged. When it was seen first.
     Damaged,
     /// Of a migration: this server was put back behind its agents.
@@ -31,6 +33,7 @@ pub enum Mark {
 impl Mark {
     fn text(self) -> &'static str {
         match self {
+            Self::Opening => "opening",
             Self::Damaged => "damaged",
             Self::Behind => "behind",
             Self::Overdue => "overdue",
@@ -74,10 +77,21 @@ impl Registry {
             return recorded;
         }
         self.note_beside(note)?;
-        let inner = self.lock()?;
         // Rows that can be written are; what was done stands in the file whether they can or not.
-        drop(set(&inner.connection, note, marking, None));
-        Ok(Receipt::of_committed(inner.tree.size().saturating_sub(1), inner.tree.root()))
+        drop(set(&self.lock()?.connection, note, marking, None));
+        self.so_far()
+    }
+
+    /// Everything on which a mark stands.
+    ///
+    /// # Errors
+    /// A fault when SQLite fails.
+    pub fn subjects(&self, mark: Mark) -> Result<Vec<String>> {
+        let inner = self.lock()?;
+        let query = "SELECT subject FROM mark WHERE kind = ?1 ORDER BY subject";
+        let mut statement = inner.connection.prepare(query).map_err(broken)?;
+        let rows = statement.query_map([mark.text()], |row| row.get(0)).map_err(broken)?;
+        rows.map(|row| row.map_err(broken)).collect()
     }
 
     /// A mark that was set.
@@ -131,7 +145,11 @@ impl Registry {
         Ok(found)
     }
 
-    fn note_beside(&self, note: &Leaf) -> Result<()> {
+    /// Writes a note into the file beside the registry.
+    ///
+    /// # Errors
+    /// A fault when the disk does not take it.
+    pub fn note_beside(&self, note: &Leaf) -> Result<()> {
         let mut line = canonical(note)?;
         line.push(b'\n');
         let written = OpenOptions::new()

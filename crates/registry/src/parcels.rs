@@ -1,18 +1,27 @@
-use lexicon::{Code, ConsignmentId, ParcelId, Refusal, Result};
-use rusqlite::{OptionalExtension, params};
+use lexicon::{Code, ConsignmentId, ParcelId, Refusal, Result, limits};
+use rusqlite::{Connection, OptionalExtension, params};
 use wire::ParcelLine;
 
 use crate::{Registry, broken};
 
 impl Registry {
+    /// Whether a parcel may be noted: it is noted already, or one more is not too many.
+    ///
+    /// # Errors
+    /// A refusal when its consignment has [`limits::PARCELS_MAX`] others; a fault when SQLite fails.
+    pub fn takes_parcel(&self, consignment: ConsignmentId, (attempt, parcel): (u32, ParcelId)) -> Result<()> {
+        takes(&self.lock()?.connection, consignment, (attempt, parcel))
+    }
+
     /// Notes a parcel that is on the shelf. The same one again is fine.
     ///
     /// # Errors
-    /// A refusal when another parcel of that name is noted; a fault when SQLite fails.
+    /// A refusal when another parcel of that name is noted, and as [`Self::takes_parcel`]; a fault when SQLite fails.
     pub fn note_parcel(&self, consignment: ConsignmentId, line: &ParcelLine) -> Result<()> {
+        // Under one lock: of those who come at once nobody is one too many.
         let inner = self.lock()?;
+        takes(&inner.connection, consignment, (line.attempt, line.parcel))?;
         let bytes = i64::try_from(line.bytes).unwrap_or(i64::MAX);
-        let name = params![consignment.to_string(), line.attempt, line.parcel.to_string()];
         inner
             .connection
             .execute(
@@ -20,15 +29,7 @@ impl Registry {
                 params![consignment.to_string(), line.attempt, line.parcel.to_string(), bytes, line.digest.to_string()],
             )
             .map_err(broken)?;
-        let stored: Option<String> = inner
-            .connection
-            .query_row(
-                "SELECT digest FROM parcel WHERE consignment = ?1 AND attempt = ?2 AND parcel = ?3",
-                name,
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(broken)?;
+        let stored = noted(&inner.connection, consignment, (line.attempt, line.parcel))?;
         if stored.as_deref() == Some(line.digest.to_string().as_str()) {
             return Ok(());
         }
@@ -59,4 +60,26 @@ impl Registry {
         })
         .collect()
     }
+}
+
+/// The digest under which a parcel is noted.
+fn noted(connection: &Connection, id: ConsignmentId, (attempt, parcel): (u32, ParcelId)) -> Result<Option<String>> {
+    let query = "SELECT digest FROM parcel WHERE consignment = ?1 AND attempt = ?2 AND parcel = ?3";
+    let name = params![id.to_string(), attempt, parcel.to_string()];
+    connection.query_row(query, name, |row| row.get(0)).optional().map_err(broken)
+}
+
+fn takes(connection: &Connection, consignment: ConsignmentId, name: (u32, ParcelId)) -> Result<()> {
+    let query = "SELECT count(*) FROM parcel WHERE consignment = ?1";
+    let count: i64 = connection.query_row(query, [consignment.to_string()], |row| row.get(0)).map_err(broken)?;
+    let full = usize::try_from(count).is_ok_and(|count| count >= limits::PARCELS_MAX);
+    if !full || noted(connection, consignment, name)?.is_some() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code(761),
+        format!("this consignment has {} parcels, and the server takes no more of one", limits::PARCELS_MAX),
+        "Abandon it, and find out why the extraction makes so many parcels before you open another.",
+    )
+    .into())
 }

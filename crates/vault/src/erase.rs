@@ -86,7 +86,7 @@ fn destroyed(
 ) -> Result<RingEvidence> {
     let evidence = ring.destroy(consignment, seen)?;
     let state = ring.attest(consignment)?;
-    if state != (KeyState::Destroyed { at: evidence.destroyed_at }) {
+    if !matches!(state, KeyState::Destroyed { at, .. } if at == evidence.destroyed_at) {
         return Err(Alarm::new(
             Code(716),
             format!("the ring says that the key of consignment {consignment} is destroyed and attests otherwise"),

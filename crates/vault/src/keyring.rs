@@ -117,6 +117,8 @@ pub enum KeyState {
     Destroyed {
         /// When the last step was on disk, by the server's clock.
         at: Timestamp,
+        /// Whether the ring was told that the journal says so too: see [`KeyRing::engrave`].
+        recorded: bool,
     },
 }
 
@@ -188,6 +190,13 @@ pub trait KeyRing: Send + Sync {
     /// nobody, call again. An alarm when the key of an already destroyed consignment was found again; it has then been
     /// destroyed again.
     fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence>;
+
+    /// Writes on the tombstone of a destroyed key that the journal says so, in the leaf of `recorded`: a journal that does
+    /// not is an older one. Without such a tombstone, or again, it does nothing. No place of keys is asked.
+    ///
+    /// # Errors
+    /// A fault of the disk.
+    fn engrave(&self, id: ConsignmentId, recorded: &Receipt) -> Result<()>;
 
     /// Where the key stands. What was once seen destroyed stays so while its place cannot be reached.
     ///

@@ -104,6 +104,12 @@ pub trait Shelf: Send + Sync {
     /// An alarm when something lies there that no parcel is called; a fault of the disk or the store.
     fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>>;
 
+    /// How many uploads to one consignment were begun and are not parcels: they run, or broke off. Nothing lists them.
+    ///
+    /// # Errors
+    /// A fault of the disk or the store.
+    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>>;
+
     /// Removes all that lies under one consignment, cut uploads and older versions included. Nothing of it is listed
     /// afterwards. Doing it again removes nothing more.
     ///

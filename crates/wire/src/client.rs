@@ -19,6 +19,7 @@ use crate::{
 
 /// 64 MiB: the facts of one migration, four acts of the largest size among them.
 const ANSWER_BYTES_MAX: usize = 4 * limits::ACT_BYTES_MAX;
+const _: () = assert!(2 * 300 * limits::PARCELS_MAX < ANSWER_BYTES_MAX, "a destruction fits twice into an answer");
 /// 256 MiB: an evidence pack holds the facts, the documents that they name and the proofs.
 const EVIDENCE_BYTES_MAX: usize = 4 * ANSWER_BYTES_MAX;
 

@@ -37,7 +37,7 @@ const CLUMSY: [(&str, Edit); 22] = [
     ("the last fact removed", |db| run(db, "DELETE FROM fact WHERE number = (SELECT max(number) FROM fact)")),
     ("a fact in the middle removed", |db| run(db, "DELETE FROM fact WHERE number = 3")),
     ("two facts in each other's place", |db| swap(db, "fact", "number", (3, 4))),
-    ("two facts at each other's leaves", |db| swap(db, "fact", "leaf", (10, 11))),
+    ("two facts at each other's leaves", |db| swap(db, "fact", "leaf", (9, 10))),
     ("the stage changed back", |db| {
         run(db, "UPDATE migration SET state = replace(state, substr(state, 1, 4), 'abcd')");
     }),

@@ -89,6 +89,10 @@ impl Shelf for Bent {
         self.inner.list(consignment)
     }
 
+    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
+        self.inner.unfinished(consignment)
+    }
+
     fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
         Box::pin(async move {
             if let Some((asked, go_on)) = &self.stuck {

@@ -90,6 +90,10 @@ impl KeyRing for Stepped<dyn KeyRing> {
         self.fuse.around(|| self.inner.destroy(id, seen))
     }
 
+    fn engrave(&self, id: ConsignmentId, recorded: &Receipt) -> Result<()> {
+        self.fuse.around(|| self.inner.engrave(id, recorded))
+    }
+
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
         self.fuse.around(|| self.inner.attest(id))
     }
@@ -127,6 +131,10 @@ impl Shelf for Stepped<dyn Shelf> {
             self.fuse.burn();
             listed
         })
+    }
+
+    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
+        self.inner.unfinished(consignment)
     }
 
     fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {

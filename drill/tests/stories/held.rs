@@ -9,7 +9,7 @@ use drill::{Name, Round, World, entropy};
 use futures::future::BoxFuture;
 use lexicon::{ConsignmentId, Result, Timestamp};
 use procedure::{Act, Destroyed};
-use vault::{BucketPlace, Credentials, Erased, Keeps, ParcelAddress, Patience, Receipt, S3Shelf, Shelf};
+use vault::{Erased, Keeps, ParcelAddress, Receipt, S3Shelf, Shelf};
 
 use super::bad_environment::stores::Moto;
 
@@ -33,9 +33,20 @@ impl Shelf for LockedSince {
         self.0.list(consignment)
     }
 
+    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
+        self.0.unfinished(consignment)
+    }
+
     fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
         self.0.erase(consignment, seen)
     }
+}
+
+fn retained_until(year: &str) -> String {
+    format!(
+        "s3.put_object_retention(Bucket=bucket, Key=key, VersionId=version, BypassGovernanceRetention=True, \
+         Retention={{'Mode': 'GOVERNANCE', 'RetainUntilDate': datetime({year}, 1, 2, tzinfo=timezone.utc)}})"
+    )
 }
 
 struct Ground {
@@ -55,14 +66,7 @@ impl Ground {
     }
 
     async fn restart(&mut self) {
-        let place = BucketPlace {
-            endpoint: format!("http://{}", self.moto.host),
-            region: "us-east-1".to_owned(),
-            bucket: self.bucket.clone(),
-            authorities: None,
-            credentials: Credentials { id: "test".to_owned(), secret: "test".to_owned() },
-            patience: Patience::default(),
-        };
+        let place = self.moto.place(&self.bucket);
         self.world.stop().await;
         self.world.restart_with(|furniture| furniture.shelf = Arc::new(LockedSince(S3Shelf::open(place).unwrap())));
     }
@@ -118,15 +122,13 @@ async fn what_a_lock_held_is_deleted_when_its_date_has_come_also_after_a_restart
     let systems = ground.world.systems(60);
     let round = ground.world.closed(&systems).await;
     let date = "2099-01-02T00:00:00Z";
-    let retain = "s3.put_object_retention(Bucket=bucket, Key=key, VersionId=version, BypassGovernanceRetention=True, \
-         Retention={'Mode': 'GOVERNANCE', 'RetainUntilDate': datetime(YEAR, 1, 2, tzinfo=timezone.utc)})";
-    ground.first_parcel(&round, &retain.replace("YEAR", "2099"));
+    ground.first_parcel(&round, &retained_until("2099"));
 
     let evidence = ground.destroyed(&round).await;
     let [kept] = evidence.lingering.as_slice() else { panic!("{evidence:?}") };
     assert_eq!(kept.until.unwrap().to_string(), date);
     // The store would let it go now; before its date nobody asks.
-    ground.first_parcel(&round, &retain.replace("YEAR", "2020"));
+    ground.first_parcel(&round, &retained_until("2020"));
     ground.beats().await;
     assert!(ground.server_says(&round).await.contains(&format!("the first until {date}")));
     ground.restart().await;
@@ -144,6 +146,40 @@ async fn what_a_lock_held_is_deleted_when_its_date_has_come_also_after_a_restart
     ground.restart().await;
     ground.beats().await;
     assert_eq!(ground.noted().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lock_held_of_a_migration_whose_facts_are_damaged_is_deleted_at_its_date_too_and_noted_once() {
+    let test = "what_a_lock_held_of_a_migration_whose_facts_are_damaged_is_deleted_at_its_date_too_and_noted_once";
+    let Some(mut ground) = Ground::new(test).await else { return };
+    let round = ground.world.closed(&ground.world.systems(60)).await;
+    ground.first_parcel(&round, &retained_until("2099"));
+    ground.world.stop().await;
+    let db = rusqlite::Connection::open(ground.world.server_folder().join("registry.sqlite")).unwrap();
+    assert!(db.execute("DELETE FROM fact", []).unwrap() > 0);
+    drop(db);
+    ground.restart().await;
+    ground.world.pass_hours(73);
+    ground.beats().await;
+    let date = "2099-01-02T00:00:00Z";
+    assert!(
+        ground.world.notes().iter().any(|note| note.contains(&format!("is kept by the object store until {date}")))
+    );
+
+    // Nothing tells the next process what is held but the store itself, which would let it go before its date.
+    ground.restart().await;
+    ground.beats().await;
+    ground.first_parcel(&round, &retained_until("2020"));
+    ground.beats().await;
+    assert_eq!((ground.versions(&round).as_str(), ground.noted().len()), ("1", 0));
+    ground.world.clock.set(date.parse::<Timestamp>().unwrap());
+    ground.beats().await;
+    assert_eq!((ground.versions(&round).as_str(), ground.noted().len()), ("0", 1), "{:?}", ground.world.notes());
+    for _ in 0..2 {
+        ground.restart().await;
+        ground.beats().await;
+        assert_eq!(ground.noted().len(), 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,17 +18,24 @@ use zeroize::Zeroizing;
 
 /// Where the power goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
+pub(super) enum Cut {
     BeforeTheKey,
     AfterTheKey,
     BeforeTheParcels,
     AfterTheParcels,
     BeforeTheLastLook,
+    BeforeTheTombstoneIsTold,
 }
 
 impl Cut {
-    const ALL: [Self; 5] =
-        [Self::BeforeTheKey, Self::AfterTheKey, Self::BeforeTheParcels, Self::AfterTheParcels, Self::BeforeTheLastLook];
+    const ALL: [Self; 6] = [
+        Self::BeforeTheKey,
+        Self::AfterTheKey,
+        Self::BeforeTheParcels,
+        Self::AfterTheParcels,
+        Self::BeforeTheLastLook,
+        Self::BeforeTheTombstoneIsTold,
+    ];
 
     /// Nothing comes back from here.
     fn here(self, at: Self) -> Result<()> {
@@ -37,9 +44,9 @@ impl Cut {
 }
 
 /// A ring or a shelf whose power goes at one moment.
-struct Cuts<T: ?Sized> {
-    inner: Arc<T>,
-    at: Cut,
+pub(super) struct Cuts<T: ?Sized> {
+    pub(super) inner: Arc<T>,
+    pub(super) at: Cut,
 }
 
 impl KeyRing for Cuts<dyn KeyRing> {
@@ -60,6 +67,11 @@ impl KeyRing for Cuts<dyn KeyRing> {
         let evidence = self.inner.destroy(id, seen)?;
         self.at.here(Cut::AfterTheKey)?;
         Ok(evidence)
+    }
+
+    fn engrave(&self, id: ConsignmentId, recorded: &Receipt) -> Result<()> {
+        self.at.here(Cut::BeforeTheTombstoneIsTold)?;
+        self.inner.engrave(id, recorded)
     }
 
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
@@ -99,6 +111,10 @@ impl Shelf for Cuts<dyn Shelf> {
         })
     }
 
+    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
+        self.inner.unfinished(consignment)
+    }
+
     fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
         Box::pin(async move {
             self.at.here(Cut::BeforeTheParcels)?;
@@ -131,7 +147,7 @@ pub(super) fn is_destroyed(world: &World, data: &Path, ring: &Path, round: &Roun
     let documents = registry.documents(round.plan.migration).unwrap();
     assert_eq!(documents.len(), 2, "scope and report stay, the sealed laboratory share does not");
     let state = world.ring(data, ring).unwrap().attest(round.consignment).unwrap();
-    assert!(matches!(state, KeyState::Destroyed { .. }), "{state:?}");
+    assert!(matches!(state, KeyState::Destroyed { recorded: true, .. }), "{state:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

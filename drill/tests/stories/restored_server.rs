@@ -2,12 +2,14 @@
 //! start; what cannot be told without the ring is told by the first device that knows more.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use drill::{Name, Round, World, copy_folder};
 use lexicon::Code;
 use procedure::{Act, ConsignmentStage};
+use vault::{KeyRing, Shelf};
 
-use super::no_deletion::{is_destroyed, parcels_on};
+use super::no_deletion::{Cut, Cuts, is_destroyed, parcels_on};
 
 /// What a backup has of the server, and perhaps of its ring.
 struct Backup {
@@ -135,6 +137,40 @@ async fn one_that_was_put_back_to_before_a_consignment_was_opened_hears_of_that_
     }
     let found_out = world.desk(Name::Operator).follow(round.plan.migration).await.map(drop).unwrap_err();
     assert!(matches!(found_out, lexicon::Trouble::Alarm(_)), "{found_out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_put_back_to_when_a_consignment_had_ended_hears_that_it_was_destroyed_since() {
+    for at in [Cut::BeforeTheKey, Cut::BeforeTheParcels] {
+        let mut world = World::start().await;
+        let round = world.closed(&world.systems(60)).await;
+        world.stop().await;
+        world.restart_with(|furniture| {
+            furniture.ring = Arc::new(Cuts::<dyn KeyRing> { inner: Arc::clone(&furniture.ring), at });
+            furniture.shelf = Arc::new(Cuts::<dyn Shelf> { inner: Arc::clone(&furniture.shelf), at });
+        });
+        abandon(&world, Name::Operator, &round).await;
+        let backup = Backup::of(&mut world).await;
+        assert!(told(&world).await.is_empty(), "the control, {at:?}: a destruction that was cut is no news");
+        world.office().sweep().await.unwrap();
+        assert_eq!(stage(&world, &round).await, ConsignmentStage::Destroyed);
+        backup.put_back(&mut world).await;
+
+        let (id, alarmed) = (round.plan.migration, format!("ALARM: consignment {} of migration", round.consignment));
+        for start in 1..=2 {
+            let told = told(&world).await;
+            let [alarm] = told.as_slice() else { panic!("{at:?}: one migration, one alarm: {told:?}") };
+            assert!(alarm.starts_with(&format!("{alarmed} {id} ended by this server's facts")), "{alarm}");
+            assert!(alarm.contains("which the journal said") && alarm.ends_with("[LZ-0821]"), "{alarm}");
+            assert_eq!(noted(&world, "[LZ-0821]"), start, "it is in the journal each time");
+            restart(&mut world).await;
+        }
+        let frozen = world.act(Name::Approver, id, Act::Freeze { reason: "a strange letter".to_owned() }).await;
+        assert_eq!(frozen.unwrap_err().code(), Code(813));
+        world.office().sweep().await.unwrap();
+        world.stop().await;
+        is_destroyed(&world, &world.server_folder(), &world.ring_folder(), &round);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,6 +44,10 @@ impl KeyRing for Remote {
         self.there()?.destroy(id, seen)
     }
 
+    fn engrave(&self, id: ConsignmentId, recorded: &Receipt) -> Result<()> {
+        self.inner.engrave(id, recorded)
+    }
+
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
         if self.back.swap(false, Ordering::SeqCst) {
             return Err(lexicon::Alarm::new(Code(709), format!("the ring key of consignment {id} is back")).into());

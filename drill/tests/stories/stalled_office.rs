@@ -37,6 +37,10 @@ impl KeyRing for Slow {
         self.inner.destroy(id, seen)
     }
 
+    fn engrave(&self, id: ConsignmentId, recorded: &Receipt) -> Result<()> {
+        self.inner.engrave(id, recorded)
+    }
+
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
         self.inner.attest(id)
     }

@@ -174,7 +174,7 @@ pub(crate) async fn open(
     id: MigrationId,
     command: &Open,
 ) -> Result<(ConsignmentId, Done)> {
-    let consignment = ConsignmentId::draw(context.entropy.as_ref())?;
+    let mut consignment = ConsignmentId::draw(context.entropy.as_ref())?;
     let (kind, basis_points) = (Kind::from(command.kind), basis_points(command)?);
     let seed = match command.seed {
         Some(seed) => seed,
@@ -182,6 +182,8 @@ pub(crate) async fn open(
     };
     let now = desk.now()?;
     let mut build = |migration: &State| {
+        // Another one at each try: a name serves for one opening, also where that came to nothing.
+        consignment = ConsignmentId::draw(context.entropy.as_ref())?;
         let (digest, plan, _) = migration.plan.as_ref().ok_or_else(|| {
             Refusal::new(Code(1072), "there is no plan", "Propose one with `lazaret migration propose`.")
         })?;

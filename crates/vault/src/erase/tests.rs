@@ -41,6 +41,9 @@ impl Shelf for Stuck {
     fn list(&self, _: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
         async { Ok(Vec::new()) }.boxed()
     }
+    fn unfinished(&self, _: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
+        async { Ok(0) }.boxed()
+    }
     fn erase<'a>(&'a self, consignment: ConsignmentId, _: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
         *self.seen.lock().unwrap() = Some(self.ring.attest(consignment).unwrap());
         async { Err(Fault::new(Code(715), Retry::Later, "stuck").into()) }.boxed()
@@ -107,6 +110,9 @@ impl KeyRing for Noting {
         let id = if self.bent == Bent::SparesTheKey { ConsignmentId([99; 16]) } else { id };
         self.inner.destroy(id, seen)
     }
+    fn engrave(&self, id: ConsignmentId, recorded: &Receipt) -> Result<()> {
+        self.inner.engrave(id, recorded)
+    }
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
         self.inner.attest(id)
     }
@@ -139,6 +145,9 @@ impl Shelf for NotingShelf {
     }
     fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
         self.inner.list(consignment)
+    }
+    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
+        self.inner.unfinished(consignment)
     }
     fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
         self.asked.lock().unwrap().push("empty the shelf");

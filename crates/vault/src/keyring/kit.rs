@@ -205,7 +205,7 @@ fn a_destruction_is_told_the_same_twice_and_there_is_no_way_back(kind: &Kind) {
     assert_eq!(read, evidence);
 
     let gone = |ring: &dyn KeyRing| {
-        assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroyed { at: evidence.destroyed_at });
+        assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroyed { at: evidence.destroyed_at, recorded: false });
         assert_eq!(code(ring.create(DYING)), 707);
         assert_eq!(code(ring.encrypt(DYING, b"", b"")), 707);
         assert_eq!(code(ring.decrypt(DYING, b"aad", &sealed[&DYING])), 707);
@@ -218,6 +218,15 @@ fn a_destruction_is_told_the_same_twice_and_there_is_no_way_back(kind: &Kind) {
     let ring = ground.open(kind);
     gone(ring.as_ref());
     assert_eq!(ring.destroy(DYING, &receipt()).unwrap(), evidence);
+    // What the journal says is told to the tombstone of a destroyed key only, and stays there.
+    for id in [DYING, LIVING] {
+        ring.engrave(id, &receipt()).unwrap();
+    }
+    assert_eq!(ring.attest(LIVING).unwrap(), KeyState::Alive);
+    drop(ring);
+    let ring = ground.open(kind);
+    let told = KeyState::Destroyed { at: evidence.destroyed_at, recorded: true };
+    assert_eq!((ring.attest(DYING).unwrap(), ring.destroy(DYING, &receipt()).unwrap()), (told, evidence));
     // What protects is not the tombstone: without it the key is absent all the same.
     if !matches!(kind, Kind::Local) {
         drop(ring);

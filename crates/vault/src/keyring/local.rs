@@ -289,6 +289,11 @@ impl KeyRing for LocalRing {
         Ok(evidence)
     }
 
+    fn engrave(&self, id: ConsignmentId, recorded: &Receipt) -> Result<()> {
+        let _turn = self.take_turn()?;
+        self.tombs.engrave(&self.disk, id, recorded)
+    }
+
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
         let _turn = self.take_turn()?;
         let key = self.key_path(id).exists();
@@ -296,13 +301,13 @@ impl KeyRing for LocalRing {
             Mark::Nothing if key => Ok(KeyState::Alive),
             Mark::Nothing => Ok(KeyState::Absent),
             Mark::Illegible => Ok(KeyState::Destroying),
-            Mark::Legible(stone) => match &stone.evidence {
-                None => Ok(KeyState::Destroying),
-                Some(_) if key => {
+            Mark::Legible(stone) => match (&stone.evidence, stone.recorded.is_some()) {
+                (None, _) => Ok(KeyState::Destroying),
+                (Some(_), _) if key => {
                     self.finish(&stone)?;
                     Err(returned(id).into())
                 }
-                Some(evidence) => Ok(KeyState::Destroyed { at: evidence.destroyed_at }),
+                (Some(evidence), recorded) => Ok(KeyState::Destroyed { at: evidence.destroyed_at, recorded }),
             },
         }
     }

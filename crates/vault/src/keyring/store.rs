@@ -243,6 +243,11 @@ impl KeyRing for StoreRing {
         Ok(evidence)
     }
 
+    fn engrave(&self, id: ConsignmentId, recorded: &Receipt) -> Result<()> {
+        let _turn = self.take_turn()?;
+        self.tombs.engrave(&self.disk, id, recorded)
+    }
+
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
         let _turn = self.take_turn()?;
         let mark = self.tombs.mark(id)?;
@@ -251,14 +256,16 @@ impl KeyRing for StoreRing {
             Mark::Nothing if holds()? => Ok(KeyState::Alive),
             Mark::Nothing => Ok(KeyState::Absent),
             Mark::Illegible => Ok(KeyState::Destroying),
-            Mark::Legible(stone) => match &stone.evidence {
-                None => Ok(KeyState::Destroying),
-                Some(evidence) => match holds() {
+            Mark::Legible(stone) => match (&stone.evidence, stone.recorded.is_some()) {
+                (None, _) => Ok(KeyState::Destroying),
+                (Some(evidence), recorded) => match holds() {
                     Ok(true) => {
                         self.finish(&stone)?;
                         Err(returned(id).into())
                     }
-                    Ok(false) | Err(Trouble::Fault(_)) => Ok(KeyState::Destroyed { at: evidence.destroyed_at }),
+                    Ok(false) | Err(Trouble::Fault(_)) => {
+                        Ok(KeyState::Destroyed { at: evidence.destroyed_at, recorded })
+                    }
                     Err(trouble) => Err(trouble),
                 },
             },

@@ -23,6 +23,9 @@ pub(super) struct Tombstone {
     pub(super) begun_at: Timestamp,
     /// Set by the last step.
     pub(super) evidence: Option<RingEvidence>,
+    /// The leaf in which the journal says that it is destroyed; none as long as nobody told the ring of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recorded: Option<u64>,
 }
 
 /// What stands on the grave.
@@ -42,6 +45,7 @@ impl Tombstone {
             found,
             begun_at,
             evidence: None,
+            recorded: None,
         }
     }
 }
@@ -100,6 +104,16 @@ impl Tombs {
 
     pub(super) fn set(&self, disk: &Disk, stone: &Tombstone) -> Result<()> {
         disk.place(&self.path(stone.consignment), &canonical(stone)?)
+    }
+
+    /// As [`super::KeyRing::engrave`].
+    pub(super) fn engrave(&self, disk: &Disk, id: ConsignmentId, recorded: &Receipt) -> Result<()> {
+        match self.mark(id)? {
+            Mark::Legible(stone) if stone.evidence.is_some() && stone.recorded.is_none() => {
+                self.set(disk, &Tombstone { recorded: Some(recorded.index()), ..*stone })
+            }
+            Mark::Nothing | Mark::Illegible | Mark::Legible(_) => Ok(()),
+        }
     }
 
     /// The consignments that have a tombstone, sorted.

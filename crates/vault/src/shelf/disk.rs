@@ -58,12 +58,19 @@ impl DiskShelf {
         parcels(consignment, found.iter().map(|object| (object.location.as_ref(), object.size)))
     }
 
+    async fn cut(&self, consignment: ConsignmentId) -> Result<u64> {
+        let (root, folder) = (self.root.clone(), self.root.join(consignment.to_string()));
+        tokio::task::spawn_blocking(move || files_below(&folder, &|path| !is_parcel(&root, path)))
+            .await
+            .map_err(|_| Fault::new(Code(715), Retry::Now, "a look at a shelf was cut short"))?
+    }
+
     async fn clear(&self, consignment: ConsignmentId) -> Result<Erased> {
         let (root, folder) = (self.root.clone(), self.root.join(consignment.to_string()));
         // Not by the object store's own delete: it hides cut uploads from its listing, and does not sync folders.
         let (erased, unfinished) = tokio::task::spawn_blocking(move || {
             let erased = remove_all(&root, &folder)?;
-            Ok::<_, Trouble>((erased, files_below(&folder)?))
+            Ok::<_, Trouble>((erased, files_below(&folder, &|_| true)?))
         })
         .await
         .map_err(|_| Fault::new(Code(715), Retry::Now, "the erasure of a shelf was cut short"))??;
@@ -95,6 +102,10 @@ impl Shelf for DiskShelf {
         self.listing(consignment).boxed()
     }
 
+    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
+        self.cut(consignment).boxed()
+    }
+
     fn erase<'a>(&'a self, consignment: ConsignmentId, _seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
         self.clear(consignment).boxed()
     }
@@ -118,8 +129,8 @@ fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     this || error.source().is_some_and(is_full)
 }
 
-/// How many files lie below a folder that was removed: cut uploads, which the object store hides from its listing, too.
-fn files_below(folder: &FilePath) -> Result<u64> {
+/// How many of these files lie below a folder: cut uploads, which the object store hides from its listing, too.
+fn files_below(folder: &FilePath, these: &dyn Fn(&FilePath) -> bool) -> Result<u64> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
@@ -129,7 +140,7 @@ fn files_below(folder: &FilePath) -> Result<u64> {
     for entry in entries {
         let path = entry.map_err(|error| fault("list a shelf's folder", &error))?.path();
         let is_folder = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
-        files = files.saturating_add(if is_folder { files_below(&path)? } else { 1 });
+        files = files.saturating_add(if is_folder { files_below(&path, these)? } else { u64::from(these(&path)) });
     }
     Ok(files)
 }
@@ -167,8 +178,7 @@ fn remove_below(root: &FilePath, folder: &FilePath, erased: &mut Erased) -> Resu
             if !gone(fs::remove_file(&path)).map_err(|error| fault("remove a parcel", &error))? {
                 continue;
             }
-            let finished = path.strip_prefix(root).ok().and_then(FilePath::to_str).and_then(named).is_some();
-            let count = if finished { &mut erased.objects } else { &mut erased.unfinished };
+            let count = if is_parcel(root, &path) { &mut erased.objects } else { &mut erased.unfinished };
             *count = count.saturating_add(1);
             erased.bytes = erased.bytes.saturating_add(found.len());
         }
@@ -187,8 +197,10 @@ fn gone(removed: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-fn named(path: &str) -> Option<ParcelAddress> {
-    address_of(&path.replace(std::path::MAIN_SEPARATOR, "/"))
+/// By its name on the shelf.
+fn is_parcel(root: &FilePath, path: &FilePath) -> bool {
+    let name = path.strip_prefix(root).ok().and_then(FilePath::to_str);
+    name.is_some_and(|name| address_of(&name.replace(std::path::MAIN_SEPARATOR, "/")).is_some())
 }
 
 #[cfg(test)]

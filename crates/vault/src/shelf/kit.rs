@@ -43,6 +43,7 @@ async fn comes_back(shelf: &dyn Shelf) {
     assert_eq!(shelf.read(address(one, 2, 7)).await.unwrap(), "late");
     assert_eq!(shelf.list(one).await.unwrap(), [(address(one, 1, 8), 9), (address(one, 2, 7), 4)]);
     assert_eq!(shelf.list(consignment()).await.unwrap(), []);
+    assert_eq!(shelf.unfinished(one).await.unwrap(), 0, "what is whole is no cut upload");
 }
 
 /// A parcel is put once: the same bytes again are there already, others are refused.

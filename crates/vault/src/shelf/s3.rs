@@ -205,6 +205,12 @@ impl S3Shelf {
         parcels(consignment, listed.iter().map(|object| (object.key.as_str(), object.size)))
     }
 
+    async fn begun(&self, consignment: ConsignmentId) -> Result<u64> {
+        let uploads = self.bucket.uploads(&prefix_of(consignment)).await;
+        let uploads = uploads.map_err(|said| said.trouble("list cut uploads"))?;
+        Ok(u64::try_from(uploads.len()).unwrap_or(u64::MAX))
+    }
+
     fn cuts(&self) -> MutexGuard<'_, BTreeMap<ParcelAddress, Cut>> {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -225,6 +231,10 @@ impl Shelf for S3Shelf {
 
     fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
         self.listed(consignment).boxed()
+    }
+
+    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
+        self.begun(consignment).boxed()
     }
 
     fn erase<'a>(&'a self, consignment: ConsignmentId, _seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {

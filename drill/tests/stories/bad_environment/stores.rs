@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use vault::{BucketPlace, Credentials, Patience};
 
 use super::wire::{end, waiting};
 use super::{FAILURE, Scene};
@@ -18,7 +19,7 @@ use crate::stories::program::{Program, lazaret};
 /// moto, Amazon's store for tests, and boto3, Amazon's own client.
 pub(in crate::stories) struct Moto {
     python: String,
-    pub(in crate::stories) host: String,
+    host: String,
 }
 
 impl Moto {
@@ -31,6 +32,18 @@ impl Moto {
         };
         let host = url.split_once('@').unwrap().1.split_once('/').unwrap().0.to_owned();
         Some(Self { python, host })
+    }
+
+    /// A bucket of its.
+    pub(in crate::stories) fn place(&self, bucket: &str) -> BucketPlace {
+        BucketPlace {
+            endpoint: format!("http://{}", self.host),
+            region: "us-east-1".to_owned(),
+            bucket: bucket.to_owned(),
+            authorities: None,
+            credentials: Credentials { id: "test".to_owned(), secret: "test".to_owned() },
+            patience: Patience::default(),
+        }
     }
 
     /// What a script prints that speaks of `s3`.

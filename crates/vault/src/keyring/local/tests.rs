@@ -204,7 +204,7 @@ fn destroying_twice_gives_the_same_evidence_and_there_is_no_way_back() {
     );
     assert_eq!((evidence.receipt_index, evidence.receipt_root), (41, Digest([4; 32])));
 
-    assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroyed { at: evidence.destroyed_at });
+    assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroyed { at: evidence.destroyed_at, recorded: false });
     assert_eq!(code(&ring.create(DYING).unwrap_err()), 707);
     assert_eq!(code(&ring.encrypt(DYING, b"", b"").unwrap_err()), 707);
     assert_eq!(code(&ring.decrypt(DYING, b"aad", &sealed[&DYING]).unwrap_err()), 707);
@@ -264,7 +264,7 @@ fn cut(changes: usize, torn: bool) -> Option<KeyState> {
     let state = ring.attest(DYING).unwrap();
     assert_eq!(cut == KeyState::Alive, state == KeyState::Alive, "opening finishes what began and begins nothing");
     let evidence = ring.destroy(DYING, &receipt()).unwrap();
-    assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroyed { at: evidence.destroyed_at });
+    assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroyed { at: evidence.destroyed_at, recorded: false });
     assert_eq!((evidence.found, evidence.unreadable), (true, 0));
     assert!(told(&evidence).ends_with("living keys carried over: 2, not readable: 0"), "{evidence:?}");
     assert_eq!(code(&ring.create(DYING).unwrap_err()), 707);
@@ -355,7 +355,7 @@ fn an_old_key_file_put_back_is_destroyed_again_and_raises_an_alarm() {
     Disk::default().place(&path, &old).unwrap();
     assert_eq!(code(&ring.attest(DYING).unwrap_err()), 709);
     assert!(!path.exists());
-    assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroyed { at: evidence.destroyed_at });
+    assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroyed { at: evidence.destroyed_at, recorded: false });
     Disk::default().place(&path, &old).unwrap();
     assert_eq!(code(&ring.decrypt(DYING, b"aad", &sealed[&DYING]).unwrap_err()), 707);
     assert_eq!(code(&ring.destroy(DYING, &receipt()).unwrap_err()), 709);

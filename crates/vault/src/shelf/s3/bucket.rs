@@ -14,7 +14,7 @@ use super::said::Said;
 
 /// 8 MiB: a page of a thousand lines of about a kilobyte, eight times over.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// A million objects: a manifest of 16 MiB lists 60,000 parcels, and each may have been put by a dozen attempts.
+/// A million lines: a consignment has 100,000 parcels at most, and each may have ten versions and markers.
 const PAGES_MAX: usize = 1_000;
 
 type Outcome<T> = std::result::Result<T, Said>;

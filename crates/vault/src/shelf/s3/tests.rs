@@ -99,8 +99,10 @@ async fn cut_uploads_are_erased_with_their_consignment() {
         shelf.store.put_part(&path, &upload, 0, kit::bytes(PART_BYTES).into()).await.unwrap();
     }
     shelf.put(address(one, 1, 8), Bytes::from_static(b"whole")).await.unwrap();
+    assert_eq!((shelf.list(one).await.unwrap().len(), shelf.unfinished(one).await.unwrap()), (1, 2));
     let erased = shelf.erase(one, &receipt()).await.unwrap();
     assert_eq!((erased.objects, erased.bytes, erased.unfinished), (1, 5, 2));
+    assert_eq!((shelf.unfinished(one).await.unwrap(), shelf.unfinished(other).await.unwrap()), (0, 1));
     let cut = async |id| shelf.bucket.uploads(&format!("{id}/")).await.unwrap().len();
     assert_eq!((cut(one).await, cut(other).await), (0, 1));
     shelf.erase(other, &receipt()).await.unwrap();

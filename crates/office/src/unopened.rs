@@ -1,0 +1,95 @@
+//! A ring key is made before its consignment is a fact, so that nothing is recorded that the key store did not take. Where
+//! no fact came of it, because it was refused after all or the process ended in between, the key goes.
+
+use std::sync::Arc;
+
+use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result, hours_after};
+use procedure::Act;
+use registry::{Mark, Marking, Recording, Registry};
+use vault::KeyState;
+
+use crate::{Furniture, Office, State, broke_off};
+
+impl State {
+    /// Knows again, after a start, which openings no fact came of. While facts are damaged, or the server was put back, one
+    /// may have become a fact that it does not have: then only those whose farthest deadline is over.
+    pub(crate) fn take_in_unopened(&mut self, furniture: &Furniture) -> Result<()> {
+        let Furniture { registry, clock, deadline_days_max, .. } = furniture;
+        let in_doubt = self.alarm.is_some() || !self.found_at_start.is_empty();
+        for subject in registry.subjects(Mark::Opening)? {
+            let (Some(marked), Ok(consignment)) =
+                (registry.marked(Mark::Opening, &subject)?, subject.parse::<ConsignmentId>())
+            else {
+                continue;
+            };
+            let is_over = clock.now() >= hours_after(marked.at, deadline_days_max.saturating_mul(24));
+            if !self.is_opened(registry, consignment)? && (is_over || !in_doubt) {
+                self.unopened.insert(consignment);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything tells of a consignment. Facts and the share that goes with them are recorded together.
+    fn is_opened(&self, registry: &Registry, consignment: ConsignmentId) -> Result<bool> {
+        let told = self.ledgers.values().any(|ledger| ledger.migration().consignment(consignment).is_some());
+        Ok(told || registry.wrapped_share(consignment)?.is_some())
+    }
+}
+
+impl Office {
+    /// Notes that the ring key of a consignment is about to be made. A name serves for one opening: who destroys the key of
+    /// one that came to nothing destroys nobody else's.
+    pub(crate) fn begin_opening(&self, migration: MigrationId, act: &Act) -> Result<()> {
+        let Act::OpenConsignment { consignment, .. } = act else { return Ok(()) };
+        let subject = consignment.to_string();
+        if self.registry.marked(Mark::Opening, &subject)?.is_some() {
+            let what = "a consignment of this name is being opened, or was to be opened before";
+            let remedy = "Open a new one: `lazaret consignment open` draws a new name each time.";
+            return Err(Refusal::new(Code(823), what, remedy).into());
+        }
+        let leaf =
+            self.note_leaf(format!("consignment {consignment} of migration {migration}: its ring key is made"))?;
+        let marking = Marking { mark: Mark::Opening, subject: &subject, forget: None };
+        self.registry.record(&leaf, &Recording::Mark(&marking))?;
+        Ok(())
+    }
+
+    /// The end of an opening that was begun, whatever came of it.
+    pub(crate) async fn end_opening(&self, act: &Act) {
+        let Act::OpenConsignment { consignment, .. } = act else { return };
+        {
+            let mut state = self.state.lock().await;
+            // What cannot be asked now is asked at the next start.
+            if state.is_opened(&self.registry, *consignment).unwrap_or(true) {
+                return;
+            }
+            state.unopened.insert(*consignment);
+        }
+        if let Err(trouble) = self.destroy_unopened().await {
+            tracing::error!(code = %trouble.code(), "The key of a refused opening is not destroyed yet: {trouble}.");
+        }
+    }
+
+    /// Destroys the keys of openings that no fact came of.
+    pub(crate) async fn destroy_unopened(&self) -> Result<()> {
+        let unopened = self.state.lock().await.unopened.clone();
+        let mut first = Ok(());
+        for consignment in unopened {
+            first = first.and(self.destroy_key_unopened(consignment).await);
+        }
+        first
+    }
+
+    async fn destroy_key_unopened(&self, consignment: ConsignmentId) -> Result<()> {
+        let ring = Arc::clone(&self.ring);
+        let stands = tokio::task::spawn_blocking(move || ring.attest(consignment)).await.map_err(|_| broke_off())??;
+        if matches!(stands, KeyState::Alive | KeyState::Destroying) {
+            let receipt = self.registry.so_far()?;
+            vault::destroy_key(Arc::clone(&self.ring), (consignment, None), &receipt).await?;
+            self.note(format!("consignment {consignment}: no fact came of its opening; its ring key is destroyed"))?;
+        }
+        self.state.lock().await.unopened.remove(&consignment);
+        Ok(())
+    }
+}

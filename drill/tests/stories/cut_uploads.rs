@@ -1,0 +1,145 @@
+//! Uploads that break off while their consignment is destroyed, or that a process left behind which ended then: no listing
+//! shows them, and nothing of them stays on the shelf.
+#![cfg(unix)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use drill::{Name, World, entropy, files_below, write_file};
+use futures::future::BoxFuture;
+use lexicon::{Code, ConsignmentId, Digest, Fault, MigrationId, ParcelId, Result, Retry};
+use procedure::Act;
+use tokio::sync::Notify;
+use vault::{Erased, Keeps, ParcelAddress, Receipt, S3Shelf, Shelf};
+
+use super::bad_environment::stores::Moto;
+
+/// What an upload that was cut leaves in a folder, as it is called there.
+fn leave(shelf: &Path, address: ParcelAddress) {
+    let folder = shelf.join(format!("{}/{}", address.consignment, address.attempt));
+    std::fs::create_dir_all(&folder).unwrap();
+    write_file(&folder.join(format!("{}#1", address.parcel)), b"half of a parcel");
+}
+
+/// A shelf at which every upload breaks off, once it is told to, and leaves what had arrived.
+struct Breaking {
+    inner: Arc<dyn Shelf>,
+    folder: PathBuf,
+    begun: Arc<Notify>,
+    breaks: Arc<Notify>,
+}
+
+impl Shelf for Breaking {
+    fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
+        self.inner.keeps()
+    }
+
+    fn put(&self, address: ParcelAddress, _: Bytes) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            self.begun.notify_one();
+            self.breaks.notified().await;
+            leave(&self.folder, address);
+            Err(Fault::new(Code(715), Retry::Never, "the shelf failed to put a parcel: the disk is full").into())
+        })
+    }
+
+    fn read(&self, address: ParcelAddress) -> BoxFuture<'_, Result<Bytes>> {
+        self.inner.read(address)
+    }
+
+    fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
+        self.inner.list(consignment)
+    }
+
+    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
+        self.inner.unfinished(consignment)
+    }
+
+    fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
+        self.inner.erase(consignment, seen)
+    }
+}
+
+fn address(consignment: ConsignmentId) -> ParcelAddress {
+    ParcelAddress { consignment, attempt: 1, parcel: ParcelId([9; 16]) }
+}
+
+async fn abandon(world: &World, migration: MigrationId, consignment: ConsignmentId) {
+    let reason = "the drill ends it".to_owned();
+    world.act(Name::Controller, migration, Act::Abandon { consignment, reason }).await.unwrap();
+}
+
+/// Some beats, and how often they noted that something was cut.
+async fn noted_by_the_sweep(world: &World) -> usize {
+    for _ in 0..3 {
+        world.office().sweep().await.unwrap();
+    }
+    world.notes().iter().filter(|note| note.contains("0 parcels and 1 uploads that were cut of consignment")).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_breaks_off_after_its_consignment_was_destroyed_leaves_nothing() {
+    let mut world = World::start().await;
+    let systems = world.systems(60);
+    let plan = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
+    let (migration, consignment) = (plan.migration, world.consign(&plan).await);
+    world.extract_until(&plan, consignment, systems.source.as_ref(), 1).await;
+    let (begun, breaks, folder) =
+        (Arc::new(Notify::new()), Arc::new(Notify::new()), world.server_folder().join("shelf"));
+    world.stop().await;
+    world.restart_with(|furniture| {
+        let (inner, folder) = (Arc::clone(&furniture.shelf), folder.clone());
+        furniture.shelf = Arc::new(Breaking { inner, folder, begun: Arc::clone(&begun), breaks: Arc::clone(&breaks) });
+    });
+    let desk = world.desk(Name::Operator);
+    let uploading = tokio::spawn(async move {
+        let bytes = Bytes::from_static(b"a parcel");
+        let digest = Digest::of(&bytes);
+        let place = (1, address(consignment).parcel);
+        desk.client().put_parcel(desk.keeper(), migration, consignment, place, (bytes, digest)).await
+    });
+    begun.notified().await;
+    abandon(&world, migration, consignment).await;
+    breaks.notify_one();
+
+    assert_eq!(uploading.await.unwrap().unwrap_err().code(), Code(831));
+    assert_eq!(files_below(&[&folder]), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_that_ended_left_of_an_upload_is_deleted_from_a_folder_when_the_sweep_looks_back() {
+    let mut world = World::start().await;
+    let round = world.closed(&world.systems(60)).await;
+    abandon(&world, round.plan.migration, round.consignment).await;
+    world.stop().await;
+    let folder = world.server_folder().join("shelf");
+    leave(&folder, address(round.consignment));
+    world.restart();
+
+    assert_eq!(noted_by_the_sweep(&world).await, 1, "{:?}", world.notes());
+    assert_eq!(files_below(&[&folder]), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_that_ended_left_of_an_upload_is_deleted_from_a_bucket_when_the_sweep_looks_back() {
+    let test = "what_a_process_that_ended_left_of_an_upload_is_deleted_from_a_bucket_when_the_sweep_looks_back";
+    let Some(moto) = Moto::there(test) else { return };
+    let bucket = ConsignmentId::draw(entropy().as_ref()).unwrap().to_string();
+    moto.boto(&format!("s3.create_bucket(Bucket='{bucket}')"));
+    let mut world = World::start().await;
+    world.stop().await;
+    world.restart_with(|furniture| furniture.shelf = Arc::new(S3Shelf::open(moto.place(&bucket)).unwrap()));
+    let round = world.closed(&world.systems(60)).await;
+    abandon(&world, round.plan.migration, round.consignment).await;
+    let key = format!("{}/1/{}", round.consignment, address(round.consignment).parcel);
+    moto.boto(&format!(
+        "begun = s3.create_multipart_upload(Bucket='{bucket}', Key='{key}')['UploadId']\n\
+         s3.upload_part(Bucket='{bucket}', Key='{key}', UploadId=begun, PartNumber=1, Body=b'half of a parcel')"
+    ));
+    let uploads = || moto.boto(&format!("print(len(s3.list_multipart_uploads(Bucket='{bucket}').get('Uploads', [])))"));
+    assert_eq!(uploads(), "1", "the control");
+
+    assert_eq!(noted_by_the_sweep(&world).await, 1, "{:?}", world.notes());
+    assert_eq!(uploads(), "0");
+}
