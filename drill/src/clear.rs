@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use lexicon::Digest;
-use synth::Sentinel;
 use synth::search::{self, Needles, Report};
+use synth::{Place, Sentinel};
 use tempfile::TempDir;
 use tracing_subscriber::EnvFilter;
 
@@ -88,6 +88,18 @@ impl World {
     /// These values stand in the old system: nobody else may have them in clear.
     pub fn plant(&self, sentinels: &[Sentinel]) {
         self.planted.needles.lock().unwrap().push(ready(sentinels));
+    }
+
+    /// As [`Self::plant`], the values of a column that a story makes itself. 8 bytes at least, and nobody else's.
+    pub fn plant_in(&self, table: &str, column: &str, values: impl IntoIterator<Item = String>) {
+        let of = |value| Sentinel { table: table.to_owned(), column: column.to_owned(), place: Place::Moves, value };
+        self.plant(&values.into_iter().map(of).collect::<Vec<_>>());
+    }
+
+    /// A laboratory whose records are sealed and lie on the shelf, in a migration of its own: so that the search at the
+    /// end of a story about something else has what to look for.
+    pub async fn sealed_beside(&self) {
+        self.closed(&self.systems(60)).await;
     }
 
     /// A path in the world's folder at which a laboratory system lies, with everything beside it whose name begins so:

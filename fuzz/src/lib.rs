@@ -13,7 +13,8 @@ mod cast;
 #[expect(dead_code, reason = "written for more stories than are told here")]
 #[path = "../../crates/evidence/tests/all/shelved.rs"]
 mod shelved;
-#[expect(dead_code, reason = "written for more stories than are told here")]
+#[path = "../../crates/evidence/tests/all/stamps.rs"]
+mod stamps;
 #[path = "../../crates/evidence/tests/all/tale.rs"]
 mod tale;
 
@@ -45,7 +46,11 @@ mod scopes;
 mod sealed;
 mod signed;
 mod stores;
+mod stories;
+mod time_stamps;
 mod words;
+
+pub use stories::untold;
 
 /// One parser, tried.
 #[derive(Clone, Copy)]
@@ -70,7 +75,7 @@ const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>,
 }
 
 /// All of them, in the order of the rooms.
-pub const TARGETS: [Target; 28] = [
+pub const TARGETS: [Target; 29] = [
     target("words", words::words, words::seeds, 256),
     target("request_signature", signed::request, signed::request_seeds, 2048),
     target("envelope", signed::envelope, signed::envelope_seeds, 4096),
@@ -97,8 +102,9 @@ pub const TARGETS: [Target; 28] = [
     target("plan_file", papers::plan, papers::plan_seeds, 8192),
     target("handed_file", papers::handed, papers::handed_seeds, 4096),
     target("ring_files", stores::ring, stores::ring_seeds, 9 * 1024),
-    target("pack", pack::whole, pack::whole_seeds, 64 * 1024),
-    target("pack_member", pack::member, pack::member_seeds, 48 * 1024),
+    target("time_stamp", time_stamps::time_stamp, time_stamps::time_stamp_seeds, 4096),
+    target("pack", pack::whole, pack::whole_seeds, 128 * 1024),
+    target("pack_member", pack::member, pack::member_seeds, 96 * 1024),
 ];
 
 /// The target of this name.

@@ -43,6 +43,14 @@ reason = "only those with requests"
 name = "request"
 key = ["number"]
 take = [{ column = "number", type = "decimal(12, 2)" }, { column = "patient_id", type = "int64" }]
+
+[[documents]]
+name = "reports"
+folder = "/srv/lis/reports"
+target = "old_reports"
+take = ["pdf", "jpeg"]
+others = "leave"
+reason = "the signed reports of ten years"
 "#;
 
 const PREDICATES: [&str; 7] = [

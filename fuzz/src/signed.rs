@@ -11,9 +11,9 @@ use people::request::{self, Claim, Headers};
 use people::{Envelope, PayloadType, Person, Role, Roster, Signature, SigningKey};
 use procedure::{Act, ActBody, Decided, Entry, FactBody, LastFact, Ledger, Proof};
 
-use crate::cast::{CAST, ORIGIN, Who, start};
+use crate::cast::{CAST, Member, ORIGIN, Who, start};
 use crate::promises::said_plainly;
-use crate::tale::{Setting, Tale};
+use crate::stories::{STORIES, Story, known_act, known_after, roster};
 
 const TYPES: [PayloadType; 7] = [
     PayloadType::Certificate,
@@ -24,29 +24,6 @@ const TYPES: [PayloadType; 7] = [
     PayloadType::Statement,
     PayloadType::Fact,
 ];
-
-/// The story that the acts and facts are of, and the ledger after each of its facts.
-struct Told {
-    roster: Roster,
-    tale: Tale,
-    ledgers: Vec<Ledger>,
-}
-
-static TOLD: LazyLock<Told> = LazyLock::new(|| {
-    let mut roster = Roster::default();
-    CAST.roots().into_iter().for_each(|root| roster.trust(root));
-    for certificate in CAST.certificates() {
-        roster.admit(&certificate).unwrap();
-    }
-    let tale = Tale::whole(Setting::default());
-    let mut ledgers = vec![Ledger::new(ORIGIN, CAST.server.public(), tale.ledger.migration().id)];
-    for placed in &tale.placed {
-        let mut ledger = ledgers.last().unwrap().clone();
-        ledger.admit(&placed.entry, &roster, None).unwrap();
-        ledgers.push(ledger);
-    }
-    Told { roster, tale, ledgers }
-});
 
 /// `payload` as it stands, signed: an envelope of the DSSE specification, made without the room that reads it.
 fn signed(payload_type: PayloadType, payload: &[u8], keyid: Digest, key: &SigningKey) -> Envelope {
@@ -93,7 +70,8 @@ fn known_envelopes() -> &'static [Envelope] {
     static KNOWN: LazyLock<Vec<Envelope>> = LazyLock::new(|| {
         let mut known = CAST.certificates();
         known.push(CAST.revocation(Who::Bystander, start(), start()));
-        known.extend(TOLD.tale.placed.iter().map(|placed| placed.entry.fact.clone()));
+        let facts = STORIES.iter().flat_map(Story::steps).map(|(_, entry)| entry.fact.clone());
+        known.extend(facts);
         known
     });
     &KNOWN
@@ -173,39 +151,49 @@ pub(crate) fn invitation_seeds() -> Vec<Vec<u8>> {
 /// Whatever a certified person signs, at the place in the story that they name: decided or refused, and what is decided
 /// can be recorded and read again.
 pub(crate) fn act(bytes: &[u8]) {
-    for member in [Who::Controller, Who::Engineer].map(|who| CAST.member(who)) {
+    for member in may_have_signed(bytes) {
         let envelope = signed(PayloadType::Act, bytes, member.digest, &member.key);
         let body: ActBody = match envelope.open(PayloadType::Act, &member.key.public()) {
             Ok(body) => body,
             Err(trouble) => return said_plainly(&trouble),
         };
         assert_eq!(canonical(&body).unwrap(), bytes, "a second spelling");
-        let last = usize::try_from(body.last.number).unwrap_or(usize::MAX).min(TOLD.ledgers.len().saturating_sub(1));
-        let Some(ledger) = TOLD.ledgers.get(last) else { return };
+        let ledger = known_after(body.last);
         let (proof, share) = (Proof::Signed(envelope), Some(Digest::of(b"strongroom share")));
-        match ledger.decided(&proof, &TOLD.roster, body.at, share) {
+        match ledger.decided(&proof, roster(), body.at, share) {
             Ok(decided) => recorded(ledger, proof, &decided, body.at),
             Err(trouble) => said_plainly(&trouble),
         }
     }
 }
 
+/// Whose certificate the bytes name, and one whose they perhaps do not.
+fn may_have_signed(bytes: &[u8]) -> impl Iterator<Item = &'static Member> {
+    let named = |member: &&Member| {
+        let digest = member.digest.to_string();
+        bytes.windows(digest.len()).any(|part| part == digest.as_bytes())
+    };
+    let signs = [Who::Operator, Who::Engineer, Who::Approver, Who::Recipient].map(|who| CAST.member(who));
+    [CAST.member(Who::Controller)].into_iter().chain(signs.into_iter().find(named))
+}
+
 fn recorded(ledger: &Ledger, proof: Proof, decided: &Decided, at: Timestamp) {
     let body = procedure::prepare(ledger, &proof, decided).unwrap();
     let fact = procedure::sign_fact(&body, &CAST.server).unwrap();
     let (mut further, entry) = (ledger.clone(), Entry { proof, fact });
-    further.admit(&entry, &TOLD.roster, Some(at)).unwrap();
+    further.admit(&entry, roster(), Some(at)).unwrap();
     assert_eq!(further.migration(), &decided.next, "a replay comes to another end than the decision");
 }
 
 pub(crate) fn act_seeds() -> Vec<Vec<u8>> {
-    let acts = TOLD.tale.placed.iter().filter_map(|placed| match &placed.entry.proof {
+    let acts = STORIES.iter().flat_map(Story::steps).filter_map(|(_, entry)| match &entry.proof {
         Proof::Signed(envelope) => Some(envelope.bytes().unwrap()),
         Proof::Revocation(_) | Proof::Deadline(_) | Proof::Server(_) => None,
     });
     let mut acts: Vec<Vec<u8>> = acts.collect();
     // What ends a story early, at two places in it.
-    for ledger in [TOLD.ledgers.get(4), TOLD.ledgers.get(7)].into_iter().flatten() {
+    let usual = STORIES.first().unwrap();
+    for ledger in [usual.after(4), usual.after(7)] {
         let member = CAST.member(Who::Controller);
         for body in
             [Act::Cancel { reason: "the contract ended".to_owned() }, Act::Freeze { reason: "a doubt".to_owned() }]
@@ -223,7 +211,7 @@ fn body_of(
     last: LastFact,
     (checkpoint, certificate, at): (procedure::SeenCheckpoint, Digest, Timestamp),
 ) -> ActBody {
-    let migration = TOLD.tale.ledger.migration().id;
+    let migration = STORIES.first().unwrap().tale.ledger.migration().id;
     ActBody {
         purpose: ActBody::PURPOSE.to_owned(),
         origin: ORIGIN.to_owned(),
@@ -244,11 +232,10 @@ pub(crate) fn fact(bytes: &[u8]) {
     match fact.open::<FactBody>(PayloadType::Fact, &server.public()) {
         Ok(body) => {
             assert_eq!(canonical(&body).unwrap(), bytes, "a second spelling");
-            let place = usize::try_from(body.number.saturating_sub(1)).unwrap_or(usize::MAX);
-            let (Some(ledger), Some(placed)) = (TOLD.ledgers.get(place), TOLD.tale.placed.get(place)) else { return };
+            let Some((ledger, entry)) = known_act(body.act, body.number) else { return };
             let mut further = ledger.clone();
-            match further.admit(&Entry { proof: placed.entry.proof.clone(), fact }, &TOLD.roster, None) {
-                Ok(()) => assert_eq!(further.recorded().len(), place.saturating_add(1)),
+            match further.admit(&Entry { proof: entry.proof.clone(), fact }, roster(), None) {
+                Ok(()) => assert_eq!(further.recorded().len(), ledger.recorded().len().saturating_add(1)),
                 Err(trouble) => {
                     said_plainly(&trouble);
                     assert_eq!(further.migration(), ledger.migration(), "a fact that was refused left something");
@@ -260,7 +247,7 @@ pub(crate) fn fact(bytes: &[u8]) {
 }
 
 pub(crate) fn fact_seeds() -> Vec<Vec<u8>> {
-    TOLD.tale.placed.iter().map(|placed| placed.entry.fact.bytes().unwrap()).collect()
+    STORIES.iter().flat_map(Story::steps).map(|(_, entry)| entry.fact.bytes().unwrap()).collect()
 }
 
 fn claimed() -> Claim {
@@ -308,7 +295,7 @@ pub(crate) fn request(bytes: &[u8]) {
         }
         Err(trouble) => said_plainly(&trouble),
     }
-    if let Err(trouble) = request::verify(&request, &headers, ORIGIN, &TOLD.roster, start()) {
+    if let Err(trouble) = request::verify(&request, &headers, ORIGIN, roster(), start()) {
         said_plainly(&trouble);
     }
 }

@@ -244,6 +244,43 @@ mod tests {
         }
     }
 
+    /// What an old system's rows are loaded into, by its family: databases. A new family does not compile until it is said here.
+    fn takes_rows(address: &Address) -> bool {
+        match address {
+            Address::Csv(_) => false,
+            Address::MariaDb(_) | Address::Postgres(_) | Address::Sqlite(_) => true,
+        }
+    }
+
+    #[test]
+    fn no_address_leads_into_a_plain_file_of_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |scheme: &str, name: &str| format!("{scheme}:{}", folder.path().join(name).display());
+        let servers = ["mysql", "mariadb", "postgres", "postgresql"].map(|scheme| format!("{scheme}://a@localhost/b"));
+        for known in [at("csv", ""), at("sqlite", "new.db")].into_iter().chain(servers) {
+            let takes = takes_rows(&Address::parse(&known, None).unwrap());
+            assert_eq!(crate::connect_sink(&known, None).is_ok(), takes, "{known}");
+        }
+        for unknown in
+            ["file", "folder", "text", "json", "ndjson", "parquet", "arrow", "xml", "sql", "ftp", "sftp", "https", "s3"]
+        {
+            assert!(crate::connect_sink(&at(unknown, "rows"), None).is_err(), "{unknown}");
+        }
+
+        // The one that is a file is a database with its tables already, or is left as it is.
+        let text = "[[table]]\nname = \"t\"\nkey = [\"id\"]\ntake = [{ column = \"id\", type = \"int64\" }]\n";
+        let scope = scope::Scope::parse(text).unwrap();
+        let plain = folder.path().join("rows.csv");
+        std::io::Write::write_all(&mut std::fs::File::create_new(&plain).unwrap(), b"id;name\n").unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        for name in ["rows.csv", "nowhere.db"] {
+            let sink = crate::connect_sink(&at("sqlite", name), None).unwrap();
+            assert!(runtime.block_on(sink.prepare(&scope)).is_err(), "{name}");
+        }
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!((left, std::fs::read(&plain).unwrap()), (vec!["rows.csv".into()], b"id;name\n".to_vec()));
+    }
+
     #[test]
     fn an_address_that_cannot_be_read_is_refused_without_repeating_it() {
         for wrong in

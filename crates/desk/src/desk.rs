@@ -21,6 +21,7 @@ pub struct Desk {
     certificate: (Digest, Certificate, Envelope),
     latest: Mutex<Timestamp>,
     overdue: Overdue,
+    clear_swap: bool,
 }
 
 /// What following a migration brought.
@@ -71,7 +72,18 @@ impl Desk {
             return Err(lexicon::Refusal::new(Code(1230), "the unlocked key is another device's", remedy).into());
         }
         let latest = Mutex::new(home.time()?.unwrap_or(Timestamp::UNIX_EPOCH));
-        Ok(Self { home, keeper, client, clock, entropy, certificate, latest, overdue })
+        Ok(Self { home, keeper, client, clock, entropy, certificate, latest, overdue, clear_swap: false })
+    }
+
+    /// Of a machine that may write its memory in clear to its swap, where somebody accepted that.
+    #[must_use]
+    pub fn with_clear_swap(self, accepted: bool) -> Self {
+        Self { clear_swap: accepted, ..self }
+    }
+
+    /// Whether its machine may write memory in clear to its swap: every begin on it says so.
+    pub fn clear_swap(&self) -> bool {
+        self.clear_swap
     }
 
     /// The device's folder.

@@ -112,6 +112,15 @@ pub enum Residue {
         /// Until when; none when somebody has to lift a hold first.
         until: Option<Timestamp>,
     },
+    /// What a machine may have written of its memory in clear to its swap.
+    Swap {
+        /// Whose device, who said so when they began there.
+        name: String,
+        /// Which.
+        device: PublicKey,
+        /// In which fact, first.
+        fact: u64,
+    },
     /// Keys or rows with a recipient that has had both shares.
     Recipient,
 }
@@ -188,5 +197,19 @@ fn residues(round: &Round<'_>, destroyed: &Destroyed, effect: Effect) -> Vec<Res
     };
     let parcels = destroyed.lingering.iter().map(parcel);
     let recipient = (round.reach() == Reach::RecipientHadBoth).then_some(Residue::Recipient);
-    [key].into_iter().chain(snapshots).chain(parcels).chain(recipient).collect()
+    [key].into_iter().chain(snapshots).chain(parcels).chain(swaps(round)).chain(recipient).collect()
+}
+
+/// Each device on which a step was begun although its machine may write memory in clear to its swap.
+fn swaps(round: &Round<'_>) -> Vec<Residue> {
+    let mut seen = Vec::new();
+    let mut swaps = Vec::new();
+    for (recorded, signer) in round.in_clear_swap() {
+        if !seen.contains(&signer.device()) {
+            seen.push(signer.device());
+            let (name, fact) = (signer.name().to_owned(), recorded.fact.number);
+            swaps.push(Residue::Swap { name, device: signer.device(), fact });
+        }
+    }
+    swaps
 }

@@ -125,6 +125,13 @@ impl<'l> Round<'l> {
         arrived
     }
 
+    /// Every begin on a machine that may write its memory in clear to its swap, with whose it is.
+    pub(crate) fn in_clear_swap(&self) -> impl Iterator<Item = (&'l Recorded, &'l Signer)> {
+        let begun = self.extractions.iter().chain(&self.loads).copied();
+        let theirs = begun.filter(|recorded| matches!(recorded.fact.act, Act::Begin { clear_swap: true, .. }));
+        theirs.filter_map(|recorded| Some((recorded, recorded.fact.by.person()?)))
+    }
+
     /// How far it had come.
     pub(crate) fn reach(&self) -> Reach {
         if !self.loads.is_empty() {

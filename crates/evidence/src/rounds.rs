@@ -83,6 +83,13 @@ fn passage(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
         let name = load.fact.by.person().map_or("the recipient", Signer::name);
         told.signed(load, &format!("{named}: {name} began to load, and with that received the strongroom share."));
     }
+    for (recorded, signer) in round.in_clear_swap() {
+        let name = signer.name();
+        told.signed(
+            recorded,
+            &format!("{named}: the machine on which {name} began may write its memory in clear to its swap."),
+        );
+    }
     both_ends(told, round, named);
 }
 

@@ -350,7 +350,10 @@ fn phrase(act: &Act) -> String {
         Act::SignOff { .. } => "signed the migration off",
         Act::OpenConsignment { kind: which, .. } => return format!("opened a {} consignment", kind(*which)),
         Act::Offer { .. } => "offered an opening key",
-        Act::Begin { step, attempt, .. } => return format!("began to {} (attempt {attempt})", verb(*step)),
+        Act::Begin { step, attempt, clear_swap, .. } => {
+            let swap = if *clear_swap { ", swap in clear" } else { "" };
+            return format!("began to {} (attempt {attempt}{swap})", verb(*step));
+        }
         Act::Failed { step, attempt, .. } => return format!("failed to {} (attempt {attempt})", verb(*step)),
         Act::Close { .. } => "sealed and closed",
         Act::Release { .. } => "released the laboratory share",

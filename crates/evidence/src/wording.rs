@@ -158,6 +158,11 @@ pub(crate) fn residue(residue: &Residue) -> String {
                 count(*bytes)
             )
         }
+        Residue::Swap { name, device, fact } => format!(
+            "what the machine of {name} (device {}) wrote of its memory, keys and rows in it, in clear to its swap; that it \
+             may, fact {fact} says",
+            device.digest().short()
+        ),
         Residue::Recipient => "whatever a recipient that has had both shares keeps, keys or rows".to_owned(),
     }
 }

@@ -285,7 +285,8 @@ impl Errand<'_> {
                 .checked_sub(jiff_minute())
                 .unwrap_or(now)
                 .min(consignment.deadline);
-            Ok(Act::Begin { consignment: self.consignment, step, attempt, lease, key: key.recipient() })
+            let (consignment, key, clear_swap) = (self.consignment, key.recipient(), self.desk.clear_swap());
+            Ok(Act::Begin { consignment, step, attempt, lease, key, clear_swap })
         };
         let (submitted, ledger) = self.desk.act(self.migration, &mut build, &[]).await?;
         let sealed = submitted.share.and_then(|text| STANDARD.decode(text).ok());

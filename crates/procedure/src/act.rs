@@ -105,7 +105,16 @@ pub enum Act {
     /// A loading device shows the key it will open with.
     Offer { consignment: ConsignmentId, key: Recipient },
     /// A long step starts: nothing is opened before this is a fact.
-    Begin { consignment: ConsignmentId, step: Step, attempt: u32, lease: Timestamp, key: Recipient },
+    Begin {
+        consignment: ConsignmentId,
+        step: Step,
+        attempt: u32,
+        lease: Timestamp,
+        key: Recipient,
+        /// That its machine may write memory in clear to its swap, and that this was accepted there; left out when not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        clear_swap: bool,
+    },
     /// A long step gave up.
     Failed { consignment: ConsignmentId, step: Step, attempt: u32, code: u16 },
     /// All parcels are on the shelf.

@@ -183,10 +183,16 @@ impl Consignment {
                     key: key.clone(),
                 });
             }
-            Act::Begin { step, attempt, lease, .. } => {
+            Act::Begin { step, attempt, lease, clear_swap, .. } => {
                 self.stop();
-                let device = signer.device();
-                self.attempts.push(Attempt { step: *step, number: *attempt, device, lease: *lease, running: true });
+                self.attempts.push(Attempt {
+                    step: *step,
+                    number: *attempt,
+                    device: signer.device(),
+                    lease: *lease,
+                    running: true,
+                    clear_swap: *clear_swap,
+                });
             }
             Act::Failed { .. } => self.stop(),
             Act::Close { manifest } => {

@@ -35,6 +35,9 @@ pub struct Attempt {
     pub lease: Timestamp,
     /// Still running, as far as is known.
     pub running: bool,
+    /// Its machine may write memory in clear to its swap, it says.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub clear_swap: bool,
 }
 
 /// A key that a loading device will open with.

@@ -24,6 +24,7 @@ mod columns;
 mod documents;
 mod form;
 mod keys;
+mod modules;
 mod opaque;
 mod open;
 mod parcel;

@@ -12,6 +12,7 @@ use parquet::encryption::decrypt::{FileDecryptionProperties, KeyRetriever};
 use parquet::errors::ParquetError;
 
 use crate::keys::ConsignmentKey;
+use crate::modules::Modules;
 use crate::opaque::HEADER_BEGINS;
 use crate::parcel::ParcelName;
 
@@ -85,7 +86,8 @@ pub fn open_parcel(key: &ConsignmentKey, name: &ParcelName, bytes: Bytes, expect
     let metadata = header(key, name, &bytes, expected)?;
     let rows = u64::try_from(metadata.metadata().file_metadata().num_rows()).map_err(|_| name.does_not_open())?;
     let schema = metadata.schema().clone();
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata).with_batch_size(BATCH_ROWS);
+    let pages = Modules(bytes);
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(pages, metadata).with_batch_size(BATCH_ROWS);
     let reader = guarded(|| builder.build()).ok_or_else(|| name.does_not_open())?;
     Ok(ParcelRows { name: name.clone(), schema, reader, rows, left: Some(rows) })
 }
@@ -134,8 +136,8 @@ pub(crate) fn header(
     guarded(|| ArrowReaderMetadata::load(bytes, options)).ok_or_else(|| name.does_not_open().into())
 }
 
-/// Nothing, when Parquet refuses or panics: its reader subtracts before it checks a module's length, so a file that
-/// somebody prepared can make it panic. What it was reading is not used again afterwards.
+/// Nothing, when Parquet refuses or panics: it subtracts before it checks the footer's length, so a file that somebody
+/// prepared can make it panic. What it was reading is not used again afterwards.
 fn guarded<T, E>(read: impl FnOnce() -> Result<T, E>) -> Option<T> {
     catch_unwind(AssertUnwindSafe(read)).ok()?.ok()
 }

@@ -40,6 +40,7 @@ async fn an_organisation_is_admitted_beside_a_server_that_runs() {
         return;
     };
     let mut world = World::start().await;
+    world.sealed_beside().await;
     world.stop().await;
     world.write_program_files("sweep_seconds = 60\n");
     write_file(&world.path("passphrase"), b"a passphrase of the drill\n");
@@ -64,6 +65,7 @@ async fn an_organisation_is_admitted_beside_a_server_that_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_can_write_in_the_registry_and_has_not_the_passphrase_admits_nobody() {
     let world = World::start().await;
+    world.sealed_beside().await;
     let organisation = newcomer(&world, "stranger");
     let file = world.server_folder().join("registry.sqlite");
     let leave = |key: &SigningKey| {

@@ -125,7 +125,8 @@ impl<'a> Careless<'a> {
         desk.home().keep_share(round, laboratory.expose(), &passphrase()).unwrap();
         let lease = hours_after(world.clock.now(), 1);
         let mut build = |_: &Migration| {
-            Ok(Act::Begin { consignment, step: Step::Extract, attempt: 1, lease, key: once.recipient() })
+            let (step, key) = (Step::Extract, once.recipient());
+            Ok(Act::Begin { consignment, step, attempt: 1, lease, key, clear_swap: false })
         };
         let (submitted, ledger) = desk.act(plan.migration, &mut build, &[]).await.unwrap();
         let sealed = STANDARD.decode(submitted.share.unwrap()).unwrap();

@@ -47,7 +47,12 @@ async fn held(world: &World, name: Name, step: &str, words: &[&str]) -> u64 {
     most
 }
 
-/// Pairs of tables of two columns and three rows; in each, one points to the other.
+/// The name, or the number, of somebody in the table of this name.
+fn somebody(table: &str, row: u8) -> String {
+    format!("{}-v8Kd2x-{table}-{row}", if table.starts_with('a') { "Guivarch" } else { "1850578006084" })
+}
+
+/// Pairs of tables of two columns and three rows, of people's names and of their numbers; in each, one points to the other.
 fn old_system(tables: u64) -> (String, String) {
     let (mut sql, mut scope) = ("BEGIN;".to_owned(), String::new());
     let pairs = (0..tables / 2)
@@ -56,7 +61,9 @@ fn old_system(tables: u64) -> (String, String) {
         write!(
             sql,
             "CREATE TABLE {name} (id INTEGER PRIMARY KEY{points}, value TEXT); \
-             INSERT INTO {name} VALUES (1, 'a'), (2, NULL), (3, 'c');"
+             INSERT INTO {name} VALUES (1, '{}'), (2, NULL), (3, '{}');",
+            somebody(&name, 1),
+            somebody(&name, 3)
         )
         .unwrap();
         write!(
@@ -75,7 +82,10 @@ async fn all_held(tables: u64) -> [u64; 4] {
     let (old, new) = (world.path("old.sqlite"), world.path("new.sqlite"));
     let (sql, scope) = old_system(tables);
     rusqlite::Connection::open(&old).unwrap().execute_batch(&sql).unwrap();
-    let ddl = scope::target_ddl(&Scope::parse(&scope).unwrap(), Dialect::Sqlite).unwrap();
+    let parsed = Scope::parse(&scope).unwrap();
+    let planted = parsed.tables().iter().flat_map(|table| [1, 3].map(|row| somebody(&table.name, row)));
+    world.plant_in("a and b", "value", planted);
+    let ddl = scope::target_ddl(&parsed, Dialect::Sqlite).unwrap();
     rusqlite::Connection::open(&new).unwrap().execute_batch(&format!("BEGIN; {ddl} COMMIT")).unwrap();
     let source = connectors::connect_source(&format!("sqlite:{}", old.display()), None).unwrap();
     let sink = connectors::connect_sink(&format!("sqlite:{}", new.display()), None).unwrap();

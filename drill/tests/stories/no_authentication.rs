@@ -106,6 +106,7 @@ impl Street {
             attempt: 1,
             lease: hours_after(world.clock.now(), 5),
             key: OpeningKey::draw().recipient(),
+            clear_swap: false,
         };
         world.act(Name::Operator, plan.migration, begin).await.unwrap();
         let taken_back = enrolled(&world, "revoked", "Hugo Roux").await;

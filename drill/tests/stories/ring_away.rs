@@ -103,6 +103,7 @@ async fn a_ring_that_is_away_gives_nothing_out_and_what_ends_waits_and_is_told()
         attempt: 2,
         lease: hours_after(world.clock.now(), 1),
         key: OpeningKey::draw().recipient(),
+        clear_swap: false,
     };
     let refused = world.act(Name::Recipient, id, begin).await.unwrap_err();
     assert!(matches!(&refused, Trouble::Fault(fault) if fault.code == Code(1218)), "{refused}");

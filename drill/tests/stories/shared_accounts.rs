@@ -50,6 +50,7 @@ async fn present(world: &World, key: &SigningKey, certificate: &Envelope) -> Res
 #[tokio::test(flavor = "multi_thread")]
 async fn one_key_on_two_persons_is_refused_by_server_registry_and_agents() {
     let world = World::start().await;
+    world.sealed_beside().await;
     let careless = Careless::new();
     world.office().admit_root(&careless.root).await.unwrap();
     let key = SigningKey::draw(entropy().as_ref()).unwrap();
@@ -88,6 +89,7 @@ async fn one_key_on_two_persons_is_refused_by_server_registry_and_agents() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_name_under_two_ids_is_refused_by_the_server() {
     let world = World::start().await;
+    world.sealed_beside().await;
     let careless = Careless::new();
     world.office().admit_root(&careless.root).await.unwrap();
     let [one, two] = [(); 2].map(|()| SigningKey::draw(entropy().as_ref()).unwrap());
@@ -106,6 +108,7 @@ async fn one_name_under_two_ids_is_refused_by_the_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_of_a_function_or_a_team_gets_no_certificate_and_no_entry() {
     let world = World::start().await;
+    world.sealed_beside().await;
     let careless = Careless::new();
     world.office().admit_root(&careless.root).await.unwrap();
 
@@ -132,6 +135,7 @@ async fn a_name_of_a_function_or_a_team_gets_no_certificate_and_no_entry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_lent_speaks_for_its_owner_only() {
     let world = World::start().await;
+    world.sealed_beside().await;
     let [owner, borrower] = [world.home(Name::Approver), world.home(Name::Recipient)];
 
     // The borrower takes the owner's key file into their own folder, under their own certificate.

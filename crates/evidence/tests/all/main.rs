@@ -9,6 +9,7 @@ mod packed;
 mod script;
 mod shelved;
 mod stamped;
+mod stamps;
 mod tale;
 mod tampered;
 mod words;

@@ -8,6 +8,7 @@ use lexicon::Code;
 use tempfile::TempDir;
 
 use crate::cast::{CAST, put, skipped};
+use crate::stamps;
 use crate::tale::{Setting, Tale};
 
 const NONCE: [u8; 16] = [0x5a; 16];
@@ -149,6 +150,22 @@ fn a_stamp_of_an_authority_is_taken_kept_in_the_pack_and_checked_again() {
         put(&at.join("certificate.tsr"), again.stamp.as_ref().unwrap());
         openssl(at, &["ts", "-verify", "-data", "certificate.json", "-in", "certificate.tsr", "-CAfile", "ca.pem"]);
     }
+}
+
+#[test]
+fn stamps_that_were_kept_are_still_taken_and_read() {
+    let pack = Pack { certificate: Some(stamps::certificate()), ..whole() };
+    let request = stamp_request(&pack, stamps::NONCE).unwrap();
+    for response in [stamps::RSA, stamps::P_256] {
+        let (stamped_pack, said) = stamp(&pack, &request, response, stamps::ROOTS).unwrap();
+        assert_eq!(said.authority, "CN=Clock of the drill,O=Drill");
+        assert_eq!(stamped(&stamped_pack, stamps::ROOTS).unwrap(), Some(said));
+    }
+    // One that somebody moved to another certificate: the pack holds together, and the authority says that it is not its.
+    let moved = Tale::whole(Setting { stamped: true, ..Setting::default() }).pack();
+    let again = read(&write(&moved).unwrap()).unwrap();
+    verify(&again, &CAST.roots()).unwrap();
+    assert_eq!(code(stamped(&again, stamps::ROOTS)), Code(917));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use wire::{Leaf, People, Placed};
 
 use crate::cast::{CAST, Who, origin, start};
 use crate::shelved::Shelved;
+use crate::stamps;
 
 pub(crate) const SCOPE: &[u8] = b"{\"tables\":[\"patient\",\"result\"]}";
 pub(crate) const REPORT: &[u8] = b"{\"patient\":491840}";
@@ -49,6 +50,10 @@ pub(crate) struct Setting {
     pub(crate) opens_nothing: bool,
     /// The vendor's engineer extracts and loads.
     pub(crate) one_operator: bool,
+    /// The extracting machine may write its memory in clear to its swap.
+    pub(crate) clear_swap: bool,
+    /// Somebody put a time stamp into the pack, whose signature does not hold: without its authority nobody can tell.
+    pub(crate) stamped: bool,
 }
 
 #[derive(Clone)]
@@ -62,7 +67,8 @@ pub(crate) struct Tale {
     pub(crate) revocations: Vec<Envelope>,
     /// What the next signers believe to have seen, instead of what is there.
     pub(crate) seen: Option<SeenCheckpoint>,
-    roster: Roster,
+    /// Everybody who can sign.
+    pub(crate) roster: Roster,
 }
 
 impl Tale {
@@ -138,7 +144,7 @@ impl Tale {
             inclusion: self.placed.iter().map(proof).collect(),
             documents: [SCOPE, REPORT].map(|bytes| (Digest::of(bytes), bytes.to_vec())).into_iter().collect(),
             certificate: self.certificate.clone(),
-            stamp: None,
+            stamp: self.certificate.as_ref().filter(|_| self.setting.stamped).map(stamps::moved_to),
             told: BTreeMap::new(),
         }
     }
@@ -188,7 +194,8 @@ impl Tale {
     pub(crate) fn begins(&mut self, who: Who, step: Step) {
         let attempt = self.ledger.migration().consignment(ROUND).unwrap().next_attempt();
         let lease = hours_after(self.at, 2);
-        self.does(who, Act::Begin { consignment: ROUND, step, attempt, lease, key: opening_key() });
+        let (key, clear_swap) = (opening_key(), self.setting.clear_swap && step == Step::Extract);
+        self.does(who, Act::Begin { consignment: ROUND, step, attempt, lease, key, clear_swap });
     }
 
     pub(crate) fn begins_to_extract(mut self) -> Self {

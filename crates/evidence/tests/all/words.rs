@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use evidence::{Strength, read, verify, write};
 
-use crate::cast::CAST;
+use crate::cast::{CAST, Who};
 use crate::tale::{ROUND, Setting, Tale};
 
 /// What a pack of this setting tells people.
@@ -84,6 +84,28 @@ fn what_an_object_store_keeps_all_the_same_is_named_with_its_date() {
     let verdict = verify(&Tale::whole(setting).pack(), &CAST.roots()).unwrap();
     assert!(verdict.statements.iter().any(|statement| statement.text.contains(&named)), "{:?}", verdict.statements);
     assert!(!told(Setting::default()).get("certificate.md").unwrap().contains("object store"));
+}
+
+#[test]
+fn a_machine_whose_swap_is_in_clear_is_named_by_statement_picture_and_certificate() {
+    let setting = Setting { clear_swap: true, ..Setting::default() };
+    let verdict = verify(&Tale::whole(setting).pack(), &CAST.roots()).unwrap();
+    let theirs = verdict.statements.iter().filter(|statement| statement.text.contains("swap"));
+    let [statement] = <[&evidence::Statement; 1]>::try_from(theirs.collect::<Vec<_>>()).unwrap();
+    assert!(
+        statement.text.ends_with("the machine on which Yann Kerbrat began may write its memory in clear to its swap.")
+    );
+    let signed = (statement.who.as_str(), statement.strength);
+    assert_eq!(signed, ("Yann Kerbrat (Laboratoire du Port), fact 6", Strength::Signed));
+    let left = format!(
+        "* what the machine of Yann Kerbrat (device {}) wrote of its memory, keys and rows in it, in clear to its \
+         swap; that it may, fact 6 says",
+        CAST.member(Who::Operator).key.public().digest().short()
+    );
+    let (swapping, other) = (told(setting), told(Setting::default()));
+    assert!(swapping.get("certificate.md").unwrap().contains(&left));
+    assert!(swapping.get("timeline.svg").unwrap().contains("(attempt 1, swap in clear)"));
+    assert!(other.values().all(|text| !text.contains("swap")));
 }
 
 #[test]

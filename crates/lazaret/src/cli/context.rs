@@ -20,11 +20,13 @@ pub(crate) struct Context {
     pub global: Global,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// This machine may write its memory in clear to its swap, and that was accepted.
+    pub clear_swap: bool,
 }
 
 impl Context {
     pub(crate) fn new(global: Global) -> Self {
-        Self { global, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy::new()) }
+        Self { global, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy::new()), clear_swap: false }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -102,7 +104,7 @@ impl Context {
     fn at(&self, home: Home, keeper: Arc<dyn Keeper>) -> Result<Desk> {
         let desk = Desk::open(home, keeper, Arc::clone(&self.clock), Arc::clone(&self.entropy))?;
         super::overdue::tell(desk.overdue());
-        Ok(desk)
+        Ok(desk.with_clear_swap(self.clear_swap))
     }
 
     /// The migration that is meant: the one named, or the only one that this organisation has.

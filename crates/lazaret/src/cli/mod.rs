@@ -125,9 +125,13 @@ enum Command {
 }
 
 pub(crate) async fn run(cli: Cli) -> Result<Done> {
-    let context = Context::new(cli.global);
+    let mut context = Context::new(cli.global);
     if cli.command.holds_secrets() {
-        crate::memory::clear_swap(context.global.danger_clear_swap)?.iter().for_each(|swap| crate::memory::warn(swap));
+        let swaps = crate::memory::clear_swap(context.global.danger_clear_swap)?;
+        for swap in &swaps {
+            crate::memory::warn(swap);
+        }
+        context.clear_swap = !swaps.is_empty();
     }
     if !context.global.until_stdin_closes {
         return cli.command.run(&context).await;

@@ -217,10 +217,9 @@ fn a_lease_begins_now_and_ends_within_six_hours_and_the_deadline() {
     let mut world = World::after(&APPROVED);
     world.does(&[OpenFull]);
     let leased = |world: &mut World, hours| {
-        let Act::Begin { consignment, step, attempt, key, .. } = fitting(world, BeginExtract, 0) else {
-            panic!("no begin")
-        };
-        let act = Act::Begin { consignment, step, attempt, lease: hours_after(world.at, hours), key };
+        let mut act = fitting(world, BeginExtract, 0);
+        let Act::Begin { lease, .. } = &mut act else { panic!("no begin") };
+        *lease = hours_after(world.at, hours);
         world.attempt(Hand::Person(Operator), act).map_err(|trouble| trouble.code().0)
     };
     assert_eq!(leased(&mut world, 0), Err(240));
@@ -229,6 +228,29 @@ fn a_lease_begins_now_and_ends_within_six_hours_and_the_deadline() {
     late.pass(17 * 60);
     assert_eq!(leased(&mut late, 4), Err(240), "beyond the deadline");
     assert_eq!(leased(&mut world, 6), Ok(()));
+}
+
+#[test]
+fn a_begin_on_a_machine_with_swap_in_clear_says_so_and_any_other_is_spelled_as_ever() {
+    let mut world = World::after(&APPROVED);
+    world.does(&[OpenFull]);
+    let mut act = fitting(&world, BeginExtract, 0);
+    let spelled = |act: &Act| String::from_utf8(lexicon::canonical(act).unwrap()).unwrap();
+    assert!(!spelled(&act).contains("swap"));
+    let before = world.clone();
+    let Act::Begin { clear_swap, .. } = &mut act else { panic!("no begin") };
+    *clear_swap = true;
+    assert!(spelled(&act).contains("\"clear_swap\":true"));
+    assert_eq!(serde_json::from_str::<Act>(&spelled(&act)).unwrap(), act);
+    world.attempt(Hand::Person(Operator), act).unwrap();
+    let said = |world: &World| {
+        let attempts = &world.m().consignments.last().unwrap().attempts;
+        (attempts.last().unwrap().clear_swap, String::from_utf8(lexicon::canonical(attempts).unwrap()).unwrap())
+    };
+    assert!(said(&world).0 && said(&world).1.contains("clear_swap"));
+    let mut other = before;
+    other.does(&[BeginExtract]);
+    assert!(!said(&other).0 && !said(&other).1.contains("clear_swap"), "its state has the digest that it always had");
 }
 
 #[test]

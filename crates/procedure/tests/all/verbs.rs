@@ -347,6 +347,7 @@ fn begin(world: &World, round: Option<&Consignment>, step: Step) -> Act {
         attempt: round.map_or(1, Consignment::next_attempt),
         lease: round.map_or(lease, |c| c.deadline.min(lease)),
         key: CAST.member(Who::Operator).opening.clone(),
+        clear_swap: false,
     }
 }
 

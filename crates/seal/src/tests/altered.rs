@@ -121,6 +121,6 @@ fn ten_thousand_random_changes_of_a_table_are_refused() {
             harmless += 1;
         }
     }
-    // Lengths in clear, which stand in the footer too: see `a_bit_that_flips_anywhere_is_an_alarm`.
+    // The frame of the footer: see `a_bit_that_flips_anywhere_is_an_alarm`.
     assert!(harmless < 10_000 / 20, "{harmless}");
 }

@@ -132,10 +132,10 @@ mod tests {
 
     const ID: ConsignmentId = ConsignmentId([1; 16]);
 
-    /// A place that comes back when the test lets it.
+    /// A place that comes back when the test lets it, and says when it kills.
     struct Hanging {
         let_go: Mutex<Receiver<()>>,
-        back: Sender<()>,
+        back: Sender<&'static str>,
     }
 
     impl KeyStore for Hanging {
@@ -147,7 +147,7 @@ mod tests {
         }
         fn holds(&self, _: ConsignmentId) -> Result<bool> {
             self.let_go.lock().unwrap().recv().unwrap();
-            self.back.send(()).unwrap();
+            self.back.send("held").unwrap();
             Ok(true)
         }
         fn make(&self, _: ConsignmentId) -> Result<()> {
@@ -160,6 +160,7 @@ mod tests {
             Ok(Unwrapped::NoKey)
         }
         fn kill(&self, _: ConsignmentId) -> Result<Vec<Said>> {
+            self.back.send("killed").unwrap();
             Ok(Vec::new())
         }
         fn prefix(&self) -> &'static str {
@@ -177,20 +178,24 @@ mod tests {
     fn a_call_that_hangs_is_given_up_others_are_not_begun_behind_it_and_once_it_is_back_all_go_on() {
         let ((go, let_go), (back, came_back)) = (channel(), channel());
         let hanging = Hanging { let_go: Mutex::new(let_go), back };
-        let patient = Patient::over(Box::new(hanging), Duration::from_millis(20)).unwrap();
+        let patient = Arc::new(Patient::over(Box::new(hanging), Duration::from_millis(20)).unwrap());
         assert_eq!(patient.seal(ID, b"", b"plain").unwrap().unwrap(), b"plain");
 
-        let late = patient.holds(ID).unwrap_err();
+        // Beside this one, which would wait for as long as the other.
+        let ((told, heard), other) = (channel(), Arc::clone(&patient));
+        thread::spawn(move || told.send(other.holds(ID)));
+        let late = heard.recv_timeout(Duration::from_mins(1)).expect("it is still waited for").unwrap_err();
         assert!(late.code() == Code(720) && late.to_string().contains("does not come back"), "{late}");
         // Nothing is queued behind it: a place that hangs is told at once, and a destruction is not done late and unseen.
         assert_eq!(patient.kill(ID).unwrap_err().code(), Code(720));
 
         go.send(()).unwrap();
-        came_back.recv().unwrap();
+        assert_eq!(came_back.recv().unwrap(), "held");
         while patient.at_work.load(Ordering::SeqCst) {
             thread::yield_now();
         }
         assert_eq!(patient.held().unwrap(), [ID]);
+        assert!(came_back.try_recv().is_err(), "what was refused was done all the same");
         assert_eq!((patient.level(), patient.achieves()), (Level::K1, "nothing"));
     }
 }

@@ -102,7 +102,7 @@ async fn an_attempt_that_fell_silent_is_waited_for_until_its_lease_is_over() {
     scene.world.release(&scene.plan, scene.consignment).await.unwrap();
     let lease = SystemClock.now().checked_add(Duration::from_mins(2)).unwrap();
     let (key, step) = (OpeningKey::draw().recipient(), Step::Load);
-    let silent = Act::Begin { consignment: scene.consignment, step, attempt: 2, lease, key };
+    let silent = Act::Begin { consignment: scene.consignment, step, attempt: 2, lease, key, clear_swap: false };
     scene.world.act(Name::Recipient, scene.plan.migration, silent).await.unwrap();
 
     let target = scene.systems.sink.identity();

@@ -11,6 +11,8 @@ mod devices;
 mod disk;
 mod leases;
 mod line;
+#[cfg(target_os = "linux")]
+mod memory;
 mod parcels;
 mod rows;
 pub(super) mod server;

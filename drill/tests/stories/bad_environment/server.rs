@@ -25,6 +25,7 @@ pub(in crate::stories) async fn serve_from(world: &World, (data, ring): (&Path, 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_an_unknown_key_a_taken_port_or_a_wrong_passphrase_does_not_start() {
     let mut world = World::start().await;
+    world.sealed_beside().await;
     passphrase_file(&world);
     write_file(&world.path("wrong"), b"another passphrase of the drill");
     world.stop().await;

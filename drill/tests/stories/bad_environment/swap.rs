@@ -3,9 +3,9 @@
 use std::process::{Command, Stdio};
 
 use drill::program::{Program, lazaret, serving};
-use drill::{World, write_file};
+use drill::{Name, World, write_file};
 
-use super::{REFUSED, Scene, ended};
+use super::{REFUSED, Scene, clean, ended};
 
 const SWAPS: &[u8] = b"Filename\tType\tSize\tUsed\tPriority\n/swap.of.the.drill file 1 0 -2\n";
 
@@ -27,6 +27,22 @@ fn can_be_made(world: &World) -> bool {
     asked.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
+/// The agent signs it with its begin: everybody replays it, and is shown it.
+async fn accepted_by_an_agent(scene: &Scene, extracting: &Command) {
+    scene.now();
+    let mut accepted = with_swap(&scene.world, extracting);
+    accepted.env("LAZARET_DANGER_CLEAR_SWAP", "1");
+    ended(accepted).await.done();
+    let ledger = scene.ledger().await;
+    let round = ledger.migration().consignment(scene.consignment).unwrap();
+    assert_eq!(round.attempts.iter().map(|attempt| attempt.clear_swap).collect::<Vec<_>>(), [true]);
+    let mut show = clean(&lazaret().unwrap());
+    show.arg("--home").arg(scene.world.home(Name::Controller)).arg("--passphrase-file");
+    let shown = show.arg(scene.world.path("passphrase")).args(["migration", "show"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("attempt 1, Extract: its machine may write memory in clear to its swap"), "{shown}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn swap_in_clear_is_refused_by_server_and_agents_unless_it_is_accepted_and_told() {
     let mut scene = Scene::set().await;
@@ -38,6 +54,7 @@ async fn swap_in_clear_is_refused_by_server_and_agents_unless_it_is_accepted_and
     let extracting = scene.extracting_from(&scene.systems.source.identity());
     ended(with_swap(&scene.world, &extracting)).await.says(REFUSED, 1097, &["/swap.of.the.drill"]);
     assert!(scene.given_up().await.is_empty(), "nothing was begun");
+    accepted_by_an_agent(&scene, &extracting).await;
 
     scene.world.stop().await;
     scene.world.write_program_files("sweep_seconds = 1\n");

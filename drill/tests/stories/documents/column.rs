@@ -4,14 +4,15 @@ use drill::{Name, World};
 use futures::TryStreamExt;
 use scope::Scope;
 
-const NEW: &str = "CREATE TABLE import_file (id INTEGER PRIMARY KEY, content BLOB);
+const NEW: &str = "CREATE TABLE import_file (id INTEGER PRIMARY KEY, title TEXT, content BLOB);
     CREATE TABLE lazaret_load (consignment VARCHAR(32) NOT NULL, target_table VARCHAR(128) NOT NULL,
         attempt BIGINT NOT NULL, row_count BIGINT NOT NULL, PRIMARY KEY (consignment, target_table));";
 
 fn scope(holds: &str) -> String {
     format!(
         "[[table]]\nname = \"file\"\ntarget = \"import_file\"\nkey = [\"id\"]\n\
-         take = [{{ column = \"id\", type = \"int64\" }}, {{ column = \"content\", type = \"bytes\"{holds} }}]\n"
+         take = [{{ column = \"id\", type = \"int64\" }}, {{ column = \"title\", type = \"text\" }},\n\
+         {{ column = \"content\", type = \"bytes\"{holds} }}]\n"
     )
 }
 
@@ -20,11 +21,15 @@ async fn a_column_of_documents_moves_once_its_kinds_are_named_and_nothing_of_ano
     let world = World::start().await;
     let (old, new) = (world.path("old.sqlite"), world.path("new.sqlite"));
     let system = rusqlite::Connection::open(&old).unwrap();
-    system.execute_batch("CREATE TABLE file (id INTEGER PRIMARY KEY, content BLOB)").unwrap();
+    system.execute_batch("CREATE TABLE file (id INTEGER PRIMARY KEY, title TEXT, content BLOB)").unwrap();
+    let title = |number: i32| format!("Kerbrat-xq7Zt-{number:02}.pdf");
+    let said = |number: i32| format!("potassium-w4Rmk-{number:02}");
     for number in 0..80 {
-        let content = (number % 8 != 0).then(|| format!("%PDF-1.4 report {number}").into_bytes());
-        system.execute("INSERT INTO file (content) VALUES (?1)", [content]).unwrap();
+        let content = (number % 8 != 0).then(|| format!("%PDF-1.4 {}", said(number)).into_bytes());
+        system.execute("INSERT INTO file (title, content) VALUES (?1, ?2)", (title(number), content)).unwrap();
     }
+    world.plant_in("file", "title", (0..80).map(title));
+    world.plant_in("file", "content", (0..80).map(said));
     rusqlite::Connection::open(&new).unwrap().execute_batch(NEW).unwrap();
     let source = connectors::connect_source(&format!("sqlite:{}", old.display()), None).unwrap();
     let sink = connectors::connect_sink(&format!("sqlite:{}", new.display()), None).unwrap();
@@ -41,7 +46,7 @@ async fn a_column_of_documents_moves_once_its_kinds_are_named_and_nothing_of_ano
     let ledger = desk.follow(plan.migration).await.unwrap();
     let taken = passage::check_papers(&desk, plan.migration, &ledger).await.unwrap();
     let shown = taken.tables[0].documents.join("\n");
-    assert!(shown.contains("content holds pdf: 70 documents, 1252 bytes"), "{shown}");
+    assert!(shown.contains("content holds pdf: 70 documents, 1890 bytes"), "{shown}");
     assert!(shown.ends_with(scope::DOCUMENTS_SENTENCE), "{shown}");
 
     // What came after the approval and is of another kind is not sealed.

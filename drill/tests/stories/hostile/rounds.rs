@@ -115,7 +115,8 @@ fn rehearsed(
 ) -> Story {
     let now = world.clock.now();
     let key = || OpeningKey::draw().recipient();
-    let begin = |step, attempt| Act::Begin { consignment, step, attempt, lease: hours_after(now, 1), key: key() };
+    let lease = hours_after(now, 1);
+    let begin = |step, attempt| Act::Begin { consignment, step, attempt, lease, key: key(), clear_swap: false };
     let (operator, recipient) = (By::Signed(Name::Operator), By::Signed(Name::Recipient));
     let opened = opening(world, plan, consignment, (Kind::Rehearsal, Kind::Rehearsal));
     let mut story = truth.and(world, &operator, &opened);

@@ -33,6 +33,7 @@ fn freeze() -> Act {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_that_is_rolled_back_is_found_out() {
     let mut world = World::start().await;
+    world.sealed_beside().await;
     let id = world.open().await;
     world.act(Name::Approver, id, Act::Freeze { reason: "wait".into() }).await.unwrap();
     world.stop().await;
@@ -98,6 +99,7 @@ fn last_note(world: &World) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_went_on_after_it_was_put_back_only_destroys() {
     let mut world = World::start().await;
+    world.sealed_beside().await;
     let id = world.open().await;
     world.stop().await;
     let (data, backup) = (world.server_folder(), world.path("backup"));
@@ -122,6 +124,7 @@ async fn a_server_that_went_on_after_it_was_put_back_only_destroys() {
 async fn a_device_that_claims_to_know_more_moves_nothing_for_anybody() {
     const CLAIMED: u64 = 1_000_000_000;
     let world = World::start().await;
+    world.sealed_beside().await;
     let (id, other) = (world.open().await, world.open().await);
     let liar = world.desk(Name::Engineer);
     let (client, keeper) = (liar.client(), liar.keeper());
@@ -161,6 +164,7 @@ async fn a_device_that_claims_to_know_more_moves_nothing_for_anybody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_histories_are_found_out_and_no_act_of_one_counts_in_the_other() {
     let world = World::start().await;
+    world.sealed_beside().await;
     let id = world.open().await;
     let before = Story::so_far(&world, id).await;
     world.act(Name::Controller, id, freeze()).await.unwrap();

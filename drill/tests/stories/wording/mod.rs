@@ -194,7 +194,7 @@ async fn a_recorded_envelope_of_the_strongroom_share_opens_with_no_key_that_last
     let (consignment, lease) = (round.consignment, hours_after(scene.world.clock.now(), 1));
     let mut begin = |migration: &Migration| {
         let attempt = migration.consignment(consignment).unwrap().next_attempt();
-        Ok(Act::Begin { consignment, step: Step::Reconcile, attempt, lease, key: key.recipient() })
+        Ok(Act::Begin { consignment, step: Step::Reconcile, attempt, lease, key: key.recipient(), clear_swap: false })
     };
     scene.desk(Name::Recipient).act(round.plan.migration, &mut begin, &[]).await.unwrap();
     let (kept, wire) = (scene.save("kept"), scene.wire());
