@@ -14,9 +14,10 @@ mod steps;
 mod systems;
 mod world;
 
+pub use bucket::garage;
 pub use clear::{folder, log};
 pub use paper::{instruction, scope_report};
-pub use systems::{Round, Systems, copy_folder, files_below, write_file};
+pub use systems::{Round, Systems, copy_folder, files_below, notes, write_file};
 pub use world::{Name, Party, World, entropy, passphrase};
 
 /// Says past the test harness, which keeps what a passing test prints, what was not run.

@@ -97,10 +97,7 @@ impl World {
 
     /// What the notes of the server's journal say.
     pub fn notes(&self) -> Vec<String> {
-        let registry = Registry::open(&self.server_folder().join("registry.sqlite")).unwrap();
-        let leaves = (0..).map_while(|number| registry.leaf(number).unwrap());
-        let parsed = leaves.filter_map(|leaf| serde_json::from_slice::<Leaf>(&leaf).ok());
-        parsed.filter_map(|leaf| if let Leaf::Note { text, .. } = leaf { Some(text) } else { None }).collect()
+        notes(&self.server_folder())
     }
 
     /// The digest of the act that opened the consignment: the salt of its key, known to everybody.
@@ -138,6 +135,14 @@ impl Round {
         let named = [self.manifest.laboratory_share, self.manifest.strongroom_share];
         passage::shares_within(&named, haystacks).unwrap().1
     }
+}
+
+/// What the notes of the journal in a data folder say.
+pub fn notes(data: &Path) -> Vec<String> {
+    let registry = Registry::open(&data.join("registry.sqlite")).unwrap();
+    let leaves = (0..).map_while(|number| registry.leaf(number).unwrap());
+    let parsed = leaves.filter_map(|leaf| serde_json::from_slice::<Leaf>(&leaf).ok());
+    parsed.filter_map(|leaf| if let Leaf::Note { text, .. } = leaf { Some(text) } else { None }).collect()
 }
 
 /// Every file below these folders.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use lexicon::{Alarm, Code, ConsignmentId, Fault, MigrationId, Result, Retry, Trouble};
+use lexicon::{Alarm, Code, ConsignmentId, Fault, MigrationId, Result, Retry, Timestamp, Trouble, digest_of};
 use people::Envelope;
 use procedure::{Act, ConsignmentStage, Destroyed, KeyAct, KeyLevel, Left, Lingering, Proof, Said, Stage, Stored};
+use registry::{Mark, Marking};
 use vault::{KeyState, Receipt, RingEvidence, ShelfErasure, Wrapped};
 use wire::ParcelLine;
 
@@ -96,8 +97,11 @@ impl Office {
                 }
                 Err(trouble) => Err(trouble),
             };
-            if let Err(trouble) = &destroyed {
-                self.tell_waiting(consignment, trouble).await;
+            match &destroyed {
+                // Destroyed again by then, and certified so.
+                Err(Trouble::Alarm(back)) if back.code == Code(709) => first = first.and(self.note(back.to_string())),
+                Err(trouble) => self.tell_waiting(consignment, trouble).await,
+                Ok(()) => {}
             }
             first = first.and(destroyed);
         }
@@ -142,22 +146,59 @@ impl Office {
         let asked = tokio::task::spawn_blocking(move || ring.attest(consignment)).await;
         let alarm = match asked.map_err(|_| broke_off())? {
             // A ring that is away is told of by whatever needs it.
-            Ok(KeyState::Destroyed { recorded: true, .. }) | Err(Trouble::Fault(_) | Trouble::Refusal(_)) => {
-                return Ok(());
+            Err(Trouble::Fault(_) | Trouble::Refusal(_)) => return Ok(()),
+            Ok(KeyState::Destroyed { at, recorded }) => {
+                if !recorded {
+                    self.engrave(consignment).await?;
+                }
+                if self.is_told(migration, consignment, at).await? {
+                    return Ok(());
+                }
+                // It was back when the ring was opened, and whoever opened it was told.
+                None
             }
-            Ok(KeyState::Destroyed { recorded: false, .. }) => return self.engrave(consignment).await,
-            Err(Trouble::Alarm(alarm)) => alarm,
-            Ok(KeyState::Absent | KeyState::Alive | KeyState::Destroying) => Alarm::new(
+            Err(Trouble::Alarm(alarm)) => Some(alarm),
+            Ok(KeyState::Absent | KeyState::Alive | KeyState::Destroying) => Some(Alarm::new(
                 Code(842),
                 format!(
                     "the key ring does not know that it destroyed the key of consignment {consignment}: it is an old copy, or another ring"
                 ),
-            ),
+            )),
         };
-        tracing::error!("{alarm}.");
-        self.note(format!("{alarm}"))?;
+        if let Some(alarm) = alarm {
+            tracing::error!("{alarm}.");
+            self.note(format!("{alarm}"))?;
+        }
         let (receipt, wrapped) = self.reason(migration, consignment)?;
-        vault::destroy_key(Arc::clone(&self.ring), (consignment, wrapped), &receipt).await.map(drop)
+        let (again, _) = vault::destroy_key(Arc::clone(&self.ring), (consignment, wrapped), &receipt).await?;
+        self.supplement(migration, again).await
+    }
+
+    /// Whether a key act is the one that its fact tells, or one that a note tells.
+    async fn is_told(&self, migration: MigrationId, consignment: ConsignmentId, at: Timestamp) -> Result<bool> {
+        let told = {
+            let state = self.state.lock().await;
+            let recorded = state.ledgers.get(&migration).into_iter().flat_map(procedure::Ledger::recorded);
+            let mut key_acts = recorded.filter_map(|recorded| {
+                let Act::Destroyed { consignment: of, evidence } = &recorded.fact.act else { return None };
+                (*of == consignment).then_some(evidence.key.at)
+            });
+            key_acts.next().is_some_and(|told| at <= told)
+        };
+        Ok(told || self.registry.marked(Mark::DestroyedAgain, &key_act_subject(consignment, at)?)?.is_some())
+    }
+
+    /// A fact is not changed: of a key act that came after it, the journal notes once what the ring says.
+    async fn supplement(&self, migration: MigrationId, again: RingEvidence) -> Result<()> {
+        let (consignment, at) = (again.consignment, again.destroyed_at);
+        if self.is_told(migration, consignment, at).await? {
+            return Ok(());
+        }
+        let what = if again.found { "its key was there, and is destroyed again" } else { "there was no key of it" };
+        let words = again.words();
+        let text = format!("consignment {consignment}, after the fact of its destruction: {what} at {at}; {words}");
+        let subject = key_act_subject(consignment, at)?;
+        self.mark(text, &Marking { mark: Mark::DestroyedAgain, subject: &subject, forget: None }).map(drop)
     }
 
     async fn shelf_stays_empty(&self, migration: MigrationId, consignment: ConsignmentId) -> Result<()> {
@@ -285,6 +326,11 @@ impl Office {
         self.record(state, id, Proof::Server(Act::Finish { certificate: digest }), &[(digest, body)], None)?;
         Ok(())
     }
+}
+
+/// What a mark on one act upon a key is set on.
+fn key_act_subject(consignment: ConsignmentId, at: Timestamp) -> Result<String> {
+    Ok(digest_of(&(consignment, at))?.to_string())
 }
 
 fn counted(count: usize) -> u64 {

@@ -61,7 +61,7 @@ pub struct KeyAct {
     pub at: Timestamp,
     /// Whether it lay in a file that was only unlinked: its file system is not known to write over bytes where they lie.
     pub unlinked: bool,
-    /// What the place answered, in order.
+    /// What the place answered, in order; before that, what the ring says of a key that was back, or of answers lost.
     pub said: Vec<Said>,
 }
 

@@ -22,6 +22,8 @@ pub enum Mark {
     Overdue,
     /// Of a consignment of a damaged migration: it is destroyed.
     Destroyed,
+    /// Of a key act after the fact of its consignment's destruction, by its digest.
+    DestroyedAgain,
     /// Of a destroyed consignment: what an object store had to keep of it is gone too.
     LetGo,
     /// Of a card, by its digest: the server opened with it, and it is a renewed one.
@@ -38,6 +40,7 @@ impl Mark {
             Self::Behind => "behind",
             Self::Overdue => "overdue",
             Self::Destroyed => "destroyed",
+            Self::DestroyedAgain => "destroyed_again",
             Self::LetGo => "let_go",
             Self::Renewed => "renewed",
             Self::Danger => "danger",

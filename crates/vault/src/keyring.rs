@@ -122,7 +122,8 @@ pub enum KeyState {
     },
 }
 
-/// What the ring says about one destruction; stored beside the ring, so that asking twice gives the same answer.
+/// What the ring says about one destruction; stored beside the ring, so that asking twice gives the same answer. Of a key
+/// that was back it is the last destruction that was needed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RingEvidence {
@@ -148,7 +149,8 @@ pub struct RingEvidence {
     pub unreadable: u64,
     /// Whether the key's file was only unlinked: its file system is not known to write over bytes where they lie.
     pub unlinked: bool,
-    /// What the place of the key said, in order; of a file, what was done to it.
+    /// What the place of the key said, in order; of a file, what was done to it. Before that the ring says whether the key
+    /// was back, and whether the answer to its deletion was lost.
     pub said: Vec<Said>,
 }
 
@@ -188,7 +190,7 @@ pub trait KeyRing: Send + Sync {
     /// # Errors
     /// A fault when a step could not be made durable or the place of the key could not be reached: the key serves
     /// nobody, call again. An alarm when the key of an already destroyed consignment was found again; it has then been
-    /// destroyed again.
+    /// destroyed again, and that is what the evidence is of.
     fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence>;
 
     /// Writes on the tombstone of a destroyed key that the journal says so, in the leaf of `recorded`: a journal that does

@@ -1,16 +1,19 @@
 //! A key ring whose keys lie in a token that somebody pulled, or in a service that is sealed: nothing is given out, what
 //! ends waits and is told, and nothing is lost. And one that people did not approve.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use drill::{Name, Round, World, copy_folder, files_below};
-use lexicon::{Clock, Code, ConsignmentId, Fault, Result, Retry, Trouble, hours_after};
-use people::OpeningKey;
+use evidence::Attestation;
+use lexicon::{Clock, Code, ConsignmentId, Fault, Result, Retry, Timestamp, Trouble, hours_after};
+use people::{OpeningKey, PayloadType};
 use procedure::{Act, ConsignmentStage, Plan, Step};
-use vault::{KeyRing, KeyState, Level, Receipt, RingEvidence};
+use vault::{KeyRing, KeyState, Level, Receipt, RingEvidence, Shelf};
 use zeroize::Zeroizing;
+
+use super::no_deletion::{Cut, Cuts};
 
 /// A ring over a place that can be away, and can give a destroyed key back.
 struct Remote {
@@ -182,6 +185,66 @@ fn told(world: &World, what: &str) -> usize {
     world.notes().iter().filter(|note| note.contains(what)).count()
 }
 
+fn put_key_back(world: &World, copy: &Path) {
+    for key in files_below(&[&copy.join("keys")]) {
+        std::fs::copy(&key, world.ring_folder().join("keys").join(key.file_name().unwrap())).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_came_back_is_certified_from_its_last_destruction_and_what_comes_after_the_fact_is_noted() {
+    let (mut world, round, copy) = closed_and_copied().await;
+    let id = round.plan.migration;
+    let back = |world: &World| -> Timestamp {
+        put_key_back(world, &copy);
+        world.pass_hours(1);
+        world.clock.now()
+    };
+    world.stop().await;
+    world.restart_with(|furniture| {
+        let inner = Arc::clone(&furniture.shelf);
+        furniture.shelf = Arc::new(Cuts::<dyn Shelf> { inner, at: Cut::BeforeTheParcels });
+    });
+    world.pass_hours(73);
+    // The key goes, the parcels stay, and nothing is a fact yet.
+    world.office().sweep().await.unwrap_err();
+    let last = back(&world);
+    world.office().sweep().await.unwrap_err();
+    assert_eq!(told(&world, "was back in the key ring, and is destroyed again [LZ-0709]"), 1, "{:?}", world.notes());
+    assert_eq!(told(&world, "its key is not destroyed yet"), 0, "{:?}", world.notes());
+    world.stop().await;
+    world.restart();
+    world.office().sweep().await.unwrap();
+    let ledger = world.desk(Name::Controller).follow(id).await.unwrap();
+    let key = ledger.recorded().iter().find_map(|recorded| {
+        if let Act::Destroyed { evidence, .. } = &recorded.fact.act { Some(evidence.key.clone()) } else { None }
+    });
+    let key = key.unwrap();
+    assert_eq!((key.found, key.begun_at, key.at), (true, last, last));
+    assert_eq!(key.said.first().unwrap().answered, "it was there again");
+
+    let again = "after the fact of its destruction: its key was there, and is destroyed again at ";
+    for (times, restarts) in [(1, false), (2, true)] {
+        let at = back(&world);
+        if restarts {
+            world.stop().await;
+            world.restart();
+        }
+        for _ in 0..3 {
+            world.office().sweep().await.unwrap();
+        }
+        assert_eq!(told(&world, again), times, "{:?}", world.notes());
+        let note = world.notes().into_iter().find(|note| note.contains(&format!("{again}{at}"))).unwrap();
+        assert!(note.contains("it was there again") && note.contains("write over the key's file"), "{note}");
+    }
+    // The certificate is of the fact; what came after it stands in the journal.
+    world.act(Name::Controller, id, Act::Cancel { reason: "the drill ends it".to_owned() }).await.unwrap();
+    let desk = world.desk(Name::Controller);
+    let pack = evidence::read(&desk.client().evidence(desk.keeper(), id).await.unwrap()).unwrap();
+    let certified: Attestation = pack.certificate.unwrap().open(PayloadType::InToto, &world.card.key).unwrap();
+    assert_eq!(certified.predicate.effective, Some(last));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ring_that_was_put_back_whole_is_found_out_and_its_key_destroyed_again() {
     let (mut world, round, copy) = closed_and_copied().await;
@@ -206,9 +269,7 @@ async fn a_key_and_a_parcel_that_were_put_back_under_a_running_server_go_again_a
     copy_folder(&shelf, &parcels);
     abandon(&world, &round).await;
     assert!(files_below(&[&shelf]).is_empty());
-    for key in files_below(&[&copy.join("keys")]) {
-        std::fs::copy(&key, world.ring_folder().join("keys").join(key.file_name().unwrap())).unwrap();
-    }
+    put_key_back(&world, &copy);
     std::fs::remove_dir_all(&shelf).unwrap();
     copy_folder(&parcels, &shelf);
 

@@ -110,7 +110,11 @@ impl Bench<'_> {
             self.family(&MariaDb::new(servers)?, self.options.sizes, &asked(mariadb::PIPE))?;
         }
         if self.options.wants(Family::Sqlite) {
-            self.family(&Sqlite::new(&self.folder), self.options.sizes, &Asked { beside: Some(sqlite::BACKUP), ..asked(sqlite::DUMP) })?;
+            self.family(
+                &Sqlite::new(&self.folder),
+                self.options.sizes,
+                &Asked { beside: Some(sqlite::BACKUP), ..asked(sqlite::DUMP) },
+            )?;
         }
         if self.options.wants(Family::Forecast) {
             let pair = Postgres::new("PostgreSQL, forecast", servers, &self.folder)?;

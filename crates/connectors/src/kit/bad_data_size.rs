@@ -214,7 +214,9 @@ async fn ten_thousand_definitions(lab: &Lab) {
     lab.run("CREATE TABLE t0 (id integer, name varchar(40)) ENGINE=MEMORY").await;
     let folder = lab.data_directory().await.join(lab.name());
     let Ok(owner) = std::fs::metadata(folder.join("t0.frm")) else {
-        skipped!("ten_thousand_tables_are_described_drafted_and_counted (the server's folder cannot be read from here)");
+        skipped!(
+            "ten_thousand_tables_are_described_drafted_and_counted (the server's folder cannot be read from here)"
+        );
         return;
     };
     let copies: Vec<_> = (1..TABLES).map(|number| folder.join(format!("t{number}.frm"))).collect();

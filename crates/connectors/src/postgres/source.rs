@@ -120,9 +120,7 @@ impl Snapshot for Moment {
             let all = self.count(doing, &format!("SELECT count(*) FROM {from}")).await?;
             let taken = match select.condition {
                 None => all,
-                Some(condition) => {
-                    self.count(doing, &format!("SELECT count(*) FROM {from} WHERE {condition}")).await?
-                }
+                Some(condition) => self.count(doing, &format!("SELECT count(*) FROM {from} WHERE {condition}")).await?,
             };
             Ok((all, taken))
         }

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use evidence::write;
+use evidence::{Attestation, CertifiedConsignment, verify, write};
+use lexicon::{Code, Digest, canonical, hours_after};
+use people::{Envelope, PayloadType};
 
 use crate::cast::{CAST, put, skipped};
 use crate::packed::members;
@@ -95,4 +97,56 @@ fn the_script_takes_no_certificate_with_one_flipped_bit_nor_another_servers() {
     let mut command = python("").unwrap();
     let output = command.arg(format!("{MANUAL}/verify.py")).args([folder.path(), &card]).output().unwrap();
     assert!(!output.status.success() && text(&output).contains("the name of the key"), "{}", text(&output));
+}
+
+/// A certificate that was altered and signed again, named by its fact.
+fn altered(alter: fn(&mut Attestation)) -> Tale {
+    let setting = Setting { snapshot_days: 14, ..Setting::default() };
+    let mut tale = Tale::approved(setting).opens().begins_to_extract().closes().cancels().destroys();
+    let true_one = tale.clone().finishes().certificate.unwrap();
+    let key = &CAST.server;
+    let mut attestation: Attestation = true_one.open(PayloadType::InToto, &key.public()).unwrap();
+    alter(&mut attestation);
+    tale.names(Envelope::sign(PayloadType::InToto, &attestation, key.public().digest(), key).unwrap());
+    tale
+}
+
+fn round(attestation: &mut Attestation) -> &mut CertifiedConsignment {
+    attestation.predicate.consignments.first_mut().unwrap()
+}
+
+#[test]
+fn script_and_program_refuse_every_figure_that_is_altered_and_signed_again() {
+    type Alter = fn(&mut Attestation);
+    let test = "script_and_program_refuse_every_figure_that_is_altered_and_signed_again";
+    let inventory = "how many parcels an inventory has, their bytes, or its root";
+    let figures: [(&str, Alter); 12] = [
+        ("when a key was destroyed", |a| round(a).key.at = hours_after(round(a).key.at, 1)),
+        ("when a key was destroyed", |a| round(a).key.found = false),
+        ("when a key was destroyed", |a| round(a).effect.key_act = None),
+        (inventory, |a| round(a).inventory.parcels = 4),
+        (inventory, |a| round(a).inventory.bytes = 81_000_001),
+        (inventory, |a| round(a).inventory.root = Digest([0; 32])),
+        ("until when snapshots are kept", |a| round(a).effect.snapshots_until = None),
+        ("from when a destruction is in effect", |a| round(a).effect.at = round(a).effect.key_act),
+        ("from when all of it is in effect", |a| a.predicate.effective = round(a).effect.key_act),
+        ("its subjects", |a| a.subject.first_mut().unwrap().digest.sha256 = Digest([0; 32])),
+        ("its subjects", |a| a.predicate.facts.number = 3),
+        ("its subjects", |a| drop(a.subject.pop())),
+    ];
+    let taken: (&str, Alter) = ("holds: 3 parcels", |_| ());
+    let script = python(test).is_some();
+    for (words, alter) in figures.into_iter().chain([taken]) {
+        let tale = altered(alter);
+        let program = verify(&tale.pack(), &[]).map(drop).map_err(|trouble| trouble.code());
+        assert_eq!(program, if words == taken.0 { Ok(()) } else { Err(Code(907)) }, "{words}");
+        let Some(mut command) = script.then(|| python(test).unwrap()) else { continue };
+        let folder = tempfile::tempdir().unwrap();
+        put(&folder.path().join("certificate.json"), &canonical(tale.certificate.as_ref().unwrap()).unwrap());
+        put(&folder.path().join("server.json"), &canonical(&CAST.card(false)).unwrap());
+        let output = command.arg(format!("{MANUAL}/verify.py")).arg(folder.path()).output().unwrap();
+        assert!(output.status.success() == (words == taken.0) && text(&output).contains(words), "{}", text(&output));
+    }
+    let script = std::fs::read_to_string(format!("{MANUAL}/verify.py")).unwrap();
+    assert!(script.lines().count() <= 60, "as the manual says");
 }

@@ -1,5 +1,6 @@
 #![expect(clippy::arithmetic_side_effects, reason = "places in a file that this test has just made")]
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -95,14 +96,20 @@ fn modules(sealed: &Sealed) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
 
 #[test]
 fn one_thread_and_many_make_the_same_parcel_but_for_what_is_drawn() {
+    let distinct = |nonces: &[Vec<u8>]| nonces.iter().collect::<BTreeSet<_>>().len() == nonces.len();
     let (one, one_nonces) = modules(&sealed(1));
+    assert!(distinct(&one_nonces), "no nonce is used twice under one key");
     assert!(one.len() > 2 * 10 * 2, "a page and its head of each column, in two row groups: {}", one.len());
     // The footer of Thrift's compact form begins with the version, 1 or 2; so it was read, not guessed.
     assert!(matches!(one.last().unwrap()[..2], [0x15, 2 | 4]));
     for threads in [2, 3, 16] {
         let (many, nonces) = modules(&sealed(threads));
         assert!(many == one, "{threads} threads");
-        assert!(nonces.iter().all(|nonce| !one_nonces.contains(nonce)), "no nonce is used twice");
+        assert!(
+            distinct(&nonces) && nonces.len() == many.len(),
+            "{threads} threads: no nonce is used twice under one key"
+        );
+        assert!(nonces.iter().all(|nonce| !one_nonces.contains(nonce)), "nor in two parcels");
     }
 }
 

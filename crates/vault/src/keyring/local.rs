@@ -16,7 +16,9 @@ use zeroize::Zeroizing;
 use self::epoch::Epoch;
 use super::medium::Medium;
 use super::store::STORE;
-use super::tombs::{Mark, Tombs, Tombstone, absent, bound, does_not_open, entries, listed, of_another_kind, returned};
+use super::tombs::{
+    Mark, Tombs, Tombstone, absent, bound, does_not_open, entries, listed, of_another_kind, unless_back,
+};
 use super::{KeyRing, KeyState, Level, RingEvidence, Said, Secret};
 use crate::disk::{self, Disk, UNFINISHED};
 
@@ -116,12 +118,9 @@ impl LocalRing {
         }
         for id in self.tombs.ids()? {
             if let Mark::Legible(stone) = self.tombs.mark(id)? {
-                let back = stone.evidence.is_some() && self.key_path(id).exists();
+                let (_, back) = self.carry_out(&stone)?;
                 if back {
                     self.returned.push(id);
-                }
-                if back || stone.evidence.is_none() {
-                    self.finish(&stone)?;
                 }
             }
         }
@@ -167,6 +166,17 @@ impl LocalRing {
         key.map(|key| cipher::derive(key.expose(), &id.0, &[b"lazaret/1/ring/seal"])).transpose()
     }
 
+    /// Finishes what has begun, and destroys again what is back: the evidence, and whether the key was back.
+    fn carry_out(&self, stone: &Tombstone) -> Result<(RingEvidence, bool)> {
+        let there = self.key_path(stone.consignment).exists();
+        let stone = match &stone.evidence {
+            Some(evidence) if !there => return Ok((evidence.clone(), false)),
+            Some(before) => self.tombs.begin_again(&self.disk, stone, before, self.clock.now())?,
+            None => stone.clone(),
+        };
+        Ok((self.finish(&stone)?, stone.back.is_some()))
+    }
+
     /// All steps after the tombstone. Each can be done again.
     fn finish(&self, stone: &Tombstone) -> Result<RingEvidence> {
         let id = stone.consignment;
@@ -182,7 +192,8 @@ impl LocalRing {
         let (epoch, carried, unreadable) = self.rotate()?;
         let epoch = format!("epoch {epoch}; living keys carried over: {carried}, not readable: {unreadable}");
         let did = |asked: &str, answered| Said { asked: asked.to_owned(), answered, request: None };
-        let evidence = stone.evidence.clone().unwrap_or_else(|| RingEvidence {
+        let said = [did("write over the key's file", file), did("begin a new epoch", epoch)];
+        let evidence = RingEvidence {
             consignment: id,
             key: format!("keys/{id}.key"),
             level: self.achieves(),
@@ -194,8 +205,8 @@ impl LocalRing {
             destroyed_at: self.clock.now().max(stone.begun_at),
             unreadable,
             unlinked: self.medium != Medium::InPlace,
-            said: vec![did("write over the key's file", file), did("begin a new epoch", epoch)],
-        });
+            said: stone.was_back().into_iter().chain(said).collect(),
+        };
         self.tombs.set(&self.disk, &Tombstone { evidence: Some(evidence.clone()), ..stone.clone() })?;
         Ok(evidence)
     }
@@ -279,14 +290,7 @@ impl KeyRing for LocalRing {
                 stone
             }
         };
-        let Some(evidence) = stone.evidence.clone() else {
-            return self.finish(&stone);
-        };
-        if self.key_path(id).exists() {
-            self.finish(&stone)?;
-            return Err(returned(id).into());
-        }
-        Ok(evidence)
+        unless_back(id, self.carry_out(&stone)?)
     }
 
     fn engrave(&self, id: ConsignmentId, recorded: &Receipt) -> Result<()> {
@@ -296,19 +300,15 @@ impl KeyRing for LocalRing {
 
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
         let _turn = self.take_turn()?;
-        let key = self.key_path(id).exists();
         match self.tombs.mark(id)? {
-            Mark::Nothing if key => Ok(KeyState::Alive),
+            Mark::Nothing if self.key_path(id).exists() => Ok(KeyState::Alive),
             Mark::Nothing => Ok(KeyState::Absent),
             Mark::Illegible => Ok(KeyState::Destroying),
-            Mark::Legible(stone) => match (&stone.evidence, stone.recorded.is_some()) {
-                (None, _) => Ok(KeyState::Destroying),
-                (Some(_), _) if key => {
-                    self.finish(&stone)?;
-                    Err(returned(id).into())
-                }
-                (Some(evidence), recorded) => Ok(KeyState::Destroyed { at: evidence.destroyed_at, recorded }),
-            },
+            Mark::Legible(stone) if stone.is_fresh() => Ok(KeyState::Destroying),
+            Mark::Legible(stone) => {
+                let evidence = unless_back(id, self.carry_out(&stone)?)?;
+                Ok(KeyState::Destroyed { at: evidence.destroyed_at, recorded: stone.recorded.is_some() })
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! A place of keys that may hang: its calls run on a thread of their own, and are waited for so long and no longer. As long
-//! as one has not come back the place cannot be reached, at once for whoever comes next.
+//! as one has not come back the place cannot be reached, at once for whoever comes next. One that panicked has come back.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -54,14 +55,18 @@ impl Patient {
         let (answer, answered) = sync_channel(1);
         let at_work = Arc::clone(&self.at_work);
         let call: Call = Box::new(move |store| {
-            let said = call(store);
+            // The place says itself what it left unwhole: whoever holds a lock in a panic has spoilt it.
+            let said = catch_unwind(AssertUnwindSafe(|| call(store)));
             at_work.store(false, Ordering::SeqCst);
-            // Nobody listens any more when it came too late.
-            drop(answer.send(said));
+            // Nobody listens any more when it came too late. Of a panic there is nothing to say but that it was one.
+            drop(said.map(|said| answer.send(said)));
         });
         // A thread that is gone takes nothing and answers nothing.
         drop(self.calls.as_ref().map(|calls| calls.send(call)));
-        answered.recv_timeout(self.patience).map_err(|_| hangs())?
+        answered.recv_timeout(self.patience).map_err(|error| match error {
+            RecvTimeoutError::Timeout => hangs(),
+            RecvTimeoutError::Disconnected => broke_off(),
+        })?
     }
 }
 
@@ -77,6 +82,10 @@ impl Drop for Patient {
 
 fn hangs() -> Fault {
     Fault::new(Code(720), Retry::Later, "the token cannot be reached: its module does not come back from a call")
+}
+
+fn broke_off() -> Fault {
+    Fault::new(Code(720), Retry::Later, "the token cannot be reached: what was asked of its module broke off")
 }
 
 impl KeyStore for Patient {
@@ -132,7 +141,7 @@ mod tests {
 
     const ID: ConsignmentId = ConsignmentId([1; 16]);
 
-    /// A place that comes back when the test lets it, and says when it kills.
+    /// A place that comes back when the test lets it and says when it kills, or breaks off where the test hangs up.
     struct Hanging {
         let_go: Mutex<Receiver<()>>,
         back: Sender<&'static str>,
@@ -197,5 +206,20 @@ mod tests {
         assert_eq!(patient.held().unwrap(), [ID]);
         assert!(came_back.try_recv().is_err(), "what was refused was done all the same");
         assert_eq!((patient.level(), patient.achieves()), (Level::K1, "nothing"));
+    }
+
+    #[test]
+    fn a_call_that_panics_is_told_as_one_that_broke_off_and_the_next_is_asked() {
+        let ((go, let_go), (back, came_back)) = (channel(), channel());
+        let hanging = Hanging { let_go: Mutex::new(let_go), back };
+        let patient = Patient::over(Box::new(hanging), PATIENCE).unwrap();
+        drop(go);
+        for _ in 0..2 {
+            let told = patient.holds(ID).unwrap_err();
+            assert!(told.code() == Code(720) && told.to_string().contains("broke off"), "{told}");
+            assert_eq!(patient.held().unwrap(), [ID], "it hangs no more than before");
+        }
+        drop(patient);
+        assert!(came_back.recv().is_err(), "its thread ended with it");
     }
 }

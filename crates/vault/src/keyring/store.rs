@@ -1,6 +1,9 @@
 //! A ring whose keys lie elsewhere: in a token or a service that lends their use. Here are the tombstones, the order of a
 //! destruction, and what happens when the place of the keys is away; how it is spoken to is in a [`KeyStore`].
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::fs;
 use std::io::{ErrorKind, Read};
@@ -12,7 +15,7 @@ use lexicon::{Alarm, Clock, Code, ConsignmentId, Entropy, Fault, Refusal, Result
 use zeroize::Zeroizing;
 
 use super::patient::{PATIENCE, Patient};
-use super::tombs::{Mark, Tombs, Tombstone, absent, bound, does_not_open, listed, of_another_kind, returned};
+use super::tombs::{Mark, Tombs, Tombstone, absent, bound, does_not_open, listed, of_another_kind, unless_back};
 use super::{KeyRing, KeyState, Level, RingEvidence, Said};
 use super::{OpenBaoPlace, TokenPlace};
 use crate::disk::{Disk, fault};
@@ -133,12 +136,9 @@ impl StoreRing {
         let held = self.store.held()?;
         for id in self.tombs.ids()? {
             if let Mark::Legible(stone) = self.tombs.mark(id)? {
-                let back = stone.evidence.is_some() && held.contains(&id);
+                let (_, back) = self.carry_out(&stone, held.contains(&id))?;
                 if back {
                     self.returned.push(id);
-                }
-                if back || stone.evidence.is_none() {
-                    self.finish(&stone)?;
                 }
             }
         }
@@ -170,16 +170,33 @@ impl StoreRing {
         self.turn.lock().map_err(|_| Fault::new(Code(701), Retry::Never, "the key ring stopped in a call").into())
     }
 
+    /// Finishes what has begun, and destroys again what is back: the evidence, and whether the key was back.
+    fn carry_out(&self, stone: &Tombstone, there: bool) -> Result<(RingEvidence, bool)> {
+        let stone = match &stone.evidence {
+            Some(evidence) if !there => return Ok((evidence.clone(), false)),
+            Some(before) => self.tombs.begin_again(&self.disk, stone, before, self.clock.now())?,
+            None => stone.clone(),
+        };
+        let back = stone.back.is_some();
+        Ok((self.finish(stone, there)?, back))
+    }
+
     /// All steps after the tombstone. Each can be done again.
-    fn finish(&self, stone: &Tombstone) -> Result<RingEvidence> {
+    fn finish(&self, mut stone: Tombstone, there: bool) -> Result<RingEvidence> {
         let id = stone.consignment;
-        let mut stone = stone.clone();
-        if stone.evidence.is_none() && !stone.found && self.store.holds(id)? {
+        if there && !stone.found {
             stone.found = true;
             self.tombs.set(&self.disk, &stone)?;
         }
-        let said = self.store.kill(id)?;
-        let evidence = stone.evidence.clone().unwrap_or_else(|| RingEvidence {
+        let answers = self.store.kill(id)?;
+        let destroyed_at = self.clock.now().max(stone.begun_at);
+        // What a place answers to a deletion is gone with a process that is cut before the evidence stands.
+        let cut = (stone.found && !there).then(|| Said {
+            asked: "what was answered when the key was deleted".to_owned(),
+            answered: format!("nobody knows, for that was cut; asked again, the key's place says at {destroyed_at}"),
+            request: None,
+        });
+        let evidence = RingEvidence {
             consignment: id,
             key: format!("{}{id}", self.store.prefix()),
             level: self.store.achieves().to_owned(),
@@ -188,11 +205,11 @@ impl StoreRing {
             receipt_index: stone.receipt_index,
             receipt_root: stone.receipt_root,
             begun_at: stone.begun_at,
-            destroyed_at: self.clock.now().max(stone.begun_at),
+            destroyed_at,
             unreadable: 0,
             unlinked: false,
-            said,
-        });
+            said: stone.was_back().into_iter().chain(cut).chain(answers).collect(),
+        };
         self.tombs.set(&self.disk, &Tombstone { evidence: Some(evidence.clone()), ..stone })?;
         Ok(evidence)
     }
@@ -233,14 +250,8 @@ impl KeyRing for StoreRing {
             }
         };
         self.same_store()?;
-        let Some(evidence) = stone.evidence.clone() else {
-            return self.finish(&stone);
-        };
-        if self.store.holds(id)? {
-            self.finish(&stone)?;
-            return Err(returned(id).into());
-        }
-        Ok(evidence)
+        let there = self.store.holds(id)?;
+        unless_back(id, self.carry_out(&stone, there)?)
     }
 
     fn engrave(&self, id: ConsignmentId, recorded: &Receipt) -> Result<()> {
@@ -256,19 +267,19 @@ impl KeyRing for StoreRing {
             Mark::Nothing if holds()? => Ok(KeyState::Alive),
             Mark::Nothing => Ok(KeyState::Absent),
             Mark::Illegible => Ok(KeyState::Destroying),
-            Mark::Legible(stone) => match (&stone.evidence, stone.recorded.is_some()) {
-                (None, _) => Ok(KeyState::Destroying),
-                (Some(evidence), recorded) => match holds() {
-                    Ok(true) => {
-                        self.finish(&stone)?;
-                        Err(returned(id).into())
-                    }
-                    Ok(false) | Err(Trouble::Fault(_)) => {
+            Mark::Legible(stone) if stone.is_fresh() => Ok(KeyState::Destroying),
+            Mark::Legible(stone) => {
+                let recorded = stone.recorded.is_some();
+                match (holds(), &stone.evidence) {
+                    (Err(Trouble::Fault(_)), Some(evidence)) => {
                         Ok(KeyState::Destroyed { at: evidence.destroyed_at, recorded })
                     }
-                    Err(trouble) => Err(trouble),
-                },
-            },
+                    (there, _) => {
+                        let evidence = unless_back(id, self.carry_out(&stone, there?)?)?;
+                        Ok(KeyState::Destroyed { at: evidence.destroyed_at, recorded })
+                    }
+                }
+            }
         }
     }
 

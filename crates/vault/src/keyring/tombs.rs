@@ -10,7 +10,7 @@ use journal::Receipt;
 use lexicon::{Alarm, Code, ConsignmentId, Refusal, Result, Timestamp, canonical};
 use serde::{Deserialize, Serialize};
 
-use super::RingEvidence;
+use super::{RingEvidence, Said};
 use crate::disk::{self, Disk, fault};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub(super) struct Tombstone {
     pub(super) receipt_root: lexicon::Digest,
     pub(super) found: bool,
     pub(super) begun_at: Timestamp,
+    /// When the key was destroyed before, if it came back: what is certified is the destruction that was needed last.
+    pub(super) back: Option<Timestamp>,
     /// Set by the last step.
     pub(super) evidence: Option<RingEvidence>,
     /// The leaf in which the journal says that it is destroyed; none as long as nobody told the ring of one.
@@ -44,9 +46,25 @@ impl Tombstone {
             receipt_root: seen.root(),
             found,
             begun_at,
+            back: None,
             evidence: None,
             recorded: None,
         }
+    }
+
+    /// Whether the key's first destruction is not at its end.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.evidence.is_none() && self.back.is_none()
+    }
+
+    /// What the ring says itself of a key that was back, before what its place says.
+    pub(super) fn was_back(&self) -> Option<Said> {
+        let before = self.back?;
+        Some(Said {
+            asked: format!("whether the key that was destroyed at {before} is gone"),
+            answered: "it was there again".to_owned(),
+            request: None,
+        })
     }
 }
 
@@ -116,6 +134,22 @@ impl Tombs {
         }
     }
 
+    /// Begins again for a key that is back, before anything is done to it: were that cut, the evidence of the destruction
+    /// before must not stand any more.
+    pub(super) fn begin_again(
+        &self,
+        disk: &Disk,
+        stone: &Tombstone,
+        before: &RingEvidence,
+        now: Timestamp,
+    ) -> Result<Tombstone> {
+        let begun_at = now.max(before.destroyed_at);
+        let back = Some(before.destroyed_at);
+        let stone = Tombstone { found: true, begun_at, back, evidence: None, ..stone.clone() };
+        self.set(disk, &stone)?;
+        Ok(stone)
+    }
+
     /// The consignments that have a tombstone, sorted.
     pub(super) fn ids(&self) -> Result<Vec<ConsignmentId>> {
         listed(&self.stones, "tomb")
@@ -147,8 +181,16 @@ pub(super) fn absent(id: ConsignmentId) -> Refusal {
     )
 }
 
-pub(super) fn returned(id: ConsignmentId) -> Alarm {
-    Alarm::new(Code(709), format!("the destroyed ring key of consignment {id} was put back into the key ring"))
+fn returned(id: ConsignmentId) -> Alarm {
+    Alarm::new(
+        Code(709),
+        format!("the destroyed ring key of consignment {id} was back in the key ring, and is destroyed again"),
+    )
+}
+
+/// The evidence of a destruction, unless it had to be done again.
+pub(super) fn unless_back(id: ConsignmentId, (evidence, back): (RingEvidence, bool)) -> Result<RingEvidence> {
+    if back { Err(returned(id).into()) } else { Ok(evidence) }
 }
 
 pub(super) fn does_not_open(id: ConsignmentId) -> Alarm {

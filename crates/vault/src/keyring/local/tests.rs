@@ -1,3 +1,5 @@
+mod back;
+
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -342,32 +344,6 @@ fn a_founding_that_is_cut_at_any_change_leaves_a_ring_that_opens() {
         assert!(cut.is_err());
         place.peopled();
     }
-}
-
-#[test]
-fn an_old_key_file_put_back_is_destroyed_again_and_raises_an_alarm() {
-    let place = Place::new();
-    let (ring, sealed) = place.peopled();
-    let path = ring.key_path(DYING);
-    let old = fs::read(&path).unwrap();
-    let evidence = ring.destroy(DYING, &receipt()).unwrap();
-
-    Disk::default().place(&path, &old).unwrap();
-    assert_eq!(code(&ring.attest(DYING).unwrap_err()), 709);
-    assert!(!path.exists());
-    assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroyed { at: evidence.destroyed_at, recorded: false });
-    Disk::default().place(&path, &old).unwrap();
-    assert_eq!(code(&ring.decrypt(DYING, b"aad", &sealed[&DYING]).unwrap_err()), 707);
-    assert_eq!(code(&ring.destroy(DYING, &receipt()).unwrap_err()), 709);
-    assert!(!path.exists());
-    assert_eq!(ring.destroy(DYING, &receipt()).unwrap(), evidence);
-
-    Disk::default().place(&path, &old).unwrap();
-    drop(ring);
-    let ring = place.open();
-    assert_eq!(ring.returned(), [DYING]);
-    assert!(!path.exists());
-    assert_eq!(ring.destroy(DYING, &receipt()).unwrap(), evidence);
 }
 
 #[test]
