@@ -22,7 +22,16 @@ pub(super) fn rows(pair: &Postgres, cast: &Cast, sizes: Sizes) -> Result<Vec<Row
     let round = Round { cast, approved: &approved, source: &source };
     let rehearsal = round.carried(&["--kind", "rehearsal", "--percent", PERCENT], &trial)?;
     let before = round.said(CARRIER, &["consignment", "forecast"])?;
-    let why = ["consignment", "abandon", "--consignment", &rehearsal, "--reason", "it has been measured"];
+    let why = [
+        "consignment",
+        "abandon",
+        "--consignment",
+        &rehearsal,
+        "--reason",
+        "it has been measured",
+        "--yes",
+        &rehearsal,
+    ];
     round.said(CARRIER, &why)?;
     pair.checkpoint()?;
     eprintln!("{}: the full round", pair.name());
