@@ -7,8 +7,11 @@ mod corpus;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -19,8 +22,9 @@ const USAGE: &str = "cargo xtask fuzz [TARGET…] [options]
 
   --seconds N   how long each target is tried (600)
   --seed S      what libFuzzer draws from (1)
+  --at-once N      how many targets are tried at once (as many as there are cores)
 
-Without a name all targets are tried, one after the other. New inputs that reach what none reached before are kept in
+Without a name all targets are tried. New inputs that reach what none reached before are kept in
 fuzz/corpus, an input that breaks a promise in fuzz/regressions; `cargo test -p fuzz` gives both to the same functions.
 Needs a C++ compiler. What it builds lies in target/fuzz.";
 
@@ -45,23 +49,29 @@ struct Options<'a> {
     targets: Vec<&'a str>,
     seconds: u64,
     seed: u32,
+    at_once: usize,
 }
 
 impl<'a> Options<'a> {
     fn parse(words: &[&'a str]) -> Result<Self> {
-        let mut options = Self { targets: Vec::new(), seconds: 600, seed: 1 };
+        let at_once = thread::available_parallelism().map_or(1, NonZero::get);
+        let mut options = Self { targets: Vec::new(), seconds: 600, seed: 1, at_once };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} needs a value\n\n{USAGE}"));
             match *word {
                 "--seconds" => options.seconds = value()?.parse().context("--seconds needs a whole number")?,
                 "--seed" => options.seed = value()?.parse().context("--seed needs a whole number")?,
+                "--at-once" => options.at_once = value()?.parse().context("--at-once needs a whole number")?,
                 name if !name.starts_with('-') => options.targets.push(name),
                 _ => bail!("{USAGE}"),
             }
         }
         // libFuzzer takes 0 as no bound, and as a seed of its own drawing.
-        ensure!(options.seconds > 0 && options.seed > 0, "seconds and seed are at least 1\n\n{USAGE}");
+        ensure!(
+            options.seconds > 0 && options.seed > 0 && options.at_once > 0,
+            "seconds, seed and targets at once are at least 1\n\n{USAGE}"
+        );
         Ok(options)
     }
 
@@ -121,12 +131,8 @@ impl Told {
 pub(crate) fn command(root: &Path, words: &[&str]) -> Result<ExitCode> {
     let options = Options::parse(words)?;
     let runner = Runner::built(root)?;
-    let (mut found, chosen) = (Vec::new(), options.chosen(&runner.targets()?)?);
-    for target in &chosen {
-        if !runner.tried(target, &options)? {
-            found.push(target.name.as_str());
-        }
-    }
+    let chosen = options.chosen(&runner.targets()?)?;
+    let found = runner.all_tried(&chosen, &options)?;
     if found.is_empty() {
         println!("{} targets tried, nothing found", chosen.len());
         return Ok(ExitCode::SUCCESS);
@@ -164,6 +170,29 @@ impl Runner {
     fn targets(&self) -> Result<Vec<Target>> {
         let told = process::answer(&self.program, &[]).context("the program does not say its targets")?;
         Ok(told.lines().filter_map(Target::read).collect())
+    }
+
+    /// Tries each target, the next one as soon as another has ended; the names of those in which something was found.
+    fn all_tried<'a>(&self, targets: &'a [Target], options: &Options<'_>) -> Result<Vec<&'a str>> {
+        let waiting = Mutex::new(targets.iter());
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            let mut found = Vec::new();
+            while let Some(target) = next() {
+                if !self.tried(target, options)? {
+                    found.push(target.name.as_str());
+                }
+            }
+            Ok(found)
+        };
+        let found: Result<Vec<Vec<&str>>> = thread::scope(|scope| {
+            let working: Vec<_> = (0..options.at_once).map(|_| scope.spawn(work)).collect();
+            working
+                .into_iter()
+                .map(|work| work.join().unwrap_or_else(|_| bail!("a target's thread panicked")))
+                .collect()
+        });
+        Ok(found?.concat())
     }
 
     /// Tries one target and keeps what came of it; false when an input broke a promise.
@@ -253,14 +282,22 @@ mod tests {
 
     #[test]
     fn targets_are_named_in_any_place_and_tried_for_ten_minutes() {
-        let asked = Options::parse(&["pack", "--seconds", "30", "words", "--seed", "7"]).unwrap();
-        assert_eq!(asked, Options { targets: vec!["pack", "words"], seconds: 30, seed: 7 });
-        assert_eq!(Options::parse(&[]).unwrap(), Options { targets: vec![], seconds: 600, seed: 1 });
+        let asked = Options::parse(&["pack", "--seconds", "30", "words", "--seed", "7", "--at-once", "3"]).unwrap();
+        assert_eq!(asked, Options { targets: vec!["pack", "words"], seconds: 30, seed: 7, at_once: 3 });
+        let Options { targets, seconds, seed, .. } = Options::parse(&[]).unwrap();
+        assert_eq!((targets, seconds, seed), (vec![], 600, 1));
     }
 
     #[test]
     fn words_that_nobody_knows_are_refused() {
-        for words in [&["--fast"][..], &["--seconds"], &["--seconds", "0"], &["--seed", "0"], &["--seed", "many"]] {
+        for words in [
+            &["--fast"][..],
+            &["--seconds"],
+            &["--seconds", "0"],
+            &["--seed", "0"],
+            &["--at-once", "0"],
+            &["--seed", "many"],
+        ] {
             assert!(Options::parse(words).is_err(), "{words:?}");
         }
     }

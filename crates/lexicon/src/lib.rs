@@ -20,7 +20,7 @@ pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use guarded::Guarded;
 pub use id::{ConsignmentId, MigrationId, ParcelId, PersonId, Serial};
 pub use jiff::Timestamp;
-pub use time::{Clock, FixedClock, SystemClock, hours_after};
+pub use time::{Clock, FixedClock, SystemClock, hours_after, millisecond_after};
 pub use trouble::{Alarm, Code, Fault, Refusal, Refusals, Retry, Trouble};
 pub use words::{shown, spoken};
 

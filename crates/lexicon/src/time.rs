@@ -51,6 +51,11 @@ pub fn hours_after(at: Timestamp, hours: i64) -> Timestamp {
     span.and_then(|span| at.checked_add(span).ok()).unwrap_or(beyond)
 }
 
+/// The next millisecond; `at` itself at the end of time.
+pub fn millisecond_after(at: Timestamp) -> Timestamp {
+    at.checked_add(SignedDuration::from_millis(1)).unwrap_or(at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -342,6 +342,7 @@ async fn ended() -> (World, Round, lexicon::Digest, Saved, drill::Systems) {
 async fn a_copy_of_the_data_put_back_opens_nothing_and_only_destroys() {
     let (mut world, round, _, saved, systems) = ended().await;
     let ring = world.ring_folder();
+    assert_eq!(certificates(&world.server_folder(), &round), 1, "the control");
 
     // The data of before, and the ring of now: the key of that consignment is gone for good.
     let unwrapped = world.strongroom_share(&saved.data, &ring, &round).err().unwrap();
@@ -362,8 +363,18 @@ async fn a_copy_of_the_data_put_back_opens_nothing_and_only_destroys() {
     assert!(parcels_on(&saved.data, &round) >= 4);
     world.pass_hours(73);
     world.office().sweep().await.unwrap();
+    // The whole migration's deadline, too: what it knows is too old to be certified.
+    world.pass_hours(400 * 24);
+    world.office().sweep().await.unwrap();
     world.stop().await;
     is_destroyed(&world, &saved.data, &ring, &round);
+    assert_eq!(certificates(&saved.data, &round), 0);
+}
+
+/// How many certificates of destruction a server's folder holds of the migration.
+fn certificates(data: &Path, round: &Round) -> usize {
+    let documents = Registry::open(&data.join("registry.sqlite")).unwrap().documents(round.plan.migration).unwrap();
+    documents.iter().filter(|(_, body)| String::from_utf8_lossy(body).contains("application/vnd.in-toto+json")).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]

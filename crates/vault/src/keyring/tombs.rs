@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use journal::Receipt;
-use lexicon::{Alarm, Code, ConsignmentId, Refusal, Result, Timestamp, canonical};
+use lexicon::{Alarm, Code, ConsignmentId, Refusal, Result, Timestamp, canonical, millisecond_after};
 use serde::{Deserialize, Serialize};
 
 use super::{RingEvidence, Said};
@@ -143,7 +143,8 @@ impl Tombs {
         before: &RingEvidence,
         now: Timestamp,
     ) -> Result<Tombstone> {
-        let begun_at = now.max(before.destroyed_at);
+        // Later than that, whatever the clock says, or nobody could tell the two apart.
+        let begun_at = now.max(millisecond_after(before.destroyed_at));
         let back = Some(before.destroyed_at);
         let stone = Tombstone { found: true, begun_at, back, evidence: None, ..stone.clone() };
         self.set(disk, &stone)?;
