@@ -22,7 +22,7 @@ const USAGE: &str = "cargo xtask fuzz [TARGET…] [options]
 
   --seconds N   how long each target is tried (600)
   --seed S      what libFuzzer draws from (1)
-  --at-once N      how many targets are tried at once (as many as there are cores)
+  --at-once N   how many targets are tried at once (as many as there are cores)
 
 Without a name all targets are tried. New inputs that reach what none reached before are kept in
 fuzz/corpus, an input that breaks a promise in fuzz/regressions; `cargo test -p fuzz` gives both to the same functions.
