@@ -131,11 +131,15 @@ impl World {
         self.consign_as(plan, Kind::Full, (1, procedure::EVERYTHING)).await
     }
 
-    /// The operator opens a consignment of a kind, with a seed and so many hundredths of a percent; the recipient offers a
-    /// key.
-    pub async fn consign_as(&self, plan: &Plan, kind: Kind, (seed, basis_points): (u32, u32)) -> ConsignmentId {
-        let consignment = ConsignmentId::draw(entropy().as_ref()).unwrap();
-        let act = Act::OpenConsignment {
+    /// What opens a consignment for three days.
+    pub fn opening(
+        &self,
+        plan: &Plan,
+        consignment: ConsignmentId,
+        kind: Kind,
+        (seed, basis_points): (u32, u32),
+    ) -> Act {
+        Act::OpenConsignment {
             consignment,
             plan: plan.digest().unwrap(),
             kind,
@@ -143,7 +147,14 @@ impl World {
             basis_points,
             target: plan.target(kind).unwrap().identity.clone(),
             deadline: hours_after(self.clock.now(), 72),
-        };
+        }
+    }
+
+    /// The operator opens a consignment of a kind, with a seed and so many hundredths of a percent; the recipient offers a
+    /// key.
+    pub async fn consign_as(&self, plan: &Plan, kind: Kind, (seed, basis_points): (u32, u32)) -> ConsignmentId {
+        let consignment = ConsignmentId::draw(entropy().as_ref()).unwrap();
+        let act = self.opening(plan, consignment, kind, (seed, basis_points));
         self.act(Name::Operator, plan.migration, act).await.unwrap();
         let desk = self.desk(Name::Recipient);
         let secret = passphrase();

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use drill::{Name, Round, World, entropy, files_below};
 use futures::future::BoxFuture;
 use lexicon::{Clock, Code, ConsignmentId, MigrationId, Refusal, Result, hours_after};
 use procedure::{Act, ConsignmentStage, Kind, Stage};
 use tokio::sync::Notify;
 use vault::{Erased, Keeps, KeyRing, KeyState, ParcelAddress, Receipt, Shelf};
+
+use super::passes_on::passes_on;
 
 fn lies_in(folder: &Path, bytes: &[u8]) -> bool {
     let files = files_below(&[folder]).into_iter().filter(|path| path.is_file());
@@ -70,27 +71,13 @@ struct Bent {
 }
 
 impl Shelf for Bent {
+    passes_on!(put read list unfinished);
+
     fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
         if self.locked {
             return Box::pin(async { Err(Refusal::new(Code(730), "it locks objects", "Take another.").into()) });
         }
         self.inner.keeps()
-    }
-
-    fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
-        self.inner.put(address, bytes)
-    }
-
-    fn read(&self, address: ParcelAddress) -> BoxFuture<'_, Result<Bytes>> {
-        self.inner.read(address)
-    }
-
-    fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
-        self.inner.list(consignment)
-    }
-
-    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
-        self.inner.unfinished(consignment)
     }
 
     fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {

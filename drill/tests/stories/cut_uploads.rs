@@ -11,9 +11,10 @@ use futures::future::BoxFuture;
 use lexicon::{Code, ConsignmentId, Digest, Fault, MigrationId, ParcelId, Result, Retry};
 use procedure::Act;
 use tokio::sync::Notify;
-use vault::{Erased, Keeps, ParcelAddress, Receipt, S3Shelf, Shelf};
+use vault::{ParcelAddress, S3Shelf, Shelf};
 
 use super::bad_environment::stores::Moto;
+use super::passes_on::passes_on;
 
 /// What an upload that was cut leaves in a folder, as it is called there.
 fn leave(shelf: &Path, address: ParcelAddress) {
@@ -31,9 +32,7 @@ struct Breaking {
 }
 
 impl Shelf for Breaking {
-    fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
-        self.inner.keeps()
-    }
+    passes_on!(keeps read list unfinished erase);
 
     fn put(&self, address: ParcelAddress, _: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
@@ -42,22 +41,6 @@ impl Shelf for Breaking {
             leave(&self.folder, address);
             Err(Fault::new(Code(715), Retry::Never, "the shelf failed to put a parcel: the disk is full").into())
         })
-    }
-
-    fn read(&self, address: ParcelAddress) -> BoxFuture<'_, Result<Bytes>> {
-        self.inner.read(address)
-    }
-
-    fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
-        self.inner.list(consignment)
-    }
-
-    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
-        self.inner.unfinished(consignment)
-    }
-
-    fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
-        self.inner.erase(consignment, seen)
     }
 }
 

@@ -13,7 +13,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use bytes::Bytes;
 use drill::{Name, Round, World, copy_folder, write_file};
 use futures::future::BoxFuture;
 use lexicon::{Clock, ConsignmentId, Digest, Entropy, FixedClock, Result, Timestamp, hours_after};
@@ -21,7 +20,7 @@ use office::{Furniture, Office};
 use people::SigningKey;
 use registry::Registry;
 use serde::{Deserialize, Serialize};
-use vault::{DiskShelf, Erased, Keeps, KeyRing, KeyState, Level, LocalRing, ParcelAddress, Receipt, RingEvidence};
+use vault::{DiskShelf, Erased, KeyRing, KeyState, LocalRing, ParcelAddress, Receipt, RingEvidence};
 use vault::{Secret, Shelf};
 use wire::ServerCard;
 use zeroize::Zeroizing;
@@ -29,6 +28,7 @@ use zeroize::Zeroizing;
 use self::end::End;
 use self::stores::Stores;
 use super::no_deletion::{handed_over, is_destroyed, parcels_on};
+use super::passes_on::passes_on;
 
 /// How the other process is told what it is.
 const CHILD: &str = "LAZARET_DRILL_DIES";
@@ -183,9 +183,7 @@ impl Entropy for Stepped<dyn Entropy> {
 }
 
 impl KeyRing for Stepped<dyn KeyRing> {
-    fn create(&self, id: ConsignmentId) -> Result<()> {
-        self.inner.create(id)
-    }
+    passes_on!(create buried level);
 
     fn encrypt(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
         self.fuse.around(|| self.inner.encrypt(id, aad, plain))
@@ -207,31 +205,13 @@ impl KeyRing for Stepped<dyn KeyRing> {
         self.fuse.around(|| self.inner.attest(id))
     }
 
-    fn buried(&self) -> Result<Vec<ConsignmentId>> {
-        self.inner.buried()
-    }
-
     fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
         self.fuse.around(|| self.inner.still_opens(id, aad, sealed))
-    }
-
-    fn level(&self) -> Level {
-        self.inner.level()
     }
 }
 
 impl Shelf for Stepped<dyn Shelf> {
-    fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
-        self.inner.keeps()
-    }
-
-    fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
-        self.inner.put(address, bytes)
-    }
-
-    fn read(&self, address: ParcelAddress) -> BoxFuture<'_, Result<Bytes>> {
-        self.inner.read(address)
-    }
+    passes_on!(keeps put read unfinished);
 
     fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
         Box::pin(async move {
@@ -240,10 +220,6 @@ impl Shelf for Stepped<dyn Shelf> {
             self.fuse.burn();
             listed
         })
-    }
-
-    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
-        self.inner.unfinished(consignment)
     }
 
     fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {

@@ -13,8 +13,10 @@ use procedure::Act;
 use registry::Registry;
 use rusqlite::{Connection, params};
 use tokio::sync::Barrier;
-use vault::{Erased, Keeps, ParcelAddress, Receipt, Shelf};
+use vault::{ParcelAddress, Shelf};
 use wire::{FactsQuery, ParcelLine};
+
+use super::passes_on::passes_on;
 
 const AT_ONCE: u8 = 8;
 
@@ -25,31 +27,13 @@ struct Together {
 }
 
 impl Shelf for Together {
-    fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
-        self.inner.keeps()
-    }
+    passes_on!(keeps read list unfinished erase);
 
     fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             self.all.wait().await;
             self.inner.put(address, bytes).await
         })
-    }
-
-    fn read(&self, address: ParcelAddress) -> BoxFuture<'_, Result<Bytes>> {
-        self.inner.read(address)
-    }
-
-    fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
-        self.inner.list(consignment)
-    }
-
-    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
-        self.inner.unfinished(consignment)
-    }
-
-    fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
-        self.inner.erase(consignment, seen)
     }
 }
 

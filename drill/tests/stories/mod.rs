@@ -30,6 +30,7 @@ mod no_deletion;
 mod no_procedure;
 mod one_server;
 mod over_extraction;
+mod passes_on;
 mod plain_disk;
 mod rehearsal;
 mod restored_server;

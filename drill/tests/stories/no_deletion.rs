@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use desk::Home;
 use drill::{Name, Round, World, copy_folder, files_below, passphrase};
 use futures::future::BoxFuture;
@@ -13,8 +12,9 @@ use office::Office;
 use passage::{Errand, PartReport, Quiet};
 use procedure::{Act, ConsignmentStage, Ending, Stage};
 use registry::Registry;
-use vault::{Erased, Keeps, KeyRing, KeyState, Level, ParcelAddress, Receipt, RingEvidence, Shelf};
-use zeroize::Zeroizing;
+use vault::{Erased, KeyRing, KeyState, ParcelAddress, Receipt, RingEvidence, Shelf};
+
+use super::passes_on::passes_on;
 
 /// Where the power goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,17 +50,7 @@ pub(super) struct Cuts<T: ?Sized> {
 }
 
 impl KeyRing for Cuts<dyn KeyRing> {
-    fn create(&self, id: ConsignmentId) -> Result<()> {
-        self.inner.create(id)
-    }
-
-    fn encrypt(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
-        self.inner.encrypt(id, aad, plain)
-    }
-
-    fn decrypt(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        self.inner.decrypt(id, aad, sealed)
-    }
+    passes_on!(create encrypt decrypt attest buried still_opens level);
 
     fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence> {
         self.at.here(Cut::BeforeTheKey)?;
@@ -73,46 +63,16 @@ impl KeyRing for Cuts<dyn KeyRing> {
         self.at.here(Cut::BeforeTheTombstoneIsTold)?;
         self.inner.engrave(id, recorded)
     }
-
-    fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
-        self.inner.attest(id)
-    }
-
-    fn buried(&self) -> Result<Vec<ConsignmentId>> {
-        self.inner.buried()
-    }
-
-    fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
-        self.inner.still_opens(id, aad, sealed)
-    }
-
-    fn level(&self) -> Level {
-        self.inner.level()
-    }
 }
 
 impl Shelf for Cuts<dyn Shelf> {
-    fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
-        self.inner.keeps()
-    }
-
-    fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
-        self.inner.put(address, bytes)
-    }
-
-    fn read(&self, address: ParcelAddress) -> BoxFuture<'_, Result<Bytes>> {
-        self.inner.read(address)
-    }
+    passes_on!(keeps put read unfinished);
 
     fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
         Box::pin(async move {
             self.at.here(Cut::BeforeTheLastLook)?;
             self.inner.list(consignment).await
         })
-    }
-
-    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
-        self.inner.unfinished(consignment)
     }
 
     fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {

@@ -14,6 +14,7 @@ use vault::{KeyRing, KeyState, Level, Receipt, RingEvidence, Shelf};
 use zeroize::Zeroizing;
 
 use super::no_deletion::{Cut, Cuts};
+use super::passes_on::passes_on;
 
 /// A ring over a place that can be away, and can give a destroyed key back.
 struct Remote {
@@ -31,6 +32,8 @@ impl Remote {
 }
 
 impl KeyRing for Remote {
+    passes_on!(engrave buried);
+
     fn create(&self, id: ConsignmentId) -> Result<()> {
         self.there()?.create(id)
     }
@@ -47,19 +50,11 @@ impl KeyRing for Remote {
         self.there()?.destroy(id, seen)
     }
 
-    fn engrave(&self, id: ConsignmentId, recorded: &Receipt) -> Result<()> {
-        self.inner.engrave(id, recorded)
-    }
-
     fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
         if self.back.swap(false, Ordering::SeqCst) {
             return Err(lexicon::Alarm::new(Code(709), format!("the ring key of consignment {id} is back")).into());
         }
         self.there()?.attest(id)
-    }
-
-    fn buried(&self) -> Result<Vec<ConsignmentId>> {
-        self.inner.buried()
     }
 
     fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
@@ -142,15 +137,7 @@ async fn a_plan_for_another_kind_of_ring_is_refused_and_so_is_a_consignment_unde
     let systems = world.systems(60);
     let plan = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
     Switches::default().put_before_the_ring(&mut world, Level::K1).await;
-    let open = Act::OpenConsignment {
-        consignment: ConsignmentId([3; 16]),
-        plan: plan.digest().unwrap(),
-        kind: procedure::Kind::Full,
-        seed: 1,
-        basis_points: procedure::EVERYTHING,
-        target: plan.target(procedure::Kind::Full).unwrap().identity.clone(),
-        deadline: hours_after(world.clock.now(), 72),
-    };
+    let open = world.opening(&plan, ConsignmentId([3; 16]), procedure::Kind::Full, (1, procedure::EVERYTHING));
     let refused = world.act(Name::Operator, plan.migration, open).await.unwrap_err();
     assert_eq!(refused.code(), Code(819));
     assert!(refused.to_string().contains("'local', and this server's is 'pkcs11'"), "{refused}");

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use drill::{Name, World, entropy};
-use lexicon::{Clock, ConsignmentId, Result, hours_after};
-use procedure::{Act, Kind};
+use lexicon::{ConsignmentId, Result};
+use procedure::Kind;
 use tokio::time::timeout;
-use vault::{KeyRing, KeyState, Level, Receipt, RingEvidence};
-use zeroize::Zeroizing;
+use vault::KeyRing;
+
+use super::passes_on::passes_on;
 
 /// A ring that makes a key when it is told to.
 struct Slow {
@@ -19,42 +20,12 @@ struct Slow {
 }
 
 impl KeyRing for Slow {
+    passes_on!(encrypt decrypt destroy engrave attest buried still_opens level);
+
     fn create(&self, id: ConsignmentId) -> Result<()> {
         self.asked.lock().unwrap().send(()).unwrap();
         self.told.lock().unwrap().recv().unwrap();
         self.inner.create(id)
-    }
-
-    fn encrypt(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
-        self.inner.encrypt(id, aad, plain)
-    }
-
-    fn decrypt(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        self.inner.decrypt(id, aad, sealed)
-    }
-
-    fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence> {
-        self.inner.destroy(id, seen)
-    }
-
-    fn engrave(&self, id: ConsignmentId, recorded: &Receipt) -> Result<()> {
-        self.inner.engrave(id, recorded)
-    }
-
-    fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
-        self.inner.attest(id)
-    }
-
-    fn buried(&self) -> Result<Vec<ConsignmentId>> {
-        self.inner.buried()
-    }
-
-    fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
-        self.inner.still_opens(id, aad, sealed)
-    }
-
-    fn level(&self) -> Level {
-        self.inner.level()
     }
 }
 
@@ -70,15 +41,8 @@ async fn a_key_store_that_stalls_keeps_no_door_shut() {
         let inner = Arc::clone(&furniture.ring);
         furniture.ring = Arc::new(Slow { inner, asked: Mutex::new(asked), told: Mutex::new(told) });
     });
-    let open = Act::OpenConsignment {
-        consignment: ConsignmentId::draw(entropy().as_ref()).unwrap(),
-        plan: plan.digest().unwrap(),
-        kind: Kind::Full,
-        seed: 1,
-        basis_points: procedure::EVERYTHING,
-        target: plan.target(Kind::Full).unwrap().identity.clone(),
-        deadline: hours_after(world.clock.now(), 72),
-    };
+    let id = ConsignmentId::draw(entropy().as_ref()).unwrap();
+    let open = world.opening(&plan, id, Kind::Full, (1, procedure::EVERYTHING));
     let (desk, migration) = (world.desk(Name::Operator), plan.migration);
     let opening = tokio::spawn(async move {
         let mut build = |_: &procedure::Migration| Ok(open.clone());

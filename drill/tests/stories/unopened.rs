@@ -6,12 +6,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use drill::{Name, Systems, World, copy_folder, entropy};
-use lexicon::{Clock, Code, ConsignmentId, Result, hours_after};
+use lexicon::{Code, ConsignmentId, Result};
 use procedure::{Act, Kind, Plan};
 use rusqlite::Connection;
 use tokio::task::JoinHandle;
-use vault::{KeyRing, KeyState, Level, RingEvidence};
-use zeroize::Zeroizing;
+use vault::{KeyRing, KeyState};
+
+use super::passes_on::passes_on;
 
 /// A ring that stops once, when it has made its first key, until it is told to go on.
 struct Stopping {
@@ -20,6 +21,8 @@ struct Stopping {
 }
 
 impl KeyRing for Stopping {
+    passes_on!(encrypt decrypt destroy engrave attest buried still_opens level);
+
     fn create(&self, id: ConsignmentId) -> Result<()> {
         self.inner.create(id)?;
         let first = self.first.lock().unwrap().take();
@@ -28,50 +31,6 @@ impl KeyRing for Stopping {
             told.recv().unwrap();
         }
         Ok(())
-    }
-
-    fn encrypt(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
-        self.inner.encrypt(id, aad, plain)
-    }
-
-    fn decrypt(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        self.inner.decrypt(id, aad, sealed)
-    }
-
-    fn destroy(&self, id: ConsignmentId, seen: &vault::Receipt) -> Result<RingEvidence> {
-        self.inner.destroy(id, seen)
-    }
-
-    fn engrave(&self, id: ConsignmentId, recorded: &vault::Receipt) -> Result<()> {
-        self.inner.engrave(id, recorded)
-    }
-
-    fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
-        self.inner.attest(id)
-    }
-
-    fn buried(&self) -> Result<Vec<ConsignmentId>> {
-        self.inner.buried()
-    }
-
-    fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
-        self.inner.still_opens(id, aad, sealed)
-    }
-
-    fn level(&self) -> Level {
-        self.inner.level()
-    }
-}
-
-fn opening(world: &World, plan: &Plan, consignment: ConsignmentId) -> Act {
-    Act::OpenConsignment {
-        consignment,
-        plan: plan.digest().unwrap(),
-        kind: Kind::Full,
-        seed: 1,
-        basis_points: procedure::EVERYTHING,
-        target: plan.target(Kind::Full).unwrap().identity.clone(),
-        deadline: hours_after(world.clock.now(), 72),
     }
 }
 
@@ -94,7 +53,11 @@ impl Halfway {
             furniture.ring = Arc::new(Stopping { inner, first: Mutex::new(Some((made, told))) });
         });
         let consignment = ConsignmentId::draw(entropy().as_ref()).unwrap();
-        let (act, desk, migration) = (opening(&world, &plan, consignment), world.desk(Name::Operator), plan.migration);
+        let (act, desk, migration) = (
+            world.opening(&plan, consignment, Kind::Full, (1, procedure::EVERYTHING)),
+            world.desk(Name::Operator),
+            plan.migration,
+        );
         let opening = tokio::spawn(async move {
             let mut build = |_: &procedure::Migration| Ok(act.clone());
             desk.act(migration, &mut build, &[]).await.map(drop)
@@ -185,7 +148,7 @@ async fn an_opening_under_the_name_of_another_is_refused_and_costs_the_other_not
     let other = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
     let Halfway { mut world, consignment, go_on, opening, .. } = Halfway::of(world, &systems).await;
 
-    let same_name = self::opening(&world, &other, consignment);
+    let same_name = world.opening(&other, consignment, Kind::Full, (1, procedure::EVERYTHING));
     let meanwhile = world.act(Name::Operator, other.migration, same_name.clone()).await.unwrap_err();
     go_on.send(()).unwrap();
     opening.await.unwrap().unwrap();
