@@ -3,14 +3,15 @@
 //! Each column of a row group is written by one writer that takes the same rows in the same order, whichever thread it is
 //! on, and chunks enter the file in the schema's order. So the number of threads changes no byte, but for what encryption
 //! draws at random. Nothing waits in a queue: what is held is the row group in the making and the file so far, as with
-//! one thread.
+//! one thread. The file's digest is taken on the way, by whichever thread is free.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::{io, iter, thread};
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{FieldRef, SchemaRef};
+use lexicon::{Digest, Hasher};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::errors::{ParquetError, Result};
@@ -29,7 +30,7 @@ const VALUES_WORTH_A_THREAD: usize = 16 * 1024;
 
 /// The file in the making.
 pub(crate) struct Columns {
-    file: SerializedFileWriter<Vec<u8>>,
+    file: SerializedFileWriter<Digested>,
     groups: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     threads: NonZeroUsize,
@@ -44,7 +45,7 @@ impl Columns {
     /// # Errors
     /// When Parquet has no form for `schema`, or when a column of it is nested.
     pub(crate) fn begin(schema: &SchemaRef, properties: WriterProperties) -> Result<Self> {
-        let writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))?;
+        let writer = ArrowWriter::try_new(Digested::default(), schema.clone(), Some(properties))?;
         let (file, groups) = writer.into_serialized_writer()?;
         if file.schema_descr().num_columns() != schema.fields().len() {
             return Err(ParquetError::NYI("nested columns".to_owned()));
@@ -79,10 +80,12 @@ impl Columns {
         Ok(())
     }
 
-    /// Ends the file.
-    pub(crate) fn finish(mut self) -> Result<Vec<u8>> {
+    /// Ends the file; its bytes and their digest.
+    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Digest)> {
         self.end_group()?;
-        self.file.into_inner()
+        let mut file = self.file.into_inner()?;
+        file.catch_up();
+        Ok((file.bytes, file.hasher.finish()))
     }
 
     fn group_bytes(&self) -> usize {
@@ -101,13 +104,12 @@ impl Columns {
             self.writers = self.groups.create_column_writers(self.file.flushed_row_groups().len())?;
         }
         self.rows = self.rows.saturating_add(rows.num_rows());
-        let columns = self.schema.fields().iter().zip(rows.columns()).zip(&mut self.writers).collect();
+        let columns = self.schema.fields().iter().zip(rows.columns()).zip(&mut self.writers);
+        let columns = columns.map(|((field, column), writer)| Piece::Column { field, column, writer });
+        let pieces = iter::once(Piece::Behind(self.file.inner_mut())).chain(columns).collect();
         let values = rows.num_rows().saturating_mul(rows.num_columns());
         let threads = if values < VALUES_WORTH_A_THREAD { NonZeroUsize::MIN } else { self.threads };
-        let taken = |((field, column), writer): ((&FieldRef, &ArrayRef), &mut ArrowColumnWriter)| {
-            compute_leaves(field, column)?.iter().try_for_each(|leaf| writer.write(leaf))
-        };
-        on_threads(threads, columns, &taken).map(drop)
+        on_threads(threads, pieces, &Piece::done).map(drop)
     }
 
     fn end_group(&mut self) -> Result<()> {
@@ -122,6 +124,56 @@ impl Columns {
             chunk.append_to_row_group(&mut group)?;
         }
         group.close().map(drop)
+    }
+}
+
+/// What one thread does at once while a batch is taken.
+enum Piece<'a> {
+    /// What the file grew by has no digest yet.
+    Behind(&'a mut Digested),
+    Column {
+        field: &'a FieldRef,
+        column: &'a ArrayRef,
+        writer: &'a mut ArrowColumnWriter,
+    },
+}
+
+impl Piece<'_> {
+    fn done(self) -> Result<()> {
+        match self {
+            Self::Behind(file) => {
+                file.catch_up();
+                Ok(())
+            }
+            Self::Column { field, column, writer } => {
+                compute_leaves(field, column)?.iter().try_for_each(|leaf| writer.write(leaf))
+            }
+        }
+    }
+}
+
+/// The file so far, and the digest of its first bytes.
+#[derive(Default)]
+struct Digested {
+    bytes: Vec<u8>,
+    hasher: Hasher,
+    hashed: usize,
+}
+
+impl Digested {
+    fn catch_up(&mut self) {
+        self.hasher.update(self.bytes.get(self.hashed..).unwrap_or_default());
+        self.hashed = self.bytes.len();
+    }
+}
+
+impl io::Write for Digested {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

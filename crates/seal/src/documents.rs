@@ -45,7 +45,7 @@ pub struct DocumentsSealer<'a, Documents> {
     open: Option<ScopedDocument>,
 }
 
-impl<'a, Documents: Iterator<Item = Result<ScopedDocument>>> DocumentsSealer<'a, Documents> {
+impl<'a, Documents: Iterator<Item = Result<ScopedDocument>> + Send> DocumentsSealer<'a, Documents> {
     /// Begins with the parcel `first`; each further one draws its own id and counts on.
     pub fn new(key: &'a ConsignmentKey, entropy: &'a dyn Entropy, first: ParcelName, documents: Documents) -> Self {
         Self { key, entropy, next: first, documents, open: None }
@@ -62,13 +62,13 @@ impl<'a, Documents: Iterator<Item = Result<ScopedDocument>>> DocumentsSealer<'a,
     }
 
     /// Seals the next parcel; none when every document is sealed. `carried` is told each document that was read to its
-    /// end, in the order in which they lie in the parcels. Memory: the parcel, and two segments for each thread.
+    /// end, in the order in which they lie in the parcels. Memory: the parcel, and a segment for each thread.
     ///
     /// # Errors
     /// What the documents or `carried` say; a fault when there are no random bytes.
     pub fn seal_next(
         &mut self,
-        carried: &mut dyn FnMut(CarriedDocument) -> Result<()>,
+        carried: &mut (dyn FnMut(CarriedDocument) -> Result<()> + Send),
     ) -> Result<Option<SealedDocuments>> {
         let left = clear_file_bytes(wide(DOCUMENTS_PARCEL_BYTES));
         let mut reading = Reading { documents: &mut self.documents, open: &mut self.open, carried, left };
@@ -93,7 +93,7 @@ impl<'a, Documents: Iterator<Item = Result<ScopedDocument>>> DocumentsSealer<'a,
 struct Reading<'r, Documents> {
     documents: &'r mut Documents,
     open: &'r mut Option<ScopedDocument>,
-    carried: &'r mut dyn FnMut(CarriedDocument) -> Result<()>,
+    carried: &'r mut (dyn FnMut(CarriedDocument) -> Result<()> + Send),
     left: u64,
 }
 
@@ -136,7 +136,7 @@ pub fn open_documents(
     name: &ParcelName,
     sealed: &Bytes,
     expected: Digest,
-    clear: &mut dyn Write,
+    clear: &mut (dyn Write + Send),
 ) -> Result<u64> {
     let found = Digest::of(sealed);
     if found != expected {

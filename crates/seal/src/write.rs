@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use lexicon::limits::PARCEL_BYTES_MAX;
-use lexicon::{Code, Digest, Entropy, Fault, Result, Retry};
+use lexicon::{Code, Entropy, Fault, Result, Retry};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::encryption::encrypt::FileEncryptionProperties;
 use parquet::errors::ParquetError;
@@ -91,7 +91,8 @@ impl ParcelWriter {
     /// A fault when Parquet cannot end the file, or when it is larger than a parcel may be.
     pub fn finish(self) -> Result<Sealed> {
         let Self { name, salt, columns, rows, .. } = self;
-        let bytes = Bytes::from(columns.finish().map_err(|error| failed(&name, "end", &error))?);
+        let (bytes, digest) = columns.finish().map_err(|error| failed(&name, "end", &error))?;
+        let bytes = Bytes::from(bytes);
         if bytes.len() > PARCEL_BYTES_MAX {
             let message = format!(
                 "parcel {} of table {} has {} bytes; at most {PARCEL_BYTES_MAX} are allowed",
@@ -101,7 +102,6 @@ impl ParcelWriter {
             );
             return Err(Fault::new(Code(505), Retry::Never, message).into());
         }
-        let digest = Digest::of(&bytes);
         Ok(Sealed { bytes, rows, digest, salt })
     }
 

@@ -128,7 +128,9 @@ fn in_clear_the_file_is_the_one_that_parquets_own_writer_makes() {
         for batch in &batches {
             ours.write(batch).unwrap();
         }
-        assert!(ours.finish().unwrap() == theirs, "{threads} threads");
+        let (ours, digest) = ours.finish().unwrap();
+        assert!(ours == theirs, "{threads} threads");
+        assert_eq!(digest, Digest::of(&theirs), "{threads} threads");
     }
 }
 

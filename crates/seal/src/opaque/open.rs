@@ -17,13 +17,18 @@ impl FileKey {
     /// The alarm LZ-0504 when nothing opens: the key is another one, or its first segment is. The alarm LZ-0508 when
     /// a later segment does not open. Nothing of that segment and of those behind it is handed out. A fault when the
     /// bytes cannot be read or are not taken.
-    pub fn open(&self, sealed: &mut dyn Read, clear: &mut dyn Write, threads: NonZeroUsize) -> Result<u64> {
+    pub fn open(
+        &self,
+        sealed: &mut (dyn Read + Send),
+        clear: &mut (dyn Write + Send),
+        threads: NonZeroUsize,
+    ) -> Result<u64> {
         let mut header = [0; HEADER_BYTES];
         let found = read_all(sealed, &mut header).map_err(|error| self.unread(error))?;
         let header = header.get(..found).and_then(Header::read).ok_or_else(|| self.name.does_not_open())?;
         let cipher = self.cipher(&header)?;
 
-        let mut cutter = Cutter::new(sealed, self.shape.first_sealed(), self.shape.segment_bytes);
+        let mut cutter = Cutter::new(sealed, wide(HEADER_BYTES), (self.shape.first_sealed(), self.shape.segment_bytes));
         let mut total = 0_u64;
         let steps = Steps {
             take: &mut |segment: &mut Segment| cutter.fill(segment).map_err(|error| self.unread(error)),

@@ -9,7 +9,7 @@ use super::cut::Segment;
 use super::{Cipher, FileKey, HEADER_BYTES, Header, Place, TAG_BYTES, wide};
 
 /// Sealed bytes that can be read at any place: in memory, in a file, or on a store that answers for ranges.
-pub trait SealedBytes {
+pub trait SealedBytes: Sync {
     /// How many there are. A wrong number is found out.
     fn bytes(&self) -> u64;
 
@@ -81,7 +81,7 @@ impl FileRanges<'_> {
     /// # Errors
     /// The alarm LZ-0508 when a segment does not open; nothing of it or behind it is handed out. A fault when the range
     /// ends behind the parcel, when the bytes cannot be read, or when they are not taken.
-    pub fn read(&self, range: Range<u64>, clear: &mut dyn Write, threads: NonZeroUsize) -> Result<()> {
+    pub fn read(&self, range: Range<u64>, clear: &mut (dyn Write + Send), threads: NonZeroUsize) -> Result<()> {
         if range.end > self.clear_bytes {
             let (name, end) = (&self.key.name, range.end);
             let message = format!(
@@ -93,7 +93,6 @@ impl FileRanges<'_> {
         if range.is_empty() {
             return Ok(());
         }
-        // Apart from `self`: the sealed bytes need not be readable from several threads.
         let Self { key, cipher, .. } = self;
         let shape = key.shape;
         let number = |clear| u32::try_from(shape.segment_of(clear)).unwrap_or(self.last);
@@ -123,7 +122,7 @@ impl FileRanges<'_> {
         // The header lies before segment 0.
         let start = start.max(wide(HEADER_BYTES));
         let bytes = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
-        self.sealed.read_at(start, segment.resized(bytes)).map_err(|error| self.key.unread(error))?;
+        self.sealed.read_at(start, segment.laid(start, bytes)).map_err(|error| self.key.unread(error))?;
         segment.place = Place { number, last: number == self.last };
         Ok(())
     }

@@ -10,19 +10,18 @@ use super::{FileKey, HEADER_BYTES, Header, TAG_BYTES, wide};
 impl FileKey {
     /// Seals what `clear` gives, to its end, and hands the sealed bytes to `sealed` in their order: to memory, to a
     /// file, or to the parts of an upload. Returns how many bytes there were in clear; [`super::sealed_file_bytes`]
-    /// says how many they became. With several threads at most 32 MiB are under way, whatever the length; with one, 1 MiB.
+    /// says how many they became. Each thread has 1 MiB in hand, whatever the length, and they are 16 at most.
     ///
     /// A salt is drawn at each call, so that the same file sealed twice shares no byte.
     ///
     /// # Errors
-    /// A fault when the bytes cannot be read, are not taken, or are more than 4 PiB; when there are no random bytes
-    /// or no threads. A trouble that an [`std::io::Error`] carries comes out as it is. What was handed out until then
+    /// A fault when the bytes cannot be read, are not taken, or are more than 4 PiB; when there are no random bytes. A trouble that an [`std::io::Error`] carries comes out as it is. What was handed out until then
     /// is no parcel.
     pub fn seal(
         &self,
         entropy: &dyn Entropy,
-        clear: &mut dyn Read,
-        sealed: &mut dyn Write,
+        clear: &mut (dyn Read + Send),
+        sealed: &mut (dyn Write + Send),
         threads: NonZeroUsize,
     ) -> Result<u64> {
         let header = Header::draw(entropy)?;
@@ -30,7 +29,7 @@ impl FileKey {
         sealed.write_all(&header.bytes()).map_err(|error| self.unwritten(error))?;
 
         let first_bytes = self.shape.first_sealed().saturating_sub(TAG_BYTES);
-        let mut cutter = Cutter::new(clear, first_bytes, first_bytes.saturating_add(HEADER_BYTES));
+        let mut cutter = Cutter::new(clear, 0, (first_bytes, first_bytes.saturating_add(HEADER_BYTES)));
         let mut total = 0_u64;
         let steps = Steps {
             take: &mut |segment: &mut Segment| {

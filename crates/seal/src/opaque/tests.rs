@@ -162,7 +162,7 @@ fn the_same_file_sealed_twice_shares_no_segment() {
 }
 
 #[test]
-fn a_parcel_of_any_length_keeps_at_most_32_segments_in_memory() {
+fn a_parcel_of_any_length_keeps_one_segment_for_each_of_16_threads_in_memory() {
     /// Bytes that are on their way, and the most there ever were.
     #[derive(Default)]
     struct UnderWay(AtomicUsize, AtomicUsize);
@@ -194,7 +194,27 @@ fn a_parcel_of_any_length_keeps_at_most_32_segments_in_memory() {
     key(Shape::TINK_1MB).seal(&SystemEntropy::new(), &mut clear, &mut out, threads(1000)).unwrap();
     assert_eq!(under_way.0.load(Ordering::SeqCst), 0);
     let most = under_way.1.load(Ordering::SeqCst);
-    assert!((16 * SEGMENT_BYTES..=33 * SEGMENT_BYTES).contains(&most), "{most}");
+    assert!((SEGMENT_BYTES..=17 * SEGMENT_BYTES).contains(&most), "{most}");
+}
+
+/// The other threads wait for a segment that never comes.
+#[test]
+fn a_thread_that_panics_ends_the_others() {
+    struct Panics(usize);
+    impl Read for Panics {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.0 += 1;
+            assert!(self.0 < 20, "as a reader with a fault would");
+            into.fill(1);
+            Ok(into.len())
+        }
+    }
+    for count in [1, 2, 8] {
+        let ended = std::panic::catch_unwind(|| {
+            key(SMALL).seal(&SystemEntropy::new(), &mut Panics(0), &mut io::sink(), threads(count))
+        });
+        assert!(ended.is_err());
+    }
 }
 
 #[test]
@@ -247,7 +267,7 @@ fn a_range_behind_the_end_is_a_fault_and_an_empty_one_is_nothing() {
 #[test]
 fn there_is_no_segment_behind_number_4294967295() {
     let mut ones = io::repeat(1);
-    let mut cutter = Cutter::new(&mut ones, 24, 64);
+    let mut cutter = Cutter::new(&mut ones, 0, (24, 64));
     cutter.next = Some(u32::MAX);
     let error = cutter.fill(&mut Segment::new(80)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::Part;
 use super::steps::{
     AES_OPEN, AES_SEAL, AGE_OPEN, AGE_SEAL, CRATE_OPEN, CRATE_SEAL, DISK, FILE_OPEN, FILE_SEAL, LARGE, NOTHING_OPEN,
-    NOTHING_SEAL, OPEN, OPEN_TWO, PLAIN, PLAIN_OPEN, SEAL, SEAL_TWO, SMALL, TABLE, TABLE_TWO, UNDIGESTED,
-    UNDIGESTED_OPEN,
+    NOTHING_OPEN_TWO, NOTHING_SEAL, NOTHING_SEAL_TWO, OPEN, OPEN_TWO, PLAIN, PLAIN_OPEN, SEAL, SEAL_TWO, SMALL, TABLE,
+    TABLE_TWO, UNDIGESTED, UNDIGESTED_OPEN,
 };
 use crate::bench::report::{CPU, LOAD, NOT_OURS, PEAK, Row, WALL, median};
 
@@ -96,6 +96,9 @@ pub(super) fn ratios(part: Part, taken: &Taken) -> Vec<Row> {
             ratio(OPEN, CRATE_OPEN, SPEED, least(5.0)),
             ratio(NOTHING_SEAL, AGE_SEAL, SPEED, least(5.0)),
             ratio(NOTHING_OPEN, AGE_OPEN, SPEED, least(5.0)),
+            ratio(NOTHING_SEAL_TWO, AGE_SEAL, SPEED_BY_WALL, Asked::Nothing),
+            ratio(NOTHING_OPEN_TWO, AGE_OPEN, SPEED_BY_WALL, Asked::Nothing),
+            ratio(AES_SEAL, AGE_SEAL, SPEED, Asked::Nothing),
         ],
         Part::Tables => vec![
             ratio(SEAL, PLAIN, CPU, most(1.05)),

@@ -21,6 +21,8 @@ pub(super) const FILE_SEAL: &str = "seal, in a file";
 pub(super) const FILE_OPEN: &str = "open, in a file";
 pub(super) const NOTHING_SEAL: &str = "seal, to nothing";
 pub(super) const NOTHING_OPEN: &str = "open, to nothing";
+pub(super) const NOTHING_SEAL_TWO: &str = "seal, to nothing, two threads";
+pub(super) const NOTHING_OPEN_TWO: &str = "open, to nothing, two threads";
 pub(super) const AGE_SEAL: &str = "seal, program age";
 pub(super) const AGE_OPEN: &str = "open, program age";
 pub(super) const PLAIN: &str = "write, plain Parquet";
@@ -76,6 +78,8 @@ impl Step {
                     seal(FILE_OPEN, format!("file open {ours} {out} {file_mib} 1")),
                     whole(NOTHING_SEAL, format!("file seal {clear} /dev/null {file_mib} 1")),
                     whole(NOTHING_OPEN, format!("file open {ours} /dev/null {file_mib} 1")),
+                    whole(NOTHING_SEAL_TWO, format!("file seal {clear} /dev/null {file_mib} 2")),
+                    whole(NOTHING_OPEN_TWO, format!("file open {ours} /dev/null {file_mib} 2")),
                 ];
                 steps.extend(others(bench));
                 steps
