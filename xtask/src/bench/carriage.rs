@@ -15,6 +15,8 @@ pub(super) const SUMMED: &str = "move + fingerprint";
 pub(super) const AGAIN: &str = "read again + fingerprint (T)";
 pub(super) const EXTRACT: &str = "extract + seal";
 pub(super) const LOAD: &str = "load";
+/// A load by an account that may fill tables and no more.
+pub(super) const STAGED: &str = "load, staged first";
 pub(super) const RECONCILE: &str = "reconcile";
 pub(super) const MIGRATE: &str = "migrate";
 
@@ -55,6 +57,7 @@ impl<'a> Carriage<'a> {
             Step::new(AGAIN, || Ok(()), |watch| self.again(watch)),
         ];
         steps.extend(self.sealed_steps());
+        steps.extend(self.pair.filling_only().map(|target| self.staged_step(target)));
         steps.push(
             Step::new(
                 MIGRATE,
@@ -71,12 +74,30 @@ impl<'a> Carriage<'a> {
 
     /// Extraction, load and comparison alone.
     pub(super) fn sealed_steps(&self) -> Vec<Step<'_>> {
-        let load = Step::new(LOAD, || self.release(), |watch| self.carried(watch, LOAD, "load").map(drop));
+        let load = Step::new(LOAD, || self.release(), |watch| self.loaded(watch, LOAD, &self.pair.addresses().1));
+        let reconcile = Step::new(
+            RECONCILE,
+            || Ok(()),
+            |watch| {
+                let words = self.words("reconcile", &["--target", &self.pair.addresses().1]);
+                self.carried(watch, RECONCILE, &words)
+            },
+        );
         vec![
-            Step::new(EXTRACT, || self.open(), |watch| self.carried(watch, EXTRACT, "extract").map(drop)),
+            Step::new(EXTRACT, || self.open(), |watch| self.carried(watch, EXTRACT, &self.extract())),
             load.arriving(|| self.pair.loaded()),
-            Step::new(RECONCILE, || Ok(()), |watch| self.carried(watch, RECONCILE, "reconcile").map(drop)),
+            reconcile,
         ]
+    }
+
+    fn staged_step(&self, target: String) -> Step<'_> {
+        let before = || {
+            self.open()?;
+            let extract = self.extract();
+            self.cast.said(CARRIER, &extract.iter().map(String::as_str).collect::<Vec<_>>())?;
+            self.release()
+        };
+        Step::new(STAGED, before, move |watch| self.loaded(watch, STAGED, &target)).arriving(|| self.pair.loaded())
     }
 
     fn measured(&self, watch: &Watch, step: &str, name: &str) -> Result<String> {
@@ -120,16 +141,23 @@ impl<'a> Carriage<'a> {
         self.pair.empty()
     }
 
+    fn words(&self, verb: &str, more: &[&str]) -> Vec<String> {
+        let migration = self.approved().migration;
+        [&[verb, "--migration", &migration][..], more].concat().into_iter().map(str::to_owned).collect()
+    }
+
+    fn extract(&self) -> Vec<String> {
+        self.words("extract", &["--source", &self.pair.addresses().0, "--yes", &self.approved().plan])
+    }
+
+    fn loaded(&self, watch: &Watch, name: &str, target: &str) -> Result<()> {
+        self.carried(watch, name, &self.words("load", &["--target", target]))
+    }
+
     /// One command of the carrier.
-    fn carried(&self, watch: &Watch, name: &str, verb: &str) -> Result<String> {
-        let (approved, (source, target)) = (self.approved(), self.pair.addresses());
-        let mut words = vec![verb, "--migration", &approved.migration];
-        if verb == "extract" {
-            words.extend(["--source", &source, "--yes", &approved.plan]);
-        } else {
-            words.extend(["--target", &target]);
-        }
-        watch.ours(name, &mut self.cast.person(CARRIER, &words), &[0])
+    fn carried(&self, watch: &Watch, name: &str, words: &[String]) -> Result<()> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        watch.ours(name, &mut self.cast.person(CARRIER, &words), &[0]).map(drop)
     }
 
     /// The whole way: extraction, release, hand-over, load.

@@ -30,7 +30,8 @@ use crate::process;
 pub(crate) use procfs::machine;
 use tables::Sizes;
 
-const BENCHES: &str = "cargo xtask bench passage|vault [options]; each has its --help";
+const BENCHES: &str = "cargo xtask bench passage|vault [options]; each has its --help
+cargo xtask bench pages: writes the pages of docs/bench anew from their files";
 
 const USAGE: &str = "cargo xtask bench passage [options]
 
@@ -176,6 +177,7 @@ pub(crate) fn command(root: &Path, words: &[&str]) -> Result<ExitCode> {
     match words {
         ["passage", words @ ..] => passage::command(root, &Options::parse(words)?),
         ["vault", words @ ..] => vault::command(root, words),
+        ["pages"] => report::write_pages(root),
         _ => bail!("{BENCHES}"),
     }
 }

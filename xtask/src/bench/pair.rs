@@ -69,6 +69,11 @@ pub(super) trait Pair {
     /// The rows in the target.
     fn loaded(&self) -> Result<Sizes>;
 
+    /// The target's address for an account that may fill its tables and do nothing else, where a load costs more then.
+    fn filling_only(&self) -> Option<String> {
+        None
+    }
+
     /// What the family's own tools do; the first is the floor.
     fn rivals(&self) -> Vec<Step<'_>>;
 }

@@ -47,8 +47,8 @@ pub(super) const WORDS: Words = Words {
   `load`, `reconcile` and `migrate` are the program, with a lazaret on loopback. `migrate` includes the release.
 * A load reads the target again and fingerprints it (T). *seal + load* is extraction and load without that: T is taken off
   as measured by itself.
-* In PostgreSQL everything is done as an account that may set `log_min_messages`, so that rows go straight into their table. For an
-  account that may not, they are staged in the session first: every load costs more.
+* In PostgreSQL everything is done as an account that may set `log_min_messages`, so that rows go straight into their table; but for
+  *load, staged first*: that account may fill the tables and no more, and rows are staged in its session before.
 * The forecast is of a rehearsal on 1 %; its times are of tables that come one after the other, and two pass at once.
 * The `COPY` pipe and the dump's restore prove nothing about what arrived; `pg_restore` makes the tables and their indexes,
   the other steps find them there, empty.
@@ -189,6 +189,7 @@ fn ratios(system: &str, costs: &Costs, asked: &Asked) -> Vec<Row> {
     let waited = wall(carriage::EXTRACT) + wall(carriage::LOAD);
     let over = |what: &str| format!("{what} ÷ {}", asked.floor);
     let (migrate, one_by_one) = (cpu(carriage::MIGRATE) / floor, waited / wall(asked.floor));
+    let staged = sealed - cpu(carriage::LOAD) + cpu(carriage::STAGED);
     let mut ratios = vec![
         (over("move"), CPU, cpu(carriage::MOVE) / floor, Some(1.25)),
         (over("move + fingerprint"), CPU, cpu(carriage::SUMMED) / floor, Some(1.35)),
@@ -204,6 +205,7 @@ fn ratios(system: &str, costs: &Costs, asked: &Asked) -> Vec<Row> {
         ratios.push((format!("migrate, with T ÷ {beside}"), CPU, cpu(carriage::MIGRATE) / cpu(beside), None));
     }
     if asked.targets {
+        ratios.push((over("seal + load, S and F, staged first"), CPU, staged / floor, None));
         ratios.push((over("stretch: migrate, with T"), CPU, migrate, Some(2.0)));
         ratios.push((over("stretch: extract + load, which do not overlap"), WALL, one_by_one, Some(1.15)));
     }

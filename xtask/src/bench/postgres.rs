@@ -17,6 +17,8 @@ pub(super) const RESTORE: &str = "age -d | pg_restore";
 const SOURCE: &str = "source";
 const TARGET: &str = "target";
 const RESTORED: &str = "restored";
+/// An account that may fill the target's tables, and not keep errors out of the server's log.
+const FILLER: &str = "filler";
 /// What rehearsals load.
 const TRIAL: &str = "trial";
 
@@ -25,6 +27,8 @@ pub(super) struct Postgres {
     name: &'static str,
     /// Up to the database's name.
     address: String,
+    account: String,
+    password: String,
     process: u32,
     folder: PathBuf,
     psql: PathBuf,
@@ -35,8 +39,21 @@ impl Postgres {
         let said = |name: &str| servers.environment.get(name).context("PostgreSQL does not run");
         let (address, _) = said("LAZARET_TEST_POSTGRES")?.rsplit_once('/').context("PostgreSQL has no address")?;
         let process = said("LAZARET_TEST_POSTGRES_PROCESS")?.parse()?;
+        let (account, password) = address
+            .split_once("//")
+            .and_then(|(_, rest)| rest.split_once('@')?.0.split_once(':'))
+            .context("PostgreSQL's address has no account")?;
+        let (account, password) = (account.to_owned(), password.to_owned());
         let (address, folder) = (address.to_owned(), folder.to_owned());
-        Ok(Self { name, address, process, folder, psql: postgres_program("psql").context("psql is not installed")? })
+        Ok(Self {
+            name,
+            address,
+            account,
+            password,
+            process,
+            folder,
+            psql: postgres_program("psql").context("psql is not installed")?,
+        })
     }
 
     fn address(&self, database: &str) -> String {
@@ -174,7 +191,15 @@ impl Pair for Postgres {
             // Or the first step to read a row would pay for marking it as committed.
             self.run(SOURCE, &format!("VACUUM (FREEZE, ANALYZE) {}", table.name))?;
         }
-        self.run(TARGET, Dialect::Postgres.marker()).map(drop)
+        self.run(TARGET, Dialect::Postgres.marker())?;
+        self.run("postgres", &format!("DROP ROLE IF EXISTS {FILLER}"))?;
+        self.run("postgres", &format!("CREATE ROLE {FILLER} LOGIN PASSWORD '{}'", self.password))?;
+        let tables = TABLES.map(|table| table.name).join(", ");
+        self.run(TARGET, &format!("GRANT SELECT, INSERT ON {tables}, lazaret_load TO {FILLER}")).map(drop)
+    }
+
+    fn filling_only(&self) -> Option<String> {
+        Some(self.address(TARGET).replacen(&format!("//{}:", self.account), &format!("//{FILLER}:"), 1))
     }
 
     fn empty(&self) -> Result<()> {

@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 
 use super::Telling;
 use super::cast::write;
+use super::passage::WORDS as PASSAGE;
+use super::vault::WORDS as VAULT;
+use crate::kills::WORDS as KILLS;
 use crate::process;
 
 /// Between the parts of a row's name: system, step, what.
@@ -30,6 +33,9 @@ impl Words {
         root.join("docs").join("bench").join(self.name).with_extension("json")
     }
 }
+
+/// Every bench file in the tree.
+const ALL: [Words; 3] = [PASSAGE, KILLS, VAULT];
 
 /// What was measured in one run, and on what.
 pub(crate) struct Measured<'a> {
@@ -132,6 +138,16 @@ pub(crate) fn read(file: &Path) -> Result<Option<Value>> {
     }
     let text = std::fs::read_to_string(file)?;
     serde_json::from_str(&text).map(Some).with_context(|| format!("{} is no JSON", file.display()))
+}
+
+/// Writes every page anew from the file beside it: what stands around the figures changed.
+pub(super) fn write_pages(root: &Path) -> Result<ExitCode> {
+    for words in ALL {
+        if let Some(document) = read(&words.file(root))? {
+            keep(root, &words, &document)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes a bench file and its page beside it, in a folder that a fresh clone need not have.
@@ -259,10 +275,7 @@ fn line(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::passage::WORDS as PASSAGE;
-    use super::super::vault::WORDS as VAULT;
     use super::*;
-    use crate::kills::WORDS as KILLS;
 
     fn measured(rows: &[Row]) -> Measured<'_> {
         Measured { machine: "a machine".to_owned(), about: BTreeMap::new(), rows }
@@ -334,7 +347,7 @@ mod tests {
 
     #[test]
     fn the_pages_in_the_tree_are_made_from_the_files_beside_them() {
-        for words in [PASSAGE, KILLS, VAULT] {
+        for words in ALL {
             let file = words.file(&crate::root().unwrap());
             let Some(document) = read(&file).unwrap() else { continue };
             assert_eq!(std::fs::read_to_string(file.with_extension("md")).unwrap(), page(&words, &document));
