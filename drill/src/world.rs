@@ -232,6 +232,7 @@ impl World {
             entropy: entropy(),
             deadline_days_max: lexicon::limits::DEADLINE_DAYS_DEFAULT,
             snapshot_days: 0,
+            erasure_wait: office::ERASURE_WAIT,
         })
     }
 

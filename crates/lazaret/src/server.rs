@@ -155,6 +155,7 @@ pub(crate) fn open_office(context: &Context, settings: &ServerSettings, opener: 
         entropy: Arc::clone(&context.entropy),
         deadline_days_max: settings.deadline_days_max,
         snapshot_days: ring::snapshot_days(settings.key_ring.as_ref())?,
+        erasure_wait: office::ERASURE_WAIT,
     })?;
     Ok((office, identity(context, settings, &secrets)?))
 }

@@ -6,6 +6,7 @@ use lexicon::{Alarm, Code, ConsignmentId, Fault, MigrationId, Result, Retry, Tim
 use people::Envelope;
 use procedure::{Act, ConsignmentStage, Destroyed, KeyAct, KeyLevel, Left, Lingering, Proof, Said, Stage, Stored};
 use registry::{Mark, Marking};
+use tokio::time::timeout;
 use vault::{KeyState, Receipt, RingEvidence, ShelfErasure, Wrapped};
 use wire::ParcelLine;
 
@@ -40,7 +41,10 @@ impl Office {
         for id in whole {
             first = first.and(self.empty_shelves(id).await);
         }
+        // First, for it may put openings in doubt.
+        first = first.and(self.note_unnamed().await);
         first = first.and(self.destroy_unopened().await);
+        first = first.and(self.destroy_unnamed().await);
         first = first.and(self.look_back().await);
         first.and(self.delete_what_was_held().await)
     }
@@ -68,9 +72,16 @@ impl Office {
 
     /// Destroys the server's part of every consignment that has an ending, then certifies the whole when it has one. The
     /// office goes on meanwhile: its lock is taken for what is recorded, and never while a ring or a shelf is waited for.
+    ///
+    /// The keys' destruction is waited for, the deletion of parcels so long only that whoever sent the act still waits for
+    /// its answer. What is cut here is taken up by the sweep, as after a crash.
     pub(crate) async fn destroy_what_ended(&self, id: MigrationId) -> Result<()> {
         let keys = self.destroy_keys(id).await;
-        keys.and(self.empty_shelves(id).await)
+        let Ok(shelves) = timeout(self.erasure_wait, self.empty_shelves(id)).await else {
+            tracing::info!(migration = %id, "The deletion of parcels takes longer; it goes on in the sweep.");
+            return keys;
+        };
+        keys.and(shelves)
     }
 
     async fn ended(&self, id: MigrationId) -> Vec<ConsignmentId> {
@@ -271,10 +282,11 @@ impl Office {
             tracing::error!("{alarm}.");
             self.note(format!("{alarm}"))?;
         }
+        let ring = self.last_word(id, erasure.ring).await?;
         let lingering: Vec<Lingering> = erased.lingering.iter().map(lingers).collect();
         let kept = lingering.iter().map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
         let evidence = Destroyed {
-            key: key_act(erasure.ring),
+            key: key_act(ring),
             // There is no erasure otherwise: the ring was asked before the parcels went.
             ring_refuses: true,
             share_shown: erasure.share_shown,
@@ -300,7 +312,24 @@ impl Office {
         self.engrave(consignment).await
     }
 
-    /// Tells the ring that the journal says what became of a key: who is put back to before that hears of it.
+    /// The ring's evidence as it is when all parcels are gone, which may be hours after its key was destroyed. One that was
+    /// put back meanwhile is destroyed again, and that is certified.
+    async fn last_word(&self, id: MigrationId, evidence: RingEvidence) -> Result<RingEvidence> {
+        let (ring, consignment) = (Arc::clone(&self.ring), evidence.consignment);
+        let stands = tokio::task::spawn_blocking(move || ring.attest(consignment)).await.map_err(|_| broke_off())?;
+        match stands {
+            Ok(KeyState::Destroyed { at, .. }) if at == evidence.destroyed_at => return Ok(evidence),
+            Err(Trouble::Alarm(back)) if back.code == Code(709) => self.note(back.to_string())?,
+            Err(trouble) => return Err(trouble),
+            Ok(KeyState::Absent | KeyState::Alive | KeyState::Destroying | KeyState::Destroyed { .. }) => {}
+        }
+        let (receipt, wrapped) = self.reason(id, consignment)?;
+        let (again, _) = vault::destroy_key(Arc::clone(&self.ring), (consignment, wrapped), &receipt).await?;
+        Ok(again)
+    }
+
+    /// Has the ring write on its tombstone that the journal has the fact of a destruction: a server that is put back to before
+    /// that fact hears of it.
     async fn engrave(&self, consignment: ConsignmentId) -> Result<()> {
         let (ring, recorded) = (Arc::clone(&self.ring), self.registry.so_far()?);
         let engraved = tokio::task::spawn_blocking(move || ring.engrave(consignment, &recorded)).await;

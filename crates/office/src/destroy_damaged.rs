@@ -11,7 +11,7 @@ use std::sync::Arc;
 use lexicon::{Code, ConsignmentId, Digest, Fault, MigrationId, Result, Retry, Timestamp, hours_after};
 use procedure::{Act, ConsignmentStage, Ledger};
 use registry::{Mark, Marking};
-use vault::{Erased, KeyState, Receipt, ShelfErasure};
+use vault::{Erased, Erasure, KeyState, Receipt, ShelfErasure, Wrapped};
 
 use crate::destroy::lingers;
 use crate::{Office, State};
@@ -90,28 +90,38 @@ impl Office {
         }
         let receipt = self.overdue_receipt(id, consignment, deadline)?;
         let wrapped = (consignment, self.wrapped(id, consignment)?);
-        let erasure = vault::erase(Arc::clone(&self.ring), self.shelf.as_ref(), wrapped, &receipt).await?;
-        let ShelfErasure::Empty(erased) = erasure.shelf else {
-            let text = "parcels whose key is destroyed could not all be deleted yet";
-            return Err(Fault::new(Code(840), Retry::Later, text).into());
-        };
-        let text = format!(
-            "consignment {consignment} of migration {id}: destroyed without a fact, its ring key at {} ({}), then {} parcels of {} bytes{}",
-            erasure.ring.destroyed_at,
-            erasure.ring.words(),
-            erased.objects,
-            erased.bytes,
-            lingering(&erased)
-        );
+        let (erased, what) = self.erase_without_fact(wrapped, &receipt).await?;
+        let text = format!("consignment {consignment} of migration {id}: {what}");
         let mut state = self.state.lock().await;
         let kept = state.ledgers.get(&id).map(planned).unwrap_or_default();
         let marking = Marking { mark: Mark::Destroyed, subject: &subject, forget: Some((id, consignment, &kept)) };
         self.mark(text, &marking)?;
-        if !erased.lingering.is_empty() {
-            state.held.insert(consignment, erased.lingering.iter().map(lingers).collect());
-        }
+        state.lingers(consignment, &erased);
         state.settled.insert(consignment);
         Ok(())
+    }
+
+    /// Destroys the key, then the parcels: what the shelf says, and all of it in words for a note.
+    pub(crate) async fn erase_without_fact(
+        &self,
+        consignment: (ConsignmentId, Option<Wrapped>),
+        receipt: &Receipt,
+    ) -> Result<(Erased, String)> {
+        let Erasure { ring, shelf, .. } =
+            vault::erase(Arc::clone(&self.ring), self.shelf.as_ref(), consignment, receipt).await?;
+        let ShelfErasure::Empty(erased) = shelf else {
+            let text = "parcels whose key is destroyed could not all be deleted yet";
+            return Err(Fault::new(Code(840), Retry::Later, text).into());
+        };
+        let what = format!(
+            "destroyed without a fact, its ring key at {} ({}), then {} parcels of {} bytes{}",
+            ring.destroyed_at,
+            ring.words(),
+            erased.objects,
+            erased.bytes,
+            lingering(&erased)
+        );
+        Ok((erased, what))
     }
 
     /// The proof that it is recorded why the key is destroyed.
@@ -129,6 +139,15 @@ impl Office {
         let destroyed = matches!(self.ring.attest(consignment), Ok(KeyState::Destroyed { .. }));
         let kept = self.registry.wrapped_share(consignment)?.is_some();
         Ok(destroyed && !kept && self.shelf.list(consignment).await?.is_empty())
+    }
+}
+
+impl State {
+    /// Keeps what an object store lets nobody delete yet, to be deleted later.
+    pub(crate) fn lingers(&mut self, consignment: ConsignmentId, erased: &Erased) {
+        if !erased.lingering.is_empty() {
+            self.held.insert(consignment, erased.lingering.iter().map(lingers).collect());
+        }
     }
 }
 

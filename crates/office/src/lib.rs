@@ -16,11 +16,13 @@ mod people_desk;
 mod put_back;
 mod show_fact;
 mod submit;
+mod unnamed;
 mod unopened;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lexicon::{
     Alarm, Clock, Code, ConsignmentId, Digest, Entropy, Fault, MigrationId, Refusal, Result, Retry, Timestamp,
@@ -59,7 +61,12 @@ pub struct Furniture {
     /// For how many days snapshots of what a ring key lay in may be kept, at most [`lexicon::limits::SNAPSHOT_DAYS_MAX`]: a
     /// destruction is in effect when the last of them is gone.
     pub snapshot_days: u32,
+    /// For how long an act that ends something waits until the parcels are deleted, usually [`ERASURE_WAIT`].
+    pub erasure_wait: Duration,
 }
+
+/// 1 min: a device waits 5 for the answer to its act. What takes longer goes on in the sweep.
+pub const ERASURE_WAIT: Duration = Duration::from_mins(1);
 
 /// The open office. One act at a time: the order of facts is the order of this lock.
 pub struct Office {
@@ -72,6 +79,7 @@ pub struct Office {
     entropy: Arc<dyn Entropy>,
     deadline_days_max: i64,
     snapshot_days: u32,
+    erasure_wait: Duration,
     state: Mutex<State>,
     /// Held while parcels of a consignment are deleted, which may take longer than the state's lock is held.
     destroying: Mutex<()>,
@@ -90,8 +98,13 @@ struct State {
     waiting: BTreeMap<ConsignmentId, String>,
     /// What an object store said last that it keeps of destroyed consignments; nothing where it is yet to be asked.
     held: BTreeMap<ConsignmentId, Vec<Lingering>>,
-    /// Consignments whose ring key was made for an opening that no fact came of: it is to be destroyed.
+    /// Consignments whose ring key was made for an opening that came to nothing in this process: it is to be destroyed.
     unopened: BTreeSet<ConsignmentId>,
+    /// Openings that were noted before the start and that no fact came of, as far as this server has facts, each with when
+    /// it was noted.
+    openings: BTreeMap<ConsignmentId, Timestamp>,
+    /// When the ring was asked last which keys live in it.
+    asked_at: Option<Timestamp>,
     /// The destroyed consignment that the ring was asked about last.
     looked_at: Option<ConsignmentId>,
     /// Migrations whose agents or key ring know more than this server: it was restored, and may only destroy them. How it

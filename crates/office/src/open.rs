@@ -10,6 +10,7 @@ use registry::{Differences, Mark, Marking, Registry};
 use tokio::sync::Mutex;
 use wire::ServerCard;
 
+use crate::put_back::Kept;
 use crate::{Furniture, Office, State, behind};
 
 impl Office {
@@ -21,8 +22,18 @@ impl Office {
     /// [`Self::alarm`] says why.
     pub fn open(furniture: Furniture) -> Result<Self> {
         let state = State::read(&furniture)?;
-        let Furniture { registry, ring, shelf, key, card, clock, entropy, deadline_days_max, snapshot_days } =
-            furniture;
+        let Furniture {
+            registry,
+            ring,
+            shelf,
+            key,
+            card,
+            clock,
+            entropy,
+            deadline_days_max,
+            snapshot_days,
+            erasure_wait,
+        } = furniture;
         let (found, state) = (state.found_at_start.clone(), Mutex::new(state));
         let destroying = Mutex::default();
         let office = Self {
@@ -35,6 +46,7 @@ impl Office {
             entropy,
             deadline_days_max,
             snapshot_days,
+            erasure_wait,
             state,
             destroying,
         };
@@ -94,13 +106,13 @@ impl State {
             }
             let marked = registry.marked(Mark::Behind, &id.to_string())?.is_some();
             if marked && !state.behind.contains_key(&id) {
-                state.put_back(Some(id), behind(id), false);
+                state.put_back(Some(id), behind(id), Kept::Note);
             }
             state.ledgers.insert(id, ledger);
         }
-        state.compare_tombstones(furniture.ring.as_ref(), registry)?;
+        state.compare_keys(furniture)?;
         state.take_in_held_without_fact(registry)?;
-        state.take_in_unopened(furniture)?;
+        state.take_in_unopened(registry)?;
         Ok(state)
     }
 

@@ -1,15 +1,28 @@
 //! A server that was put back to before a destruction hears of it at its start, from its key ring: tombstones are in no
 //! backup of the data folder, and never removed. It is told each time; the rounds that live again by their facts are
-//! destroyed in their time, and nothing else is done in their migrations.
+//! destroyed in their time, and nothing else is done in their migrations. Of keys that live and that nothing names it hears
+//! too: what becomes of them is in [`crate::unnamed`].
 
 use std::collections::BTreeSet;
 
 use lexicon::{Alarm, Code, ConsignmentId, MigrationId, Result, Trouble};
 use procedure::{Consignment, ConsignmentStage, Migration};
-use registry::{Mark, Registry};
+use registry::Mark;
 use vault::{KeyRing, KeyState};
 
-use crate::{Office, State};
+use crate::unnamed::marked;
+use crate::{Furniture, Office, State};
+
+/// What the journal keeps of what was found at a start.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// A note at each start: it may not hold at the next. A ring that merely has no key may be the wrong one.
+    Note,
+    /// A mark of the migration, for good: the ring's own tombstone says it.
+    Mark,
+    /// Nothing: there is a note already, of that itself or of each consignment that it concerns.
+    Noted,
+}
 
 /// What was found at the start.
 #[derive(Clone)]
@@ -17,8 +30,7 @@ pub(crate) struct PutBack {
     /// In which migration; none when its facts do not even name it.
     migration: Option<MigrationId>,
     alarm: Alarm,
-    /// Whether the ring's own tombstone says it: that holds for good. A ring that merely has no key may be the wrong one.
-    proven: bool,
+    kept: Kept,
 }
 
 impl State {
@@ -33,37 +45,55 @@ impl State {
             let text = format!(
                 "consignment {consignment} of migration {id} {stands} by this server's facts, and {what}: the server was put back behind its key ring, or has another one; it only destroys this migration"
             );
-            self.put_back(Some(id), Alarm::new(Code(821), text), proven);
+            self.put_back(Some(id), Alarm::new(Code(821), text), if proven { Kept::Mark } else { Kept::Note });
         }
     }
 
-    /// Notices tombstones of consignments that neither a fact nor the note of an opening names. Facts that are damaged name
-    /// too few.
-    pub(crate) fn compare_tombstones(&mut self, ring: &dyn KeyRing, registry: &Registry) -> Result<()> {
-        let whole = self.alarm.is_none();
-        let ledgers = self.ledgers.values().flat_map(|ledger| &ledger.migration().consignments);
-        let mut known: BTreeSet<ConsignmentId> = ledgers.map(|consignment| consignment.id).collect();
-        known.extend(
-            registry.subjects(Mark::Opening)?.iter().filter_map(|subject| subject.parse::<ConsignmentId>().ok()),
-        );
-        // A folder that cannot be listed is told of by whatever needs it.
-        let buried = ring.buried().unwrap_or_default();
-        let unknown = buried.iter().filter(|id| !known.contains(id)).count();
-        if whole && unknown > 0 {
+    /// Notices what the ring has of consignments that this server's facts do not know: tombstones and living keys. Facts
+    /// that are damaged know too few.
+    pub(crate) fn compare_keys(&mut self, furniture: &Furniture) -> Result<()> {
+        if self.alarm.is_some() {
+            return Ok(());
+        }
+        let Furniture { registry, ring, deadline_days_max, .. } = furniture;
+        let facts = self.consignments();
+        let noted: BTreeSet<ConsignmentId> =
+            marked(registry, Mark::Opening)?.into_iter().chain(marked(registry, Mark::Unnamed)?).collect();
+        // A ring that cannot be asked is told of by whatever needs it.
+        let (buried, held) = (ring.buried().unwrap_or_default(), ring.held().unwrap_or_default());
+        let unknown = buried.iter().filter(|id| {
+            // What this server destroys without a fact has no fact that the tombstone could be told of.
+            !facts.contains(*id) && (!noted.contains(*id) || journal_said_so(ring.as_ref(), **id))
+        });
+        let unknown = unknown.count();
+        if unknown > 0 {
             let text = format!(
-                "the key ring destroyed the keys of {unknown} consignments that this server knows nothing of: the server was put back to before they were opened, or has another's key ring"
+                "the key ring destroyed the keys of {unknown} consignments that no fact of this server names: the server was put back to before they were opened, or has another's key ring"
             );
-            self.put_back(None, Alarm::new(Code(822), text), false);
+            self.put_back(None, Alarm::new(Code(822), text), Kept::Note);
+        }
+        let named = self.named(registry)?;
+        let unnamed = held.iter().filter(|id| !named.contains(*id)).count();
+        if unnamed > 0 {
+            let text = format!(
+                "the key ring has living keys of {unnamed} consignments that no fact and no note of an opening names: the server was put back to before they were opened, or others keep keys in the same place; each is destroyed {deadline_days_max} days after it was noted first"
+            );
+            self.put_back(None, Alarm::new(Code(824), text), Kept::Noted);
         }
         Ok(())
     }
 
-    pub(crate) fn put_back(&mut self, migration: Option<MigrationId>, alarm: Alarm, proven: bool) {
+    pub(crate) fn put_back(&mut self, migration: Option<MigrationId>, alarm: Alarm, kept: Kept) {
         if let Some(id) = migration {
             self.behind.insert(id, alarm.clone());
         }
-        self.found_at_start.push(PutBack { migration, alarm, proven });
+        self.found_at_start.push(PutBack { migration, alarm, kept });
     }
+}
+
+/// Whether a tombstone was told that the journal had the fact of its destruction.
+fn journal_said_so(ring: &dyn KeyRing, consignment: ConsignmentId) -> bool {
+    matches!(ring.attest(consignment), Ok(KeyState::Destroyed { recorded: true, .. }))
 }
 
 /// What the ring says of the key of a consignment that facts say is not destroyed, if it cannot be so; and whether it has a
@@ -92,10 +122,11 @@ impl Office {
 
     /// In the journal at every start; what is proven is known from then on whatever the ring says.
     pub(crate) fn note_put_back(&self, found: &[PutBack]) {
-        for PutBack { migration, alarm, proven } in found {
-            let noted = match migration {
-                Some(id) if *proven => self.mark_migration(*id, Mark::Behind, alarm.to_string()),
-                _ => self.note(alarm.to_string()),
+        for PutBack { migration, alarm, kept } in found {
+            let noted = match (kept, migration) {
+                (Kept::Noted, _) => Ok(()),
+                (Kept::Mark, Some(id)) => self.mark_migration(*id, Mark::Behind, alarm.to_string()),
+                (Kept::Mark | Kept::Note, _) => self.note(alarm.to_string()),
             };
             if let Err(trouble) = noted {
                 tracing::error!(code = %trouble.code(), "That the server was put back could not be noted: {trouble}.");

@@ -1,33 +1,45 @@
 //! A ring key is made before its consignment is a fact, so that nothing is recorded that the key store did not take. Where
 //! no fact came of it, because it was refused after all or the process ended in between, the key goes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result, hours_after};
+use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result, Timestamp, hours_after};
 use procedure::Act;
 use registry::{Mark, Marking, Recording, Registry};
 use vault::KeyState;
 
-use crate::{Furniture, Office, State, broke_off};
+use crate::{Office, State, broke_off};
 
 impl State {
-    /// Knows again, after a start, which openings no fact came of. While facts are damaged, or the server was put back, one
-    /// may have become a fact that it does not have: then only those whose farthest deadline is over.
-    pub(crate) fn take_in_unopened(&mut self, furniture: &Furniture) -> Result<()> {
-        let Furniture { registry, clock, deadline_days_max, .. } = furniture;
-        let in_doubt = self.alarm.is_some() || !self.found_at_start.is_empty();
+    /// Knows again, after a start, which openings no fact came of.
+    pub(crate) fn take_in_unopened(&mut self, registry: &Registry) -> Result<()> {
         for subject in registry.subjects(Mark::Opening)? {
             let (Some(marked), Ok(consignment)) =
                 (registry.marked(Mark::Opening, &subject)?, subject.parse::<ConsignmentId>())
             else {
                 continue;
             };
-            let is_over = clock.now() >= hours_after(marked.at, deadline_days_max.saturating_mul(24));
-            if !self.is_opened(registry, consignment)? && (is_over || !in_doubt) {
-                self.unopened.insert(consignment);
+            if !self.is_opened(registry, consignment)? {
+                self.openings.insert(consignment, marked.at);
             }
         }
         Ok(())
+    }
+
+    /// Whether an opening that was noted before the start may have become a fact that this server does not have: facts are
+    /// damaged, or the server was put back.
+    fn in_doubt(&self, registry: &Registry) -> Result<bool> {
+        let put_back = !self.found_at_start.is_empty() || !self.behind.is_empty();
+        Ok(self.alarm.is_some() || put_back || !self.unnamed(registry)?.is_empty())
+    }
+
+    /// The openings whose keys are to go now. One that is in doubt keeps its key until the farthest deadline is over that its
+    /// consignment may have.
+    fn keyless(&self, registry: &Registry, noted_before: Timestamp) -> Result<BTreeSet<ConsignmentId>> {
+        let in_doubt = !self.openings.is_empty() && self.in_doubt(registry)?;
+        let over = self.openings.iter().filter(|(_, noted)| !in_doubt || **noted <= noted_before);
+        Ok(over.map(|(consignment, _)| *consignment).chain(self.unopened.iter().copied()).collect())
     }
 
     /// Whether anything tells of a consignment. Facts and the share that goes with them are recorded together.
@@ -73,7 +85,8 @@ impl Office {
 
     /// Destroys the keys of openings that no fact came of.
     pub(crate) async fn destroy_unopened(&self) -> Result<()> {
-        let unopened = self.state.lock().await.unopened.clone();
+        let noted_before = hours_after(self.clock.now(), self.deadline_days_max.saturating_mul(-24));
+        let unopened = self.state.lock().await.keyless(&self.registry, noted_before)?;
         // A ring that is away once is not asked about the others: the same beat has other deadlines to keep.
         for consignment in unopened {
             self.destroy_key_unopened(consignment).await?;
@@ -89,7 +102,9 @@ impl Office {
             vault::destroy_key(Arc::clone(&self.ring), (consignment, None), &receipt).await?;
             self.note(format!("consignment {consignment}: no fact came of its opening; its ring key is destroyed"))?;
         }
-        self.state.lock().await.unopened.remove(&consignment);
+        let mut state = self.state.lock().await;
+        state.unopened.remove(&consignment);
+        state.openings.remove(&consignment);
         Ok(())
     }
 }

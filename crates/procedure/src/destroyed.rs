@@ -13,10 +13,11 @@ pub struct Destroyed {
     pub key: KeyAct,
     /// Whether the ring refused afterwards, asked to seal and, if there was one, to open the wrapped share.
     pub ring_refuses: bool,
-    /// SHA-256 of the wrapped share that the ring and the key's place were shown and did not open; none when none was
-    /// left to show.
+    /// SHA-256 of the wrapped strongroom share that was shown to the ring, and to the place of its keys, and that neither
+    /// opened; none when the registry held no share any more.
     pub share_shown: Option<Digest>,
-    /// Every parcel that was stored, also by attempts that were superseded, by attempt and name.
+    /// Every parcel of the consignment that was ever stored, in the order of attempt and name: also those of attempts that
+    /// a later one took the place of.
     pub inventory: Vec<Stored>,
     /// Parcels deleted.
     pub parcels: u64,

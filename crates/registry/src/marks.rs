@@ -14,13 +14,15 @@ use crate::{Recording, Registry, broken};
 pub enum Mark {
     /// Of a consignment: its ring key is about to be made, and a fact of its opening is to follow.
     Opening,
+    /// Of a consignment: its ring key lives, and no fact and no note of an opening names it. When it was seen first.
+    Unnamed,
     /// Of a migration: its facts are damaged. When it was seen first.
     Damaged,
     /// Of a migration: this server was put back behind its agents.
     Behind,
     /// Of a consignment of a damaged migration: its deadline passed.
     Overdue,
-    /// Of a consignment of a damaged migration: it is destroyed.
+    /// Of a consignment of a damaged migration, or of one that nothing names: it is destroyed.
     Destroyed,
     /// Of a key act after the fact of its consignment's destruction, by its digest.
     DestroyedAgain,
@@ -36,6 +38,7 @@ impl Mark {
     fn text(self) -> &'static str {
         match self {
             Self::Opening => "opening",
+            Self::Unnamed => "unnamed",
             Self::Damaged => "damaged",
             Self::Behind => "behind",
             Self::Overdue => "overdue",

@@ -117,7 +117,7 @@ pub enum KeyState {
     Destroyed {
         /// When the last step was on disk, by the server's clock.
         at: Timestamp,
-        /// Whether the ring was told that the journal says so too: see [`KeyRing::engrave`].
+        /// Whether the tombstone says that the journal has the fact of this destruction: see [`KeyRing::engrave`].
         recorded: bool,
     },
 }
@@ -193,8 +193,10 @@ pub trait KeyRing: Send + Sync {
     /// destroyed again, and that is what the evidence is of.
     fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence>;
 
-    /// Writes on the tombstone of a destroyed key that the journal says so, in the leaf of `recorded`: a journal that does
-    /// not is an older one. Without such a tombstone, or again, it does nothing. No place of keys is asked.
+    /// Writes on the tombstone of a destroyed key that the journal now has the fact of its destruction, with the number of
+    /// the journal's last leaf at that time (`recorded`). A registry in which that fact is missing later was put back to an
+    /// earlier state: [`KeyState::Destroyed`] shows it. A key that has no finished tombstone, or one that says so already,
+    /// is left as it is. Only the ring's folder is written; the place of the keys is not asked.
     ///
     /// # Errors
     /// A fault of the disk.
@@ -212,6 +214,13 @@ pub trait KeyRing: Send + Sync {
     /// # Errors
     /// A fault of the disk.
     fn buried(&self) -> Result<Vec<ConsignmentId>>;
+
+    /// Every consignment whose key lives here, sorted: its key is there, and no destruction of it has begun. This tells a
+    /// server that was put back of keys that it knows nothing of. The place of the keys is asked.
+    ///
+    /// # Errors
+    /// A fault of the disk or of the place.
+    fn held(&self) -> Result<Vec<ConsignmentId>>;
 
     /// Whether the place of the key could still open what it sealed, whatever a tombstone says: what shows that a destroyed
     /// key is gone, and not only out of use.

@@ -19,8 +19,8 @@ use crate::ServerCard;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a request and its answer may take: the 64 MiB of a parcel over a line of 64 KiB a second are 1,024 s.
 const WHOLE: Duration = Duration::from_secs(1_024);
-/// How long the server may be silent after a request that is sent at once. It commits an act within a second; deleting
-/// the 16,000 parcels of a terabyte takes minutes, and others wait for it.
+/// How long the server may be silent after a request that is sent at once. It commits an act within a second, destroys
+/// keys in a token or a service, and waits a minute for the deletion of parcels.
 const SILENT: Duration = Duration::from_mins(5);
 /// 1 MiB: over the line of [`WHOLE`] it is sent in 16 s. A request of more has all of [`WHOLE`] for being sent.
 const SENT_AT_ONCE_BYTES_MAX: usize = 1024 * 1024;

@@ -102,6 +102,7 @@ impl Server {
             entropy: drill::entropy(),
             deadline_days_max: lexicon::limits::DEADLINE_DAYS_DEFAULT,
             snapshot_days: 0,
+            erasure_wait: office::ERASURE_WAIT,
         }
     }
 
@@ -183,7 +184,7 @@ impl Entropy for Stepped<dyn Entropy> {
 }
 
 impl KeyRing for Stepped<dyn KeyRing> {
-    passes_on!(create buried level);
+    passes_on!(create buried held level);
 
     fn encrypt(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
         self.fuse.around(|| self.inner.encrypt(id, aad, plain))

@@ -41,6 +41,7 @@ mod server_logs;
 mod shared_accounts;
 mod signed_as_shown;
 mod stalled_office;
+mod unnamed;
 mod unopened;
 mod wording;
 

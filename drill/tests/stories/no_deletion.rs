@@ -50,7 +50,7 @@ pub(super) struct Cuts<T: ?Sized> {
 }
 
 impl KeyRing for Cuts<dyn KeyRing> {
-    passes_on!(create encrypt decrypt attest buried still_opens level);
+    passes_on!(create encrypt decrypt attest buried held still_opens level);
 
     fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence> {
         self.at.here(Cut::BeforeTheKey)?;

@@ -42,6 +42,11 @@ macro_rules! passes_on {
             self.inner.buried()
         }
     };
+    (@held) => {
+        fn held(&self) -> lexicon::Result<Vec<lexicon::ConsignmentId>> {
+            self.inner.held()
+        }
+    };
     (@still_opens) => {
         fn still_opens(&self, id: lexicon::ConsignmentId, aad: &[u8], sealed: &[u8]) -> lexicon::Result<bool> {
             self.inner.still_opens(id, aad, sealed)

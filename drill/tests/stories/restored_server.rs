@@ -12,13 +12,13 @@ use vault::{KeyRing, Shelf};
 use super::no_deletion::{Cut, Cuts, is_destroyed, parcels_on};
 
 /// What a backup has of the server, and perhaps of its ring.
-struct Backup {
+pub(super) struct Backup {
     data: PathBuf,
     ring: PathBuf,
 }
 
 impl Backup {
-    async fn of(world: &mut World) -> Self {
+    pub(super) async fn of(world: &mut World) -> Self {
         world.stop().await;
         let backup = Self { data: world.path("backup/data"), ring: world.path("backup/ring") };
         copy_folder(&world.server_folder(), &backup.data);
@@ -28,7 +28,7 @@ impl Backup {
     }
 
     /// Puts the data back, and the server up over it.
-    async fn put_back(&self, world: &mut World) {
+    pub(super) async fn put_back(&self, world: &mut World) {
         world.stop().await;
         std::fs::remove_dir_all(world.server_folder()).unwrap();
         copy_folder(&self.data, &world.server_folder());
@@ -43,7 +43,7 @@ impl Backup {
     }
 }
 
-async fn restart(world: &mut World) {
+pub(super) async fn restart(world: &mut World) {
     world.stop().await;
     world.restart();
 }
@@ -53,17 +53,17 @@ async fn abandon(world: &World, name: Name, round: &Round) {
     world.act(name, round.plan.migration, Act::Abandon { consignment, reason }).await.unwrap();
 }
 
-async fn stage(world: &World, round: &Round) -> ConsignmentStage {
+pub(super) async fn stage(world: &World, round: &Round) -> ConsignmentStage {
     let ledger = world.desk(Name::Engineer).follow(round.plan.migration).await.unwrap();
     ledger.migration().consignment(round.consignment).unwrap().stage
 }
 
 /// The alarms of this start.
-async fn told(world: &World) -> Vec<String> {
+pub(super) async fn told(world: &World) -> Vec<String> {
     world.office().put_back().await.iter().map(ToString::to_string).collect()
 }
 
-fn noted(world: &World, what: &str) -> usize {
+pub(super) fn noted(world: &World, what: &str) -> usize {
     world.notes().iter().filter(|note| note.contains(what)).count()
 }
 

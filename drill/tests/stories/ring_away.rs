@@ -2,15 +2,16 @@
 //! ends waits and is told, and nothing is lost. And one that people did not approve.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use drill::{Name, Round, World, copy_folder, files_below};
 use evidence::Attestation;
+use futures::future::BoxFuture;
 use lexicon::{Clock, Code, ConsignmentId, Fault, Result, Retry, Timestamp, Trouble, hours_after};
 use people::{OpeningKey, PayloadType};
-use procedure::{Act, ConsignmentStage, Plan, Step};
-use vault::{KeyRing, KeyState, Level, Receipt, RingEvidence, Shelf};
+use procedure::{Act, ConsignmentStage, KeyAct, Plan, Step};
+use vault::{Erased, KeyRing, KeyState, Level, Receipt, RingEvidence, Shelf};
 use zeroize::Zeroizing;
 
 use super::no_deletion::{Cut, Cuts};
@@ -55,6 +56,10 @@ impl KeyRing for Remote {
             return Err(lexicon::Alarm::new(Code(709), format!("the ring key of consignment {id} is back")).into());
         }
         self.there()?.attest(id)
+    }
+
+    fn held(&self) -> Result<Vec<ConsignmentId>> {
+        self.there()?.held()
     }
 
     fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
@@ -172,10 +177,19 @@ fn told(world: &World, what: &str) -> usize {
     world.notes().iter().filter(|note| note.contains(what)).count()
 }
 
-fn put_key_back(world: &World, copy: &Path) {
+fn put_key_back(ring: &Path, copy: &Path) {
     for key in files_below(&[&copy.join("keys")]) {
-        std::fs::copy(&key, world.ring_folder().join("keys").join(key.file_name().unwrap())).unwrap();
+        std::fs::copy(&key, ring.join("keys").join(key.file_name().unwrap())).unwrap();
     }
+}
+
+/// What the fact of its destruction says of the key.
+async fn certified_key(world: &World, round: &Round) -> KeyAct {
+    let ledger = world.desk(Name::Controller).follow(round.plan.migration).await.unwrap();
+    let key = ledger.recorded().iter().find_map(|recorded| {
+        if let Act::Destroyed { evidence, .. } = &recorded.fact.act { Some(evidence.key.clone()) } else { None }
+    });
+    key.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +197,7 @@ async fn a_key_that_came_back_is_certified_from_its_last_destruction_and_what_co
     let (mut world, round, copy) = closed_and_copied().await;
     let id = round.plan.migration;
     let back = |world: &World| -> Timestamp {
-        put_key_back(world, &copy);
+        put_key_back(&world.ring_folder(), &copy);
         world.pass_hours(1);
         world.clock.now()
     };
@@ -202,11 +216,7 @@ async fn a_key_that_came_back_is_certified_from_its_last_destruction_and_what_co
     world.stop().await;
     world.restart();
     world.office().sweep().await.unwrap();
-    let ledger = world.desk(Name::Controller).follow(id).await.unwrap();
-    let key = ledger.recorded().iter().find_map(|recorded| {
-        if let Act::Destroyed { evidence, .. } = &recorded.fact.act { Some(evidence.key.clone()) } else { None }
-    });
-    let key = key.unwrap();
+    let key = certified_key(&world, &round).await;
     assert_eq!((key.found, key.begun_at, key.at), (true, last, last));
     assert_eq!(key.said.first().unwrap().answered, "it was there again");
 
@@ -230,6 +240,51 @@ async fn a_key_that_came_back_is_certified_from_its_last_destruction_and_what_co
     let pack = evidence::read(&desk.client().evidence(desk.keeper(), id).await.unwrap()).unwrap();
     let certified: Attestation = pack.certificate.unwrap().open(PayloadType::InToto, &world.card.key).unwrap();
     assert_eq!(certified.predicate.effective, Some(last));
+}
+
+/// A shelf that lets somebody do something once, when all parcels are deleted.
+struct Meanwhile {
+    inner: Arc<dyn Shelf>,
+    then: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Shelf for Meanwhile {
+    passes_on!(keeps put read list unfinished);
+
+    fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
+        Box::pin(async move {
+            let erased = self.inner.erase(consignment, seen).await?;
+            let then = self.then.lock().unwrap().take();
+            if let Some(then) = then {
+                then();
+            }
+            Ok(erased)
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_put_back_while_parcels_are_deleted_is_destroyed_again_and_certified_from_then() {
+    let (mut world, round, copy) = closed_and_copied().await;
+    world.stop().await;
+    let (clock, ring) = (Arc::clone(&world.clock), world.ring_folder());
+    let then = move || {
+        put_key_back(&ring, &copy);
+        clock.set(hours_after(clock.now(), 1));
+    };
+    world.restart_with(|furniture| {
+        let inner = Arc::clone(&furniture.shelf);
+        furniture.shelf = Arc::new(Meanwhile { inner, then: Mutex::new(Some(Box::new(then))) });
+    });
+    world.pass_hours(73);
+    world.office().sweep().await.unwrap();
+
+    assert!(files_below(&[&world.ring_folder().join("keys")]).is_empty());
+    assert_eq!(told(&world, "was back in the key ring, and is destroyed again [LZ-0709]"), 1, "{:?}", world.notes());
+    let key = certified_key(&world, &round).await;
+    let last = world.clock.now();
+    assert_eq!((key.found, key.begun_at, key.at), (true, last, last));
+    assert_eq!(key.said.first().unwrap().answered, "it was there again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -256,7 +311,7 @@ async fn a_key_and_a_parcel_that_were_put_back_under_a_running_server_go_again_a
     copy_folder(&shelf, &parcels);
     abandon(&world, &round).await;
     assert!(files_below(&[&shelf]).is_empty());
-    put_key_back(&world, &copy);
+    put_key_back(&world.ring_folder(), &copy);
     std::fs::remove_dir_all(&shelf).unwrap();
     copy_folder(&parcels, &shelf);
 

@@ -2,17 +2,21 @@
 //! and no key goes that is somebody's.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use drill::{Name, Systems, World, copy_folder, entropy};
-use lexicon::{Code, ConsignmentId, Result};
-use procedure::{Act, Kind, Plan};
+use lexicon::{Clock, Code, ConsignmentId, Digest, Fault, Result, Retry};
+use procedure::{Act, ConsignmentStage, Kind, Plan};
+use registry::{Mark, Marking, Registry};
 use rusqlite::Connection;
 use tokio::task::JoinHandle;
 use vault::{KeyRing, KeyState};
+use wire::Leaf;
 
 use super::passes_on::passes_on;
+use super::restored_server::stage;
 
 /// A ring that stops once, when it has made its first key, until it is told to go on.
 struct Stopping {
@@ -21,7 +25,7 @@ struct Stopping {
 }
 
 impl KeyRing for Stopping {
-    passes_on!(encrypt decrypt destroy engrave attest buried still_opens level);
+    passes_on!(encrypt decrypt destroy engrave attest buried held still_opens level);
 
     fn create(&self, id: ConsignmentId) -> Result<()> {
         self.inner.create(id)?;
@@ -160,4 +164,115 @@ async fn an_opening_under_the_name_of_another_is_refused_and_costs_the_other_not
     world.stop().await;
     let state = stands(&world, (&world.server_folder(), &world.ring_folder()), consignment);
     assert_eq!(state, KeyState::Alive);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_server_keeps_the_last_deadline_of_an_opening_that_damage_or_a_backup_put_in_doubt() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let living = world.closed(&systems).await.consignment;
+    let Halfway { world, consignment, go_on, opening, .. } = Halfway::of(world, &systems).await;
+    let [damaged, put_back] = ["damaged", "put back"].map(|name| {
+        let (data, ring) = (world.path(&format!("{name} data")), world.path(&format!("{name} ring")));
+        copy_folder(&world.server_folder(), &data);
+        copy_folder(&world.ring_folder(), &ring);
+        (data, ring)
+    });
+    go_on.send(()).unwrap();
+    opening.await.unwrap().unwrap();
+    let db = Connection::open(damaged.0.join("registry.sqlite")).unwrap();
+    assert_eq!(db.execute("DELETE FROM fact WHERE number = 4", []).unwrap(), 2);
+    drop(db);
+    // A key that lives by the facts and is destroyed: they are older than the ring.
+    let receipt = Registry::open(&put_back.0.join("registry.sqlite")).unwrap().so_far().unwrap();
+    world.ring(&put_back.0, &put_back.1).unwrap().destroy(living, &receipt).unwrap();
+
+    let offices = [damaged, put_back].map(|(data, ring)| {
+        let key = ring.join(format!("keys/{consignment}.key"));
+        (world.open_office(&data, &ring).unwrap(), key)
+    });
+    let [(damaged, _), (put_back, _)] = &offices;
+    assert!(damaged.alarm().await.is_some() && put_back.alarm().await.is_none());
+    assert_eq!((damaged.put_back().await.len(), put_back.put_back().await.len()), (0, 1));
+    for (days, is_alive) in [(0, true), (29, true), (2, false)] {
+        world.pass_hours(days * 24);
+        for (office, key) in &offices {
+            office.sweep().await.unwrap();
+            assert_eq!(key.exists(), is_alive, "{days} days later: {}", key.display());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_put_back_to_between_the_note_and_the_fact_of_an_opening_hears_that_the_consignment_was_destroyed() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let Halfway { mut world, plan, consignment, go_on, opening } = Halfway::of(world, &systems).await;
+    let data = world.path("data of then");
+    copy_folder(&world.server_folder(), &data);
+    go_on.send(()).unwrap();
+    opening.await.unwrap().unwrap();
+    let abandon = Act::Abandon { consignment, reason: "the drill ends it".to_owned() };
+    world.act(Name::Operator, plan.migration, abandon).await.unwrap();
+    world.stop().await;
+
+    for _ in 0..2 {
+        let told = world.open_office(&data, &world.ring_folder()).unwrap().put_back().await;
+        assert_eq!(told.iter().map(|alarm| alarm.code).collect::<Vec<_>>(), [Code(822)], "{told:?}");
+    }
+}
+
+/// A ring that cannot be reached when it is asked about some keys, and counts how often it is.
+struct Silent {
+    inner: Arc<dyn KeyRing>,
+    about: [ConsignmentId; 2],
+    asked: Arc<AtomicUsize>,
+}
+
+impl KeyRing for Silent {
+    passes_on!(create encrypt decrypt destroy engrave buried held still_opens level);
+
+    fn attest(&self, id: ConsignmentId) -> Result<KeyState> {
+        if !self.about.contains(&id) {
+            return self.inner.attest(id);
+        }
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Err(Fault::new(Code(720), Retry::Later, "the token cannot be reached: pulled").into())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ring_that_is_away_for_one_opening_is_not_asked_about_the_next_and_other_deadlines_are_kept() {
+    let mut world = World::start().await;
+    let systems = world.systems(60);
+    let round = world.closed(&systems).await;
+    world.stop().await;
+    let (about, unnamed) = ([1, 2].map(|byte| ConsignmentId([byte; 16])), ConsignmentId([3; 16]));
+    let registry = Registry::open(&world.server_folder().join("registry.sqlite")).unwrap();
+    for id in about {
+        let text = format!("consignment {id}: its ring key is made");
+        let note = Leaf::Note { nonce: Digest(id.0.repeat(2).try_into().unwrap()), at: world.clock.now(), text };
+        let marking = Marking { mark: Mark::Opening, subject: &id.to_string(), forget: None };
+        registry.mark(&note, &marking).map(drop).unwrap();
+    }
+    drop(registry);
+    let asked = Arc::new(AtomicUsize::new(0));
+    world.restart_with(|furniture| {
+        about.into_iter().chain([unnamed]).for_each(|id| furniture.ring.create(id).unwrap());
+        furniture.ring = Arc::new(Silent { inner: Arc::clone(&furniture.ring), about, asked: Arc::clone(&asked) });
+    });
+
+    // A key that nothing names: the server may have been put back, so that the openings may have become facts.
+    world.office().sweep().await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "in doubt nothing is done about them");
+    world.pass_hours(31 * 24);
+    for beat in 1..=2 {
+        assert_eq!(world.office().sweep().await.unwrap_err().code(), Code(720));
+        assert_eq!(asked.load(Ordering::SeqCst), beat, "the first that fails ends it for this beat");
+    }
+
+    let keys = world.ring_folder().join("keys");
+    let there = [about[0], about[1], unnamed].map(|id| keys.join(format!("{id}.key")).exists());
+    assert_eq!(there, [true, true, false], "what nothing names goes all the same");
+    assert_eq!(stage(&world, &round).await, ConsignmentStage::Destroyed);
 }

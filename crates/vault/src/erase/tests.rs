@@ -119,6 +119,9 @@ impl KeyRing for Noting {
     fn buried(&self) -> Result<Vec<ConsignmentId>> {
         self.inner.buried()
     }
+    fn held(&self) -> Result<Vec<ConsignmentId>> {
+        self.inner.held()
+    }
     fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
         Ok(self.bent == Bent::OpensWhereItLay || self.inner.still_opens(id, aad, sealed)?)
     }

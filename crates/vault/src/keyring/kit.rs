@@ -140,6 +140,7 @@ pub(super) fn code<T>(result: Result<T>) -> u16 {
 pub(super) fn keeps_its_word(kind: &Kind) {
     what_a_key_wrapped_opens_under_that_key_and_its_aad_only(kind);
     a_key_outlives_the_process_and_is_not_made_twice(kind);
+    what_lives_is_listed_and_what_is_destroyed_is_not(kind);
     a_destruction_is_told_the_same_twice_and_there_is_no_way_back(kind);
     a_consignment_without_a_key_gets_a_tombstone_too(kind);
     destroying_twice_at_once_is_one_destruction(kind);
@@ -184,6 +185,24 @@ fn a_key_outlives_the_process_and_is_not_made_twice(kind: &Kind) {
     assert_eq!(ring.attest(DYING).unwrap(), KeyState::Alive);
     assert_eq!(ring.decrypt(DYING, b"aad", &wrapped).unwrap().as_slice(), b"share");
     ring.destroy(DYING, &receipt()).unwrap();
+}
+
+/// As a server asks that was put back and may know nothing of them.
+fn what_lives_is_listed_and_what_is_destroyed_is_not(kind: &Kind) {
+    let ground = Ground::new();
+    let ring = ground.open(kind);
+    assert!(ring.held().unwrap().is_empty());
+    for id in [LIVING, DYING, LIVING] {
+        ring.create(id).unwrap();
+    }
+    assert_eq!(ring.held().unwrap(), [DYING, LIVING]);
+    drop(ring);
+    let ring = ground.open(kind);
+    assert_eq!(ring.held().unwrap(), [DYING, LIVING]);
+    ring.destroy(DYING, &receipt()).unwrap();
+    assert_eq!((ring.held().unwrap(), ring.buried().unwrap()), (vec![LIVING], vec![DYING]));
+    ring.destroy(LIVING, &receipt()).unwrap();
+    assert!(ring.held().unwrap().is_empty());
 }
 
 fn a_destruction_is_told_the_same_twice_and_there_is_no_way_back(kind: &Kind) {

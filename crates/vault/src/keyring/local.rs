@@ -316,6 +316,11 @@ impl KeyRing for LocalRing {
         self.tombs.ids()
     }
 
+    fn held(&self) -> Result<Vec<ConsignmentId>> {
+        let _turn = self.take_turn()?;
+        self.tombs.without_tombstone(listed(&self.keys, "key")?)
+    }
+
     fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
         let _turn = self.take_turn()?;
         if !self.key_path(id).exists() {

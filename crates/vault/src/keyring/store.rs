@@ -287,6 +287,12 @@ impl KeyRing for StoreRing {
         self.tombs.ids()
     }
 
+    fn held(&self) -> Result<Vec<ConsignmentId>> {
+        let _turn = self.take_turn()?;
+        self.same_store()?;
+        self.tombs.without_tombstone(self.store.held()?)
+    }
+
     fn still_opens(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<bool> {
         let _turn = self.take_turn()?;
         // A key that is there and opens something else is there.

@@ -1,6 +1,7 @@
 //! What outlives the keys of a ring: a folder of its own, held by one process, with a tombstone for every consignment
 //! whose key's destruction has begun. A tombstone is set before the first step of a destruction and never removed.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
@@ -21,11 +22,13 @@ pub(super) struct Tombstone {
     pub(super) receipt_root: lexicon::Digest,
     pub(super) found: bool,
     pub(super) begun_at: Timestamp,
-    /// When the key was destroyed before, if it came back: what is certified is the destruction that was needed last.
+    /// Of a key that was destroyed and was then there again: when it was destroyed before. The evidence is of the last
+    /// destruction that was needed.
     pub(super) back: Option<Timestamp>,
-    /// Set by the last step.
+    /// What the ring says of the destruction; none until its last step is done.
     pub(super) evidence: Option<RingEvidence>,
-    /// The leaf in which the journal says that it is destroyed; none as long as nobody told the ring of one.
+    /// That the journal has the fact of the destruction, as the number of its last leaf when the ring was told so; none
+    /// until then. See [`super::KeyRing::engrave`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) recorded: Option<u64>,
 }
@@ -52,12 +55,14 @@ impl Tombstone {
         }
     }
 
-    /// Whether the key's first destruction is not at its end.
+    /// Whether the key was never wholly destroyed: its first destruction has begun and is not finished. Of a key that came
+    /// back the first one was.
     pub(super) fn is_fresh(&self) -> bool {
         self.evidence.is_none() && self.back.is_none()
     }
 
-    /// What the ring says itself of a key that was back, before what its place says.
+    /// The sentence of the ring's own that comes first in the evidence of a key that was destroyed and was then there
+    /// again; the answers of the key's place follow it. None of a key that never came back.
     pub(super) fn was_back(&self) -> Option<Said> {
         let before = self.back?;
         Some(Said {
@@ -68,9 +73,10 @@ impl Tombstone {
     }
 }
 
-/// The folder of a ring and its tombstones.
+/// The folder of a ring, and in it the folder with a file for each tombstone.
 pub(super) struct Tombs {
     folder: PathBuf,
+    /// The second of the two.
     stones: PathBuf,
     /// Locked while the ring is open: two processes would each believe to be the one that destroys.
     _held: File,
@@ -154,6 +160,13 @@ impl Tombs {
     /// The consignments that have a tombstone, sorted.
     pub(super) fn ids(&self) -> Result<Vec<ConsignmentId>> {
         listed(&self.stones, "tomb")
+    }
+
+    /// Those of these consignments that have no tombstone, sorted, each once.
+    pub(super) fn without_tombstone(&self, ids: Vec<ConsignmentId>) -> Result<Vec<ConsignmentId>> {
+        let dying: BTreeSet<ConsignmentId> = self.ids()?.into_iter().collect();
+        let living: BTreeSet<ConsignmentId> = ids.into_iter().filter(|id| !dying.contains(id)).collect();
+        Ok(living.into_iter().collect())
     }
 }
 

@@ -106,6 +106,7 @@ fn a_key_that_is_back_is_certified_from_its_last_destruction_also_when_an_answer
     let first = ring.destroy(DYING, &receipt()).unwrap();
     assert_eq!(said(&first), ["strike it out: struck out"]);
     list.kept().keys.insert(DYING);
+    assert!(ring.held().unwrap().is_empty(), "a key that is back after its destruction is none that lives");
     let late = Timestamp::from_second(1_900_000_000).unwrap();
     ground.clock.set(late);
     list.kept().loses_an_answer = true;
