@@ -22,6 +22,9 @@ use crate::World;
 
 /// How the folders of stories begin in the folder of temporary files. Each is searched by its own story.
 const PREFIX: &str = "drill-";
+/// How what is nobody's story begins there: servers, copies of the project and measurements of whoever works beside. They
+/// come and go, and hold values that look like those of this world, for their own stories.
+const BESIDE: [&str; 4] = ["lazaret-servers-", "lazaret-copy-", "lazaret-bench-", "lazaret-tests-"];
 
 /// A folder for a story, gone at its end. No other story looks into it.
 pub fn folder() -> TempDir {
@@ -49,6 +52,7 @@ pub fn log() -> &'static Path {
 /// What to look for at a world's end, and where not.
 pub(crate) struct Planted {
     needles: Mutex<Vec<Arc<Needles>>>,
+    none_because: OnceLock<&'static str>,
     systems: Mutex<Vec<String>>,
     buckets: Mutex<Vec<PathBuf>>,
     logged: u64,
@@ -61,7 +65,8 @@ impl Planted {
         let systems = ["old.sqlite", "new.sqlite"].map(str::to_owned).to_vec();
         let logged = std::fs::metadata(log()).unwrap().len();
         let (needles, buckets) = (Mutex::default(), Mutex::default());
-        Self { needles, systems: Mutex::new(systems), buckets, logged, before: temporary() }
+        let none_because = OnceLock::new();
+        Self { needles, none_because, systems: Mutex::new(systems), buckets, logged, before: temporary() }
     }
 }
 
@@ -75,7 +80,9 @@ fn ready(sentinels: &[Sentinel]) -> Arc<Needles> {
 }
 
 fn temporary() -> Vec<PathBuf> {
-    listed(&std::env::temp_dir(), |name| !name.starts_with(PREFIX))
+    listed(&std::env::temp_dir(), |name| {
+        !name.starts_with(PREFIX) && !BESIDE.iter().any(|other| name.starts_with(other))
+    })
 }
 
 /// What lies in a folder under such names.
@@ -94,6 +101,11 @@ impl World {
     pub fn plant_in(&self, table: &str, column: &str, values: impl IntoIterator<Item = String>) {
         let of = |value| Sentinel { table: table.to_owned(), column: column.to_owned(), place: Place::Moves, value };
         self.plant(&values.into_iter().map(of).collect::<Vec<_>>());
+    }
+
+    /// No record comes into this story, for this reason: there is nothing to search for at its end.
+    pub fn plants_nothing(&self, because: &'static str) {
+        self.planted.none_because.get_or_init(|| because);
     }
 
     /// A laboratory whose records are sealed and lie on the shelf, in a migration of its own: so that the search at the
@@ -163,6 +175,13 @@ impl Drop for World {
         if std::thread::panicking() {
             return;
         }
+        // A search for nothing finds nothing.
+        let none = self.planted.needles.lock().unwrap().is_empty();
+        let because = self.planted.none_because.get();
+        assert!(
+            none == because.is_some(),
+            "a story planted no value and does not say why, or says why and planted some"
+        );
         let left = self.left_in_clear();
         assert!(left.is_clean(), "a story left values of patients in clear: {:?} {:?}", left.hits, left.missed);
     }

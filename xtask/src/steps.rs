@@ -76,6 +76,10 @@ pub(crate) fn test(root: &Path) -> Result<ExitCode> {
     // A story that waits minutes for a server: they pass beside the others.
     servers.environment.insert("LAZARET_TEST_LONG".to_owned(), "1".to_owned());
     tally.note("stores", begun_stores, "ok");
+    // Of this run alone: stories search what comes into it.
+    let temporary = std::env::temp_dir().join(format!("lazaret-tests-{}", std::process::id()));
+    std::fs::create_dir_all(&temporary)?;
+    servers.environment.insert("TMPDIR".to_owned(), temporary.display().to_string());
     for step in &STEPS {
         let mut command = process::cargo(root);
         command.args(step.words);
@@ -85,6 +89,7 @@ pub(crate) fn test(root: &Path) -> Result<ExitCode> {
     let started = Instant::now();
     drop(stores);
     drop(servers);
+    std::fs::remove_dir_all(&temporary)?;
     tally.note("stop", started, "ok");
     let verdict = if tally.failed { "FAILED" } else { "passed" };
     println!("xtask test {verdict} in {:.1} s: {}", begun.elapsed().as_secs_f64(), tally.lines.join(", "));

@@ -15,7 +15,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 use crate::layout::{self, Member};
 use crate::trouble::{no_pack, too_large, unwritten};
 use crate::verdict::Shown;
-use crate::{Pack, Trust, markdown};
+use crate::{Noted, Pack, Trust, markdown};
 
 /// 64 MiB: four manifests of the largest size that an act may have, not compressed at all; the usual pack has some
 /// hundred kilobytes.
@@ -25,13 +25,14 @@ pub const PACK_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// the rest by ten.
 pub const UNPACKED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Twelve members and two documents for each plan; nobody amends a plan five hundred times.
+/// Thirteen members and two documents for each plan; nobody amends a plan five hundred times.
 const MEMBERS_MAX: usize = 1024;
 
 const CARD: &str = "server.json";
 const PEOPLE: &str = "people.json";
 const ENTRIES: &str = "entries.jsonl";
 const INCLUSION: &str = "inclusion.json";
+const NOTES: &str = "notes.json";
 const CHECKPOINT: &str = "checkpoint.txt";
 const CERTIFICATE: &str = "certificate.json";
 const STAMP: &str = "certificate.tsr";
@@ -55,6 +56,9 @@ pub fn write(pack: &Pack) -> Result<Vec<u8>> {
     members.push((ENTRIES.to_owned(), lines(&kept)?));
     members.push((INCLUSION.to_owned(), canonical(&kept.inclusion)?));
     members.push((CHECKPOINT.to_owned(), kept.checkpoint.clone().into_bytes()));
+    if !kept.notes.is_empty() {
+        members.push((NOTES.to_owned(), canonical(&kept.notes)?));
+    }
     if let Some(certificate) = &kept.certificate {
         members.push((CERTIFICATE.to_owned(), canonical(certificate)?));
     }
@@ -148,6 +152,7 @@ pub fn read(zip: &[u8]) -> Result<Pack> {
     let entries = parse_lines(&take(ENTRIES)?)?;
     let inclusion = parse(INCLUSION, &take(INCLUSION)?)?;
     let checkpoint = String::from_utf8(take(CHECKPOINT)?).map_err(|_| no_pack("its checkpoint is no text"))?;
+    let notes: Vec<Noted> = members.remove(NOTES).map(|bytes| parse(NOTES, &bytes)).transpose()?.unwrap_or_default();
     let certificate = members.remove(CERTIFICATE).map(|bytes| parse(CERTIFICATE, &bytes)).transpose()?;
     let stamp = members.remove(STAMP);
     let mut told = BTreeMap::new();
@@ -163,7 +168,7 @@ pub fn read(zip: &[u8]) -> Result<Pack> {
         documents.insert(digest, bytes);
     }
     let migration = about.migration;
-    Ok(Pack { card, migration, entries, people, checkpoint, inclusion, documents, certificate, stamp, told })
+    Ok(Pack { card, migration, entries, people, checkpoint, inclusion, notes, documents, certificate, stamp, told })
 }
 
 /// All members by name, unpacked.

@@ -157,6 +157,18 @@ impl CertifiedConsignment {
             wording: wording::of_round(ledger, round, effect),
         }))
     }
+
+    /// Whether as much was deleted as there was, but for what an object store lets nobody delete yet.
+    pub(crate) fn accounts_for_all(&self) -> bool {
+        let kept = || {
+            self.residues
+                .iter()
+                .filter_map(|left| if let Residue::Parcel { bytes, .. } = left { Some(*bytes) } else { None })
+        };
+        let parcels = u64::try_from(kept().count()).unwrap_or(u64::MAX);
+        self.deleted.saturating_add(parcels) >= self.inventory.parcels
+            && kept().fold(self.deleted_bytes, u64::saturating_add) >= self.inventory.bytes
+    }
 }
 
 /// From when the destruction of a round is in effect, by its facts.

@@ -38,7 +38,7 @@ pub use certificate::{Completeness, Deed, DestructionCertificate, Trigger, descr
 pub use certified::{CertifiedConsignment, Probes, RecipientProbe, Residue};
 pub use effect::Effect;
 pub use inventory::{Inventory, InventoryLine};
-pub use pack::{Pack, Trust};
+pub use pack::{Noted, Pack, Trust};
 pub use round::Reach;
 pub use stamp::{Stamped, stamp, stamp_request, stamped};
 pub use statements::{Statement, Strength};

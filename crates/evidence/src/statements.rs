@@ -77,6 +77,7 @@ pub(crate) fn all(shown: &Shown<'_>) -> Vec<Statement> {
     rounds::passages(&mut told);
     ending(&mut told);
     rounds::destructions(&mut told);
+    noted(&mut told, &shown.story);
     certified(&mut told, shown);
     limits(&mut told, &shown.story);
     told.out
@@ -223,6 +224,16 @@ fn certified(told: &mut Told<'_>, shown: &Shown<'_>) {
     }
     for sentence in &certificate.wording {
         told.put(sentence, &by, Strength::AssertedByServer);
+    }
+}
+
+/// What the journal notes of destructions after their facts.
+fn noted(told: &mut Told<'_>, story: &Story<'_>) {
+    for noted in &story.pack.notes {
+        let Some((at, id, what)) = noted.tells_of(story.migration()) else { continue };
+        let who = format!("the server, leaf {} of the journal, at {}", noted.number, when(at));
+        let text = format!("Consignment {}, after the fact of its destruction: {}.", id.short(), quoted(what));
+        told.put(&text, &who, Strength::AssertedByServer);
     }
 }
 

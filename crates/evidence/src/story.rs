@@ -46,6 +46,7 @@ impl<'a> Story<'a> {
         let bodies =
             pack.entries.iter().map(|placed| body(&placed.entry.proof, &roster)).collect::<Result<Vec<_>>>()?;
         check_forks(pack, &bodies, &checkpoint)?;
+        check_notes(pack, &ledger, &checkpoint)?;
         Ok(Self { pack, ledger, roster, checkpoint, bodies, certified, unpinned, server_pinned })
     }
 
@@ -88,6 +89,23 @@ fn check_places(pack: &Pack, checkpoint: &Checkpoint) -> Result<()> {
         }
         before = Some(placed.leaf);
         verify_inclusion(leaf_of(placed)?, placed.leaf, checkpoint.size, proof, checkpoint.root)?;
+    }
+    Ok(())
+}
+
+/// Each note stands in the tree too, in the order of its leaves, and tells of a destruction in this migration.
+fn check_notes(pack: &Pack, ledger: &Ledger, checkpoint: &Checkpoint) -> Result<()> {
+    let mut before = None;
+    for noted in &pack.notes {
+        if before.is_some_and(|before| noted.number <= before) {
+            return Err(not_in_journal(&format!("note {} does not come after the one before it", noted.number)));
+        }
+        before = Some(noted.number);
+        if noted.tells_of(ledger.migration()).is_none() {
+            return Err(not_in_journal(&format!("leaf {} is no note on a destruction in it", noted.number)));
+        }
+        let hash = leaf_hash(&canonical(&noted.leaf)?);
+        verify_inclusion(hash, noted.number, checkpoint.size, &noted.inclusion, checkpoint.root)?;
     }
     Ok(())
 }

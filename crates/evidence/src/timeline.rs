@@ -108,6 +108,7 @@ pub(crate) fn draw(shown: &Shown<'_>) -> std::result::Result<String, std::fmt::E
     head(&mut page, shown)?;
     let rows = rows(&mut page, shown)?;
     bars(&mut page, shown, &rows)?;
+    notes(&mut page, shown)?;
     foot(&mut page, shown)?;
     let height = page.y;
     let id = shown.story.migration().id;
@@ -294,6 +295,19 @@ fn bars(page: &mut Page, shown: &Shown<'_>, rows: &[(u64, f64)]) -> Result {
 }
 
 /// The legend, what is missing, and what a picture cannot show.
+/// What the journal notes after the facts, in the server's lane.
+fn notes(page: &mut Page, shown: &Shown<'_>) -> Result {
+    for noted in &shown.story.pack.notes {
+        let Some((at, id, what)) = noted.tells_of(shown.story.migration()) else { continue };
+        page.y += ROW;
+        let [_, lane, _] = LANES;
+        page.text(20.0, page.y, SMALL, &when(at))?;
+        page.mark(lane, page.y - 4.0, &Actor::Strongroom, ENDS)?;
+        page.text(LABELS, page.y, SMALL, &cut(&format!("consignment {}, noted later: {what}", id.short()), 95))?;
+    }
+    Ok(())
+}
+
 fn foot(page: &mut Page, shown: &Shown<'_>) -> Result {
     page.y += 24.0;
     let y = page.y;

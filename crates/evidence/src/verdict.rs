@@ -201,6 +201,10 @@ fn check_certificate(
     if let Some(part) = difference(&expected, &certificate) {
         return Err(wrong_certificate(part));
     }
+    // The facts may say it too: they are the server's word.
+    if !certificate.consignments.iter().all(CertifiedConsignment::accounts_for_all) {
+        return Err(wrong_certificate("less was deleted than its inventory has"));
+    }
     let finished = facts(&story.ledger, |act| if let Act::Finish { .. } = act { Some(()) } else { None });
     let until = finished.first().map(|(recorded, ())| recorded.fact.at);
     if certificate.issued_at < before.migration().last_at || until.is_some_and(|until| certificate.issued_at > until) {

@@ -67,6 +67,9 @@ const KEY_MISSING: &str = "The key ring that was asked to destroy this consignme
 
 const NO_EFFECT: &str = "Nothing here says from when it is in effect: no ring key was destroyed.";
 
+const NEVER_CLOSED: &str = "The extraction was never closed, so the extracting machine did not state that it forgot the \
+                            strongroom share: the server destroying its share is not shown to be enough.";
+
 const NO_LEVEL: &str = "No ring key was ever made.";
 
 const OTHER_LEVEL: &str = "The level of the key ring is not one that these words know.";
@@ -170,16 +173,61 @@ pub(crate) fn residue(residue: &Residue) -> String {
 /// Whether the condition of the sentence before it is met.
 fn forgotten(round: &Round<'_>) -> String {
     match round.closed {
-        Some((closed, manifest)) if manifest.forgotten => {
-            format!("The extracting machine states in fact {} that it forgot the strongroom share.", closed.fact.number)
+        Some((closed, manifest)) => stated(manifest.forgotten, closed.fact.number),
+        None => NEVER_CLOSED.to_owned(),
+    }
+}
+
+fn stated(forgotten: bool, closed_in: u64) -> String {
+    if forgotten {
+        return format!("The extracting machine states in fact {closed_in} that it forgot the strongroom share.");
+    }
+    format!(
+        "The extracting machine closed in fact {closed_in} without stating that it forgot the strongroom share: the server \
+         destroying its share is not shown to be enough."
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use lexicon::Timestamp;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// A number that begins a word, which is one that a certificate puts in, is 0.
+    fn form(sentence: &str) -> String {
+        let (mut form, mut before, mut within) = (String::new(), ' ', false);
+        for c in sentence.chars() {
+            let number = c.is_ascii_digit() && (within || !before.is_alphanumeric());
+            if !number || !within {
+                form.push(if number { '0' } else { c });
+            }
+            (before, within) = (c, number);
         }
-        Some((closed, _)) => format!(
-            "The extracting machine closed in fact {} without stating that it forgot the strongroom share: the server \
-             destroying its share is not shown to be enough.",
-            closed.fact.number
-        ),
-        None => "The extraction was never closed, so the extracting machine did not state that it forgot the \
-                 strongroom share: the server destroying its share is not shown to be enough."
-            .to_owned(),
+        form
+    }
+
+    fn effects() -> Vec<Effect> {
+        let at = |second| Timestamp::from_second(second).ok();
+        let leased = [None, at(60)].into_iter().flat_map(|lease| [0, 14].map(|days| Effect::of(at(30), lease, days)));
+        leased.chain([Effect::of(None, None, 0)]).collect()
+    }
+
+    #[test]
+    fn the_manuals_script_knows_every_sentence_and_no_other() {
+        let fixed = [DEMONSTRATION, LIMITS, BOTH, DISKS, K0, K0_UNLINKED, K1, K2, NO_LEVEL, OTHER_LEVEL, NOTHING];
+        let of_rounds =
+            [BEFORE_RELEASE, RELEASED, HAD_BOTH, NOT_EXTRACTED, BY_VENDOR, KEY_MISSING, NO_EFFECT, NEVER_CLOSED];
+        let fixed = fixed.into_iter().chain(of_rounds).map(str::to_owned);
+        let filled = [stated(true, 7), stated(false, 12)].into_iter().chain(effects().into_iter().map(in_effect));
+        let ours: BTreeSet<String> = fixed.chain(filled).map(|sentence| form(&sentence)).collect();
+        let words: Value = serde_json::from_str(include_str!("../../../docs/manual/words.json")).unwrap();
+        let theirs =
+            words["sentences"].as_array().unwrap().iter().map(|sentence| sentence.as_str().unwrap().to_owned());
+        assert_eq!(ours, theirs.collect::<BTreeSet<_>>());
+        assert_eq!(ours.len(), 25);
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use evidence::Pack;
+use evidence::{Noted, Pack};
 use journal::inclusion;
 use lexicon::{Digest, MigrationId, Result};
 use people::{Envelope, Signer};
-use procedure::Act;
+use procedure::{Act, Migration};
+use registry::Mark;
 
 use crate::Office;
 
@@ -43,11 +44,28 @@ impl Office {
             people: self.everyone()?,
             checkpoint,
             inclusion,
+            notes: self.after_the_fact(ledger.migration(), &leaves, size)?,
             documents,
             certificate,
             stamp: None,
             told: BTreeMap::new(),
         })
+    }
+
+    /// The journal's notes on destructions of a migration after their facts. One that is not in the journal, or cannot be
+    /// read there, is not in the pack: nothing shows where it stands.
+    fn after_the_fact(&self, migration: &Migration, leaves: &[Digest], size: u64) -> Result<Vec<Noted>> {
+        let mut told = Vec::new();
+        for subject in self.registry.subjects(Mark::DestroyedAgain)? {
+            let marked = self.registry.marked(Mark::DestroyedAgain, &subject)?.and_then(|marked| marked.leaf);
+            let Some(number) = marked.filter(|number| *number < size) else { continue };
+            let Some(body) = self.registry.leaf(number)? else { continue };
+            let Ok(leaf) = serde_json::from_slice(&body) else { continue };
+            let noted = Noted { number, leaf, inclusion: inclusion(leaves, number, size)? };
+            told.extend(Some(noted).filter(|noted| noted.tells_of(migration).is_some()));
+        }
+        told.sort_unstable_by_key(|noted: &Noted| noted.number);
+        Ok(told)
     }
 
     fn add(&self, migration: MigrationId, digest: Digest, documents: &mut BTreeMap<Digest, Vec<u8>>) -> Result<()> {

@@ -494,3 +494,6 @@ fn nulls(
     });
     nulls.collect()
 }
+
+#[cfg(test)]
+mod tests;

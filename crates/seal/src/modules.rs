@@ -66,17 +66,49 @@ mod tests {
         Modules(Bytes::from(module))
     }
 
+    /// Lengths that nothing of a parcel has.
+    const UNTRUE: [u32; 5] = [41, 42, 1_600_000_000, u32::MAX - 3, u32::MAX];
+
     #[test]
     fn a_module_that_is_longer_than_what_is_there_reserves_nothing_and_is_refused() {
-        for said in [41, 42, 1_600_000_000, u32::MAX - 3, u32::MAX] {
+        for said in UNTRUE {
             let parcel = module(said, 40);
             assert!(parcel.get_read(7).is_err() && parcel.get_bytes(7, 44).is_err(), "{said}");
         }
         let parcel = module(40, 40);
-        assert_eq!(parcel.get_read(7).unwrap().get_ref().len(), 44);
-        assert_eq!(parcel.get_bytes(7, 44).unwrap().len(), 44);
+        let (head, page) = (parcel.get_read(7).unwrap().into_inner(), parcel.get_bytes(7, 44).unwrap());
+        let there = parcel.0.get(7..).unwrap().as_ptr();
+        assert_eq!((head.len(), page.len(), head.as_ptr(), page.as_ptr()), (44, 44, there, there));
         for nowhere in [48, 51, u64::MAX] {
             assert!(parcel.get_read(nowhere).is_err() && parcel.get_bytes(nowhere, 44).is_err(), "{nowhere}");
+        }
+    }
+
+    /// How a process of this test is told what to do where memory is short.
+    #[cfg(target_os = "linux")]
+    const SHORT: &str = "LAZARET_SEAL_MEMORY_IS_SHORT";
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_length_that_is_not_true_reserves_nothing() {
+        match std::env::var(SHORT).as_deref() {
+            Ok("read") => {
+                let asked = |said| (module(said, 40).get_read(7).is_err(), module(said, 40).get_bytes(7, 44).is_err());
+                assert!(UNTRUE.map(asked).into_iter().all(|refused| refused == (true, true)));
+            }
+            Ok(_) => drop(std::hint::black_box(vec![1_u8; 1_600_000_000])),
+            Err(_) => {
+                // 1 GiB of addresses for all of the process: less than three of these lengths say.
+                let ends_well = |does: &str| {
+                    let mut process = std::process::Command::new("sh");
+                    process.args(["-c", "ulimit -v 1048576 && exec \"$0\" --exact modules::tests::a_length_that_is_not_true_reserves_nothing"]);
+                    let output = process.arg(std::env::current_exe().unwrap()).env(SHORT, does).output().unwrap();
+                    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                    output.status.success() && said.contains("1 passed")
+                };
+                assert!(!ends_well("reserve"), "the control: memory is short");
+                assert!(ends_well("read"), "a length that was not true reserved memory");
+            }
         }
     }
 

@@ -77,6 +77,7 @@ async fn until(child: &mut Unlocked, mut holds: impl FnMut() -> bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_made_without_a_network_counts_where_it_is_handed_in() {
     let mut world = World::start().await;
+    world.plants_nothing("a certificate is taken back; there is no old system");
     let (root, file, secret) = (world.path("Vendor"), world.path("paul.revocation"), passphrase_file(&world));
     let (root, file, secret) = (text(&root), text(&file), text(&secret));
     let (engineer, operator) = (world.home(Name::Engineer), world.home(Name::Operator));
@@ -125,6 +126,7 @@ async fn a_revocation_made_without_a_network_counts_where_it_is_handed_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unlocked_key_freezes_without_a_passphrase_and_does_nothing_that_binds() {
     let world = World::start().await;
+    world.plants_nothing("a migration is opened and frozen; there is no old system");
     let id = world.open().await;
     let home = world.home(Name::Engineer);
     world.clock.set(SystemClock.now());

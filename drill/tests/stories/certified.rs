@@ -149,20 +149,22 @@ async fn the_program_and_a_script_without_it_verify_a_certificate_and_no_flipped
     };
     assert!(holds.status.success(), "{}", String::from_utf8_lossy(&holds.stderr));
     let certificate = canonical(ended.pack().certificate.as_ref().unwrap()).unwrap();
-    assert!(takes(world, "whole", &certificate));
+    assert!(takes(&ended, "whole", &certificate));
     for at in (0..certificate.len()).step_by(certificate.len() / 8) {
         let mut flipped = certificate.clone();
         *flipped.get_mut(at).unwrap() ^= 1;
-        assert!(!takes(world, &format!("flipped-{at}"), &flipped), "byte {at}");
+        assert!(!takes(&ended, &format!("flipped-{at}"), &flipped), "byte {at}");
     }
 }
 
 /// Whether the script takes this certificate, out of a folder of this name.
-fn takes(world: &World, name: &str, certificate: &[u8]) -> bool {
-    let folder = world.path(name);
+fn takes(ended: &Ended, name: &str, certificate: &[u8]) -> bool {
+    let folder = ended.world.path(name);
     std::fs::create_dir(&folder).unwrap();
+    let lines = ended.pack().entries.into_iter().map(|placed| [canonical(&placed).unwrap(), b"\n".to_vec()].concat());
     write_file(&folder.join("certificate.json"), certificate);
-    write_file(&folder.join("server.json"), &canonical(&world.card).unwrap());
+    write_file(&folder.join("server.json"), &canonical(&ended.world.card).unwrap());
+    write_file(&folder.join("entries.jsonl"), &lines.collect::<Vec<_>>().concat());
     python(&[&folder]).unwrap().status.success()
 }
 

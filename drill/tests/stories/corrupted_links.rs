@@ -428,6 +428,7 @@ async fn a_transform_with_a_planted_bug_is_caught_by_the_comparison_by_other_mea
             let scope = Scope::parse(&coded("U")).unwrap();
             databases.on_postgres(&scope::target_ddl(&scope, Dialect::Postgres).unwrap()).await;
             let world = World::start().await;
+            world.plant_in("patient", "family_name", (100..=200).map(|patient| format!("name {patient}")));
 
             let planted = differences(&world, databases, &coded("F")).await;
             assert_eq!(planted, ["patient.sex: 10 values differ"]);

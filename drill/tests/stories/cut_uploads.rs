@@ -16,11 +16,13 @@ use vault::{ParcelAddress, S3Shelf, Shelf};
 use super::bad_environment::stores::Moto;
 use super::passes_on::passes_on;
 
+const HALF: &[u8] = b"half of a parcel";
+
 /// What an upload that was cut leaves in a folder, as it is called there.
-fn leave(shelf: &Path, address: ParcelAddress) {
+pub(super) fn leave(shelf: &Path, address: ParcelAddress, bytes: &[u8]) {
     let folder = shelf.join(format!("{}/{}", address.consignment, address.attempt));
     std::fs::create_dir_all(&folder).unwrap();
-    write_file(&folder.join(format!("{}#1", address.parcel)), b"half of a parcel");
+    write_file(&folder.join(format!("{}#1", address.parcel)), bytes);
 }
 
 /// A shelf at which every upload breaks off, once it is told to, and leaves what had arrived.
@@ -38,13 +40,13 @@ impl Shelf for Breaking {
         Box::pin(async move {
             self.begun.notify_one();
             self.breaks.notified().await;
-            leave(&self.folder, address);
+            leave(&self.folder, address, HALF);
             Err(Fault::new(Code(715), Retry::Never, "the shelf failed to put a parcel: the disk is full").into())
         })
     }
 }
 
-fn address(consignment: ConsignmentId) -> ParcelAddress {
+pub(super) fn address(consignment: ConsignmentId) -> ParcelAddress {
     ParcelAddress { consignment, attempt: 1, parcel: ParcelId([9; 16]) }
 }
 
@@ -97,7 +99,7 @@ async fn what_a_process_that_ended_left_of_an_upload_is_deleted_from_a_folder_wh
     abandon(&world, round.plan.migration, round.consignment).await;
     world.stop().await;
     let folder = world.server_folder().join("shelf");
-    leave(&folder, address(round.consignment));
+    leave(&folder, address(round.consignment), HALF);
     world.restart();
 
     assert_eq!(noted_by_the_sweep(&world).await, 1, "{:?}", world.notes());

@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 
 use self::end::End;
 use self::stores::Stores;
+use super::cut_uploads::{address, leave};
 use super::no_deletion::{handed_over, is_destroyed, parcels_on};
 use super::passes_on::passes_on;
 
@@ -212,7 +213,7 @@ impl KeyRing for Stepped<dyn KeyRing> {
 }
 
 impl Shelf for Stepped<dyn Shelf> {
-    passes_on!(keeps put read unfinished);
+    passes_on!(keeps put read);
 
     fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
         Box::pin(async move {
@@ -220,6 +221,15 @@ impl Shelf for Stepped<dyn Shelf> {
             let listed = self.inner.list(consignment).await;
             self.fuse.burn();
             listed
+        })
+    }
+
+    fn unfinished(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<u64>> {
+        Box::pin(async move {
+            self.fuse.burn();
+            let unfinished = self.inner.unfinished(consignment).await;
+            self.fuse.burn();
+            unfinished
         })
     }
 
@@ -259,6 +269,8 @@ async fn a_server_killed_before_or_after_any_step_of_a_destruction_comes_to_the_
     let (_, round) = handed_over(&world).await;
     let ledger = world.desk(Name::Controller).follow(round.plan.migration).await.unwrap();
     world.stop().await;
+    // Of no byte: who is started again after the shelf knows what was stored, and not how much was cut.
+    leave(&world.server_folder().join("shelf"), address(round.consignment), b"");
     // The migration's own deadline: all of it ends, with a certificate.
     world.pass_hours(21 * 24);
     let noted = world.notes();
@@ -266,16 +278,18 @@ async fn a_server_killed_before_or_after_any_step_of_a_destruction_comes_to_the_
     for at in 1.. {
         let server = Server::copied(&world, (&world.server_folder(), &world.ring_folder()), None, at);
         let wrapped = server.registry().wrapped_share(round.consignment).unwrap().unwrap();
+        assert_eq!(server.shelf().unfinished(round.consignment).await.unwrap(), 1, "the control: an upload was cut");
         let status = server.process().wait().unwrap();
         server.died_or_ended(status);
         let alive = server.key_ring().attest(round.consignment).unwrap() == KeyState::Alive;
-        assert!(!alive || parcels_on(&server.data, &round) >= 4, "step {at}: a parcel went before the key");
+        assert!(!alive || parcels_on(&server.data, &round) >= 5, "step {at}: a parcel went before the key");
         facts.insert(server.facts(&round));
 
         let (office, later) = server.ends().await;
         ends.push(End::of((&world, &office), (&ledger, &wrapped), [server.now, later], at).await);
         drop(office);
         is_destroyed(&world, &server.data, &server.ring, &round);
+        assert_eq!(server.shelf().unfinished(round.consignment).await.unwrap(), 0, "step {at}");
         assert_eq!(drill::notes(&server.data), noted, "step {at}: it was no trouble to go on");
         if status.success() {
             break;
@@ -286,9 +300,9 @@ async fn a_server_killed_before_or_after_any_step_of_a_destruction_comes_to_the_
         end.says_the_same_as(&whole);
         assert!(end.key().said == whole.key().said, "step {}: {:?}", end.step, end.key());
     }
-    // Before and after: the key, the ring's word, both probes, the place of the key, the shelf, its list, four leaves, and the
-    // look back. It was cut before the first fact, before the key's, before the certificate's, and after that.
-    assert!(ends.len() >= 24, "only {} steps", ends.len());
+    // Before and after: the key, the ring's word, both probes, the place of the key, the shelf, its list, its cut uploads, four
+    // leaves, and the look back. It was cut before the first fact, before the key's, before the certificate's, and after that.
+    assert!(ends.len() >= 26, "only {} steps", ends.len());
     let before = ledger.recorded().len();
     assert_eq!(facts, (before..=before + 3).collect(), "facts at the moments of death");
 }

@@ -1,7 +1,8 @@
 //! A laboratory's records cross from one system to another through every stage, and nothing is left behind.
 
 use drill::{Name, World};
-use procedure::{ConsignmentStage, Stage};
+use lexicon::{ConsignmentId, Digest, MigrationId};
+use procedure::{ConsignmentStage, Manifest, Stage};
 
 /// A laboratory with so many patients, its scope, and the empty new system beside it.
 fn systems(world: &World, patients: u64) -> (String, String) {
@@ -25,6 +26,7 @@ async fn a_laboratory_moves_and_nothing_is_left_behind() {
     let report = world.load(&plan, consignment, sink.as_ref()).await.unwrap();
     assert!(manifest.tables.iter().all(|table| table.rows > 0));
     assert!(report.reconciliation.equal() && report.reconciliation.opened);
+    three_are_kept(&world, (plan.migration, consignment), &manifest);
 
     world.sign_off(&plan).await.unwrap();
     let recipient = world.destroy_part(Name::Recipient, plan.migration, &[]).await.unwrap();
@@ -40,4 +42,22 @@ async fn a_laboratory_moves_and_nothing_is_left_behind() {
     let roots: Vec<_> = pack.home().trusted().unwrap();
     let verdict = evidence::verify(&evidence::read(&zip).unwrap(), &roots).unwrap();
     assert!(verdict.established && verdict.certificate_complete, "{verdict:?}");
+}
+
+/// What was probed before the destruction is kept for the probe after it: three parcels, whole, drawn by their digests.
+fn three_are_kept(world: &World, (migration, consignment): (MigrationId, ConsignmentId), manifest: &Manifest) {
+    type Kept = (Vec<(serde_json::Value, Digest, usize)>, String);
+    let round = desk::Round { migration, consignment };
+    let ((names, _), bytes) = world.desk(Name::Recipient).home().probe::<Kept>(round).unwrap().unwrap();
+    let mut rest = bytes.as_slice();
+    for (_, digest, length) in &names {
+        let (parcel, more) = rest.split_at(*length);
+        assert_eq!(Digest::of(parcel), *digest);
+        rest = more;
+    }
+    let mut all: Vec<Digest> = manifest.sealed().chain(manifest.all_sums()).map(|line| line.digest).collect();
+    all.sort_unstable();
+    all.truncate(3);
+    // The first of the rows goes first; here is nothing but rows.
+    assert_eq!((names.iter().map(|(_, digest, _)| *digest).collect::<Vec<_>>(), rest.len()), (all, 0));
 }

@@ -237,6 +237,7 @@ struct Ground {
 }
 
 async fn ground(world: &World, address: &str, live: bool) -> Ground {
+    world.plants_nothing("the old system holds how many things lie in depots, and nothing of a person");
     let new = world.path("new.sqlite");
     let ddl = scope::target_ddl(&Scope::parse(SCOPE).unwrap(), Dialect::Sqlite).unwrap();
     rusqlite::Connection::open(&new).unwrap().execute_batch(&ddl).unwrap();

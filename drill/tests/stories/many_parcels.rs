@@ -7,8 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use desk::Desk;
 use drill::{Name, World};
+use evidence::Attestation;
 use futures::future::{BoxFuture, join_all};
 use lexicon::{Code, ConsignmentId, Digest, MigrationId, ParcelId, Result, canonical, limits};
+use people::PayloadType;
 use procedure::Act;
 use registry::Registry;
 use rusqlite::{Connection, params};
@@ -105,5 +107,10 @@ async fn a_server_takes_no_parcel_whose_destruction_no_device_could_read() {
     let reason = "the drill ends all of it".to_owned();
     world.act(Name::Controller, plan.migration, Act::Cancel { reason }).await.unwrap();
     let pack = controller.client().evidence(controller.keeper(), plan.migration).await.unwrap();
-    assert!(evidence::read(&pack).unwrap().certificate.is_some(), "the certificate lists them too");
+    let certificate = evidence::read(&pack).unwrap().certificate.unwrap();
+    let certified: Attestation = certificate.open(PayloadType::InToto, &world.card.key).unwrap();
+    let [round] = certified.predicate.consignments.as_slice() else { unreachable!("one consignment") };
+    let many = u64::try_from(limits::PARCELS_MAX).unwrap();
+    assert_eq!((round.inventory.lines.len(), round.inventory.parcels), (limits::PARCELS_MAX, many));
+    assert_eq!((certified.subject.len(), round.deleted), (limits::PARCELS_MAX + 1, many), "a fact, and each parcel");
 }

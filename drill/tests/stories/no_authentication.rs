@@ -447,6 +447,7 @@ fn handshake(address: &str, version: &'static rustls::SupportedProtocolVersion) 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_port_speaks_tls_1_3_and_nothing_else() {
     let world = World::start().await;
+    world.plants_nothing("nobody says who they are, and nothing is asked but whether the server is well");
     let address = world.card.url.trim_start_matches("https://").to_owned();
 
     let (plain, old, new) = tokio::task::spawn_blocking(move || {

@@ -11,6 +11,7 @@ use super::program::{Program, lazaret};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_server_over_a_data_folder_is_refused_also_with_another_key_ring() {
     let mut world = World::start().await;
+    world.plants_nothing("servers without a migration start over one folder");
     passphrase_file(&world);
     world.stop().await;
     world.write_program_files("sweep_seconds = 1\n");

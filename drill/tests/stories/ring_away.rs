@@ -234,10 +234,12 @@ async fn a_key_that_came_back_is_certified_from_its_last_destruction_and_what_co
         let note = world.notes().into_iter().find(|note| note.contains(&format!("{again}{at}"))).unwrap();
         assert!(note.contains("it was there again") && note.contains("write over the key's file"), "{note}");
     }
-    // The certificate is of the fact; what came after it stands in the journal.
+    // The certificate is of the fact; what came after it stands in the journal, and in the pack.
     world.act(Name::Controller, id, Act::Cancel { reason: "the drill ends it".to_owned() }).await.unwrap();
     let desk = world.desk(Name::Controller);
     let pack = evidence::read(&desk.client().evidence(desk.keeper(), id).await.unwrap()).unwrap();
+    let verdict = evidence::verify(&pack, &desk.home().trusted().unwrap()).unwrap();
+    assert_eq!(verdict.statements.iter().filter(|statement| statement.text.contains(again)).count(), 2);
     let certified: Attestation = pack.certificate.unwrap().open(PayloadType::InToto, &world.card.key).unwrap();
     assert_eq!(certified.predicate.effective, Some(last));
 }

@@ -5,6 +5,7 @@
 mod attested;
 mod cast;
 mod certificates;
+mod noted;
 mod packed;
 mod script;
 mod shelved;

@@ -13,17 +13,22 @@ pub(crate) enum Shelved {
     MoreBesides,
     OneLess,
     OneChanged,
+    /// One byte is neither among what was deleted nor among what the store keeps.
+    NotAllDeleted,
 }
 
 impl Tale {
     pub(crate) fn destroys(mut self) -> Self {
+        let inventory = self.inventory();
+        let less = u64::from(matches!(self.setting.inventory, Shelved::NotAllDeleted));
+        let bytes: u64 = inventory.iter().map(|line| line.bytes).sum();
         let evidence = Destroyed {
             key: self.key_act(),
             ring_refuses: true,
             share_shown: (!self.setting.share_lost).then(|| Digest::of(b"wrapped share")),
-            inventory: self.inventory(),
-            parcels: 3,
-            bytes: 81_000_000,
+            parcels: u64::try_from(inventory.len()).unwrap().max(3),
+            bytes: bytes.max(81_000_000).saturating_sub(less.saturating_mul(2_000_001)),
+            inventory,
             left: Left::default(),
             lingering: if self.setting.lingering { lingering() } else { Vec::new() },
             snapshot_days: self.setting.snapshot_days,
@@ -60,7 +65,7 @@ impl Tale {
         let signed = manifest.into_iter().flat_map(|(_, manifest)| manifest.sealed().chain(manifest.all_sums()));
         let mut stored: Vec<Stored> = signed.map(Stored::from).collect();
         match self.setting.inventory {
-            Shelved::AsSigned => {}
+            Shelved::AsSigned | Shelved::NotAllDeleted => {}
             Shelved::MoreBesides => {
                 stored.push(Stored { attempt: 2, parcel: ParcelId([9; 16]), bytes: 7, digest: Digest::of(b"cut") });
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use evidence::Pack;
+use evidence::{Noted, Pack};
 use journal::{Checkpoint, Tree, inclusion, leaf_hash};
 use lexicon::{ConsignmentId, Digest, MigrationId, ParcelId, Timestamp, canonical, hours_after};
 use people::{Envelope, PayloadType, Recipient, Roster};
@@ -63,6 +63,8 @@ pub(crate) struct Tale {
     pub(crate) ledger: Ledger,
     pub(crate) placed: Vec<Placed>,
     pub(crate) leaves: Vec<Digest>,
+    /// What the journal notes, with the number of its leaf.
+    pub(crate) noted: Vec<(u64, Leaf)>,
     pub(crate) certificate: Option<Envelope>,
     pub(crate) revocations: Vec<Envelope>,
     /// What the next signers believe to have seen, instead of what is there.
@@ -84,6 +86,7 @@ impl Tale {
             ledger: Ledger::new(origin(setting.demonstration), CAST.server.public(), MigrationId([7; 16])),
             placed: Vec::new(),
             leaves: Vec::new(),
+            noted: Vec::new(),
             certificate: None,
             revocations: Vec::new(),
             seen: None,
@@ -124,6 +127,10 @@ impl Tale {
         self.pass_minutes(7);
     }
 
+    fn shown(&self, (number, leaf): &(u64, Leaf), size: u64) -> Noted {
+        Noted { number: *number, leaf: leaf.clone(), inclusion: inclusion(&self.leaves, *number, size).unwrap() }
+    }
+
     pub(crate) fn pass_minutes(&mut self, minutes: i64) {
         self.at = self.at.checked_add(jiff::SignedDuration::from_mins(minutes)).unwrap();
     }
@@ -142,6 +149,7 @@ impl Tale {
             people,
             checkpoint: checkpoint.sign(CAST.server.pair()).unwrap(),
             inclusion: self.placed.iter().map(proof).collect(),
+            notes: self.noted.iter().map(|noted| self.shown(noted, size)).collect(),
             documents: [SCOPE, REPORT].map(|bytes| (Digest::of(bytes), bytes.to_vec())).into_iter().collect(),
             certificate: self.certificate.clone(),
             stamp: self.certificate.as_ref().filter(|_| self.setting.stamped).map(stamps::moved_to),

@@ -9,6 +9,8 @@ mod databases;
 mod devices;
 #[cfg(target_os = "linux")]
 mod disk;
+#[cfg(target_os = "linux")]
+mod durable;
 mod leases;
 mod line;
 #[cfg(target_os = "linux")]

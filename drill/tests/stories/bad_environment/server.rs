@@ -1,7 +1,7 @@
 //! A server that cannot start says why, and serves nothing.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use drill::{World, write_file};
@@ -46,4 +46,42 @@ async fn a_server_with_an_unknown_key_a_taken_port_or_a_wrong_passphrase_does_no
     let server = Program::serve(&lazaret().unwrap(), &world);
     server.answers(&world).await;
     serve(&world, "passphrase").await.says(REFUSED, 759, &["another server has this data folder"]);
+}
+
+/// A folder as a service manager hands it over, with the passphrase in it.
+fn credentials(world: &World, name: &str, passphrase: &[u8]) -> PathBuf {
+    let folder = world.path(name);
+    std::fs::create_dir(&folder).unwrap();
+    write_file(&folder.join("lazaret-passphrase"), passphrase);
+    folder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_takes_its_passphrase_from_the_credentials_that_it_is_handed() {
+    let mut world = World::start().await;
+    let round = world.closed(&world.systems(60)).await;
+    world.stop().await;
+    world.write_program_files("sweep_seconds = 1\n");
+    let serving = |credentials: Option<&Path>| {
+        let mut command = clean(&lazaret().unwrap());
+        command.args(["--json", "serve", "--data"]).arg(world.server_folder()).arg("--ring").arg(world.ring_folder());
+        command.arg("--listen").arg(world.card.url.trim_start_matches("https://")).stdin(Stdio::null());
+        credentials.map(|folder| command.env("CREDENTIALS_DIRECTORY", folder));
+        command
+    };
+    let refused = async |credentials: Option<&Path>| {
+        let mut command = serving(credentials);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        ended(command).await
+    };
+    refused(None).await.says(REFUSED, 1011, &["passphrase"]);
+    let wrong = credentials(&world, "credentials-wrong", b"another passphrase of the drill");
+    refused(Some(&wrong)).await.says(AUTHENTICATION, 131, &["passphrase"]);
+
+    let right = credentials(&world, "credentials", b"a passphrase of the drill");
+    let server = Program::start(serving(Some(&right)), &world);
+    server.answers(&world).await;
+    // It signs with the key that was sealed under it, and opens the key ring.
+    world.release(&round.plan, round.consignment).await.unwrap();
+    server.kill();
 }

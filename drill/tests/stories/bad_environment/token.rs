@@ -1,13 +1,23 @@
-//! A server whose ring keys lie in a token, which is pulled in the middle of a round and put back later.
+//! A server whose ring keys lie in a token or in OpenBao: the token is pulled in the middle of a round, or the service sealed,
+//! and both are there again later. And a server that is put back to before a destruction, which its keys' place remembers.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
 
-use drill::{World, files_below, write_file};
+use drill::{Name, World, copy_folder, files_below, write_file};
+use lexicon::Trouble;
 use procedure::Plan;
 
-use super::{RETRY, Scene, passphrase_file};
+use super::{RETRY, Scene, command, ended, passphrase_file};
 use crate::stories::program::{Program, lazaret, serving};
+
+/// Where ring keys lie, which can be away for a while.
+enum Place {
+    Token(Token),
+    Bao(Bao),
+}
 
 /// `SoftHSM` with a store of its own, in which one token lies.
 struct Token {
@@ -15,6 +25,20 @@ struct Token {
     conf: PathBuf,
     store: PathBuf,
     pulled: PathBuf,
+}
+
+/// An OpenBao of one story, which keeps its keys in memory.
+struct Bao {
+    program: String,
+    address: String,
+    unseal: String,
+    child: Child,
+}
+
+fn secret(world: &World, bytes: &[u8]) {
+    let path = world.path("ring-secret");
+    write_file(&path, bytes);
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
 }
 
 impl Token {
@@ -31,85 +55,233 @@ impl Token {
         let mut make = Command::new("softhsm2-util");
         make.args(["--init-token", "--free", "--label", "ring", "--so-pin", "0000 0000", "--pin", "4711 4711"]);
         assert!(make.env("SOFTHSM2_CONF", &conf).output().unwrap().status.success());
-        let pin = world.path("pin");
-        write_file(&pin, b"4711 4711\n");
-        std::fs::set_permissions(&pin, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        secret(world, b"4711 4711\n");
         Some(Self { module, conf, store, pulled: world.path("pulled") })
-    }
-
-    fn settings(&self, pin: &Path) -> String {
-        format!(
-            "sweep_seconds = 1\n[key_ring]\nkind = 'pkcs11'\nmodule = '{}'\ntoken = 'ring'\npin_file = '{}'\n",
-            self.module,
-            pin.display()
-        )
-    }
-
-    fn serve(&self, world: &World) -> Program {
-        let mut command = serving(&lazaret().unwrap(), world);
-        command.env("SOFTHSM2_CONF", &self.conf);
-        Program::start(command, world)
-    }
-
-    /// The folder of the token goes elsewhere; `SoftHSM` finds none then.
-    fn pull(&self) {
-        std::fs::rename(&self.store, &self.pulled).unwrap();
-        std::fs::create_dir(&self.store).unwrap();
-    }
-
-    fn put_back(&self) {
-        std::fs::remove_dir(&self.store).unwrap();
-        std::fs::rename(&self.pulled, &self.store).unwrap();
     }
 }
 
-/// A scene whose plan asks for a token, with the program as its server from the first act on.
-async fn over(test: &str) -> Option<(Scene, Token, Program)> {
+impl Bao {
+    fn of(world: &World, test: &str) -> Option<Self> {
+        let Ok(program) = std::env::var("LAZARET_TEST_BAO") else {
+            drill::skipped!("{test} (LAZARET_TEST_BAO is not set)");
+            return None;
+        };
+        let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let mut server = Command::new(&program);
+        server.args(["server", "-dev", "-dev-no-store-token", "-dev-root-token-id=root"]);
+        server.arg(format!("-dev-listen-address=127.0.0.1:{port}"));
+        let mut child = server.stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let unseal = lines.find_map(|line| Some(line.split_once("Unseal Key: ")?.1.trim().to_owned())).unwrap();
+        // What else it tells goes nowhere, and its pipe is never full.
+        std::thread::spawn(move || lines.for_each(drop));
+        let bao = Self { program, address: format!("http://127.0.0.1:{port}"), unseal, child };
+        bao.asked(&["secrets", "enable", "transit"]);
+        secret(world, b"root");
+        Some(bao)
+    }
+
+    fn ask(&self, words: &[&str]) -> Output {
+        let mut ask = Command::new(&self.program);
+        ask.args(words).env("BAO_ADDR", &self.address).env("BAO_TOKEN", "root").output().unwrap()
+    }
+
+    fn asked(&self, words: &[&str]) {
+        let output = self.ask(words);
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn keys(&self) -> usize {
+        let listed = self.ask(&["list", "-format=json", "transit/keys"]);
+        serde_json::from_slice::<Vec<String>>(&listed.stdout).map_or(0, |keys| keys.len())
+    }
+}
+
+impl Drop for Bao {
+    fn drop(&mut self) {
+        self.child.kill().and_then(|()| self.child.wait()).unwrap();
+    }
+}
+
+impl Place {
+    /// What the plan and the settings call it.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "pkcs11",
+            Self::Bao(_) => "openbao",
+        }
+    }
+
+    fn settings(&self, world: &World) -> String {
+        let (kind, secret) = (self.kind(), world.path("ring-secret").display().to_string());
+        let place = match self {
+            Self::Token(token) => format!("module = '{}'\ntoken = 'ring'\npin_file = '{secret}'\n", token.module),
+            Self::Bao(bao) => format!("address = '{}'\ntoken_file = '{secret}'\n", bao.address),
+        };
+        format!("sweep_seconds = 1\n[key_ring]\nkind = '{kind}'\n{place}")
+    }
+
+    async fn serve(&self, world: &World) -> Program {
+        let mut command = serving(&lazaret().unwrap(), world);
+        if let Self::Token(token) = self {
+            command.env("SOFTHSM2_CONF", &token.conf);
+        }
+        let server = Program::start(command, world);
+        server.answers(world).await;
+        server
+    }
+
+    /// The folder of the token goes elsewhere; `SoftHSM` finds none then. The service is sealed.
+    fn take_away(&self) {
+        match self {
+            Self::Token(token) => {
+                std::fs::rename(&token.store, &token.pulled).unwrap();
+                std::fs::create_dir(&token.store).unwrap();
+            }
+            Self::Bao(bao) => bao.asked(&["operator", "seal"]),
+        }
+    }
+
+    fn bring_back(&self) {
+        match self {
+            Self::Token(token) => {
+                std::fs::remove_dir(&token.store).unwrap();
+                std::fs::rename(&token.pulled, &token.store).unwrap();
+            }
+            Self::Bao(bao) => bao.asked(&["operator", "unseal", &bao.unseal]),
+        }
+    }
+
+    /// How many keys are in it.
+    fn keys(&self) -> usize {
+        match self {
+            // What else is in the token's folder is its own description.
+            Self::Token(token) => {
+                let files = files_below(&[&token.store]).into_iter();
+                files
+                    .filter(|file| {
+                        file.extension().is_some_and(|end| end == "object") && !file.ends_with("token.object")
+                    })
+                    .count()
+            }
+            Self::Bao(bao) => bao.keys(),
+        }
+    }
+}
+
+/// A scene whose plan asks for such a place, with the program as its server from the first act on.
+async fn over(place: impl FnOnce(&World) -> Option<Place>) -> Option<(Scene, Place, Program)> {
     let mut world = World::start().await;
     passphrase_file(&world);
     let systems = world.systems(60);
-    let token = Token::of(&world, test)?;
+    let place = place(&world)?;
     world.stop().await;
-    world.write_program_files(&token.settings(&world.path("pin")));
-    let server = token.serve(&world);
-    server.answers(&world).await;
+    world.write_program_files(&place.settings(&world));
+    let server = place.serve(&world).await;
     let id = world.open().await;
     let (plan, documents) = world.plan(id, &synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
-    let plan = Plan { key_ring: "pkcs11".to_owned(), ..plan };
+    let plan = Plan { key_ring: place.kind().to_owned(), ..plan };
     world.propose(&plan, &documents).await.unwrap();
     world.approve(&plan).await;
     let consignment = world.consign(&plan).await;
-    Some((Scene { world, systems, plan, consignment }, token, server))
+    Some((Scene { world, systems, plan, consignment }, place, server))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_pulled_gives_nothing_out_and_what_ended_is_destroyed_when_it_is_back() {
-    let name = "a_token_that_is_pulled_gives_nothing_out_and_what_ended_is_destroyed_when_it_is_back";
-    let Some((scene, token, server)) = over(name).await else { return };
+fn in_a_token(test: &str) -> impl FnOnce(&World) -> Option<Place> {
+    move |world| Token::of(world, test).map(Place::Token)
+}
+
+fn in_openbao(test: &str) -> impl FnOnce(&World) -> Option<Place> {
+    move |world| Bao::of(world, test).map(Place::Bao)
+}
+
+/// It is away from the hand-over on until the consignment has ended.
+async fn away_and_back((scene, place, server): (Scene, Place, Program), code: u16, why: &str) {
     scene.extract().await.done();
     scene.now();
     scene.world.release(&scene.plan, scene.consignment).await.unwrap();
     let shelf = scene.world.server_folder().join("shelf");
     let parcels = files_below(&[&shelf]).len();
-    token.pull();
+    assert_eq!(place.keys(), 1, "the control");
+    place.take_away();
 
-    scene.load().await.says(RETRY, 1218, &["no token labelled", "NOT in force"]);
+    scene.load().await.says(RETRY, 1218, &[why, "NOT in force"]);
     assert_eq!(scene.rows("import_patient"), 0);
     scene.abandoned().await;
-    scene.next_says("its key is not destroyed yet: ", 720).await;
+    scene.next_says("its key is not destroyed yet: ", code).await;
     server.kill();
-    let again = token.serve(&scene.world);
-    again.answers(&scene.world).await;
+    let _again = place.serve(&scene.world).await;
     let log = std::fs::read_to_string(scene.world.path("server.log")).unwrap();
     assert!(log.contains("what ends waits for its destruction"), "{log}");
-    scene.next_says("its key is not destroyed yet: ", 720).await;
+    scene.next_says("its key is not destroyed yet: ", code).await;
     assert_eq!(files_below(&[&shelf]).len(), parcels, "no parcel goes before its key");
 
-    token.put_back();
+    place.bring_back();
     scene.is_destroyed_by_the_sweep().await;
     scene.next_is_silent().await;
     assert!(files_below(&[&shelf]).is_empty());
-    let objects = files_below(&[&token.store]).into_iter().filter(|file| file.to_string_lossy().ends_with(".object"));
-    // What is left in the token's folder is its own description.
-    assert_eq!(objects.filter(|file| !file.ends_with("token.object")).count(), 0, "the key is in the token");
+    assert_eq!(place.keys(), 0, "the key is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_pulled_gives_nothing_out_and_what_ended_is_destroyed_when_it_is_back() {
+    let name = "a_token_that_is_pulled_gives_nothing_out_and_what_ended_is_destroyed_when_it_is_back";
+    let Some(over) = over(in_a_token(name)).await else { return };
+    away_and_back(over, 720, "no token labelled").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_openbao_that_is_sealed_gives_nothing_out_and_what_ended_is_destroyed_when_it_is_unsealed() {
+    let name = "an_openbao_that_is_sealed_gives_nothing_out_and_what_ended_is_destroyed_when_it_is_unsealed";
+    let Some(over) = over(in_openbao(name)).await else { return };
+    away_and_back(over, 721, "sealed").await;
+}
+
+/// The server's data are put back to before the destruction; neither tombstones nor keys are.
+async fn put_back((scene, place, server): (Scene, Place, Program)) {
+    scene.extract().await.done();
+    server.kill();
+    let (data, backup) = (scene.world.server_folder(), scene.world.path("backup"));
+    copy_folder(&data, &backup);
+    let server = place.serve(&scene.world).await;
+    scene.abandoned().await;
+    scene.is_destroyed_by_the_sweep().await;
+    assert_eq!(place.keys(), 0);
+    server.kill();
+    std::fs::remove_dir_all(&data).unwrap();
+    copy_folder(&backup, &data);
+    let shelf = data.join("shelf");
+    assert!(!files_below(&[&shelf]).is_empty(), "the control: the parcels are back");
+
+    let alarm = format!("ALARM: consignment {} of migration {} lives", scene.consignment, scene.plan.migration);
+    for start in 1..=2 {
+        let server = place.serve(&scene.world).await;
+        let log = std::fs::read_to_string(scene.world.path("server.log")).unwrap();
+        let told = log.lines().filter(|line| line.starts_with(&alarm) && line.contains("its key was destroyed at"));
+        assert_eq!(told.filter(|line| line.ends_with("[LZ-0821].")).count(), start, "{log}");
+        server.kill();
+    }
+    let _server = place.serve(&scene.world).await;
+    scene.now();
+    // Who has heard of nothing since sees it beside the migration; who knows more takes nothing from such a server.
+    let next = ended(command(&scene.world, Name::Approver, &["next"])).await;
+    let says = next.done().pointer("/migrations/0/server_says").unwrap().to_string();
+    assert!(says.contains("its key was destroyed at") && says.contains("[LZ-0821]"), "{says}");
+    let released = scene.world.release(&scene.plan, scene.consignment).await.unwrap_err();
+    assert!(matches!(released, Trouble::Alarm(_)), "{released}");
+    assert_eq!(place.keys(), 0, "no key is made again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_put_back_hears_from_its_ring_over_a_token_what_was_destroyed_since() {
+    let name = "a_server_that_was_put_back_hears_from_its_ring_over_a_token_what_was_destroyed_since";
+    let Some(over) = over(in_a_token(name)).await else { return };
+    put_back(over).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_put_back_hears_from_its_ring_over_openbao_what_was_destroyed_since() {
+    let name = "a_server_that_was_put_back_hears_from_its_ring_over_openbao_what_was_destroyed_since";
+    let Some(over) = over(in_openbao(name)).await else { return };
+    put_back(over).await;
 }

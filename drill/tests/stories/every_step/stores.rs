@@ -208,6 +208,7 @@ impl Whole {
     async fn is_gone(&self, server: &Server) {
         let consignment = self.round.consignment;
         assert_eq!(server.shelf().list(consignment).await.unwrap(), []);
+        assert_eq!(server.shelf().unfinished(consignment).await.unwrap(), 0);
         assert!(matches!(server.key_ring().attest(consignment).unwrap(), KeyState::Destroyed { .. }));
         assert!(server.registry().wrapped_share(consignment).unwrap().is_none());
         assert!(server.registry().parcels(consignment).unwrap().is_empty());

@@ -15,6 +15,7 @@ const WHATEVER: Act = Act::Overdue { consignment: None };
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_thaw_does_not_thaw_again() {
     let world = World::start().await;
+    world.plants_nothing("a migration is opened and frozen; there is no old system");
     let id = world.open().await;
     let freeze = |why: &str| Act::Freeze { reason: why.to_owned() };
     let thaw = || Act::Thaw { reason: "looked at".to_owned() };

@@ -19,6 +19,7 @@ const NOT_THE_ROLE: &str = "their certificate does not give the role that this a
 #[tokio::test(flavor = "multi_thread")]
 async fn a_true_act_is_believed_from_a_hostile_server_so_that_only_lies_are_refused() {
     let world = World::start().await;
+    world.plants_nothing("a migration is opened and frozen; there is no old system");
     let id = world.open().await;
     let story = Story::so_far(&world, id).await;
     let story = story.and(&world, &By::Signed(Name::Controller), &Act::Freeze { reason: "as I said".to_owned() });
