@@ -33,7 +33,7 @@ pub struct ParcelAddress {
 pub struct Erased {
     /// Parcels.
     pub objects: u64,
-    /// Bytes of everything removed, older versions included.
+    /// Their bytes, older versions included.
     pub bytes: u64,
     /// What was no finished parcel: cut uploads.
     pub unfinished: u64,

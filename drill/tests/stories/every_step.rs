@@ -269,8 +269,7 @@ async fn a_server_killed_before_or_after_any_step_of_a_destruction_comes_to_the_
     let (_, round) = handed_over(&world).await;
     let ledger = world.desk(Name::Controller).follow(round.plan.migration).await.unwrap();
     world.stop().await;
-    // Of no byte: who is started again after the shelf knows what was stored, and not how much was cut.
-    leave(&world.server_folder().join("shelf"), address(round.consignment), b"");
+    leave(&world.server_folder().join("shelf"), address(round.consignment), b"the beginning of a parcel");
     // The migration's own deadline: all of it ends, with a certificate.
     world.pass_hours(21 * 24);
     let noted = world.notes();

@@ -73,6 +73,7 @@ async fn a_key_that_nothing_names_is_told_noted_once_and_destroyed_with_its_parc
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_server_finds_a_key_that_nothing_names_without_a_start() {
     let mut world = World::start().await;
+    world.plants_nothing("keys are made that nothing names; there is no old system");
     world.office().sweep().await.unwrap();
     world.stop().await;
     world.restart_with(|furniture| furniture.ring.create(ConsignmentId([7; 16])).unwrap());

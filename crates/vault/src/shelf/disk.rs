@@ -178,9 +178,12 @@ fn remove_below(root: &FilePath, folder: &FilePath, erased: &mut Erased) -> Resu
             if !gone(fs::remove_file(&path)).map_err(|error| fault("remove a parcel", &error))? {
                 continue;
             }
-            let count = if is_parcel(root, &path) { &mut erased.objects } else { &mut erased.unfinished };
-            *count = count.saturating_add(1);
-            erased.bytes = erased.bytes.saturating_add(found.len());
+            if is_parcel(root, &path) {
+                erased.objects = erased.objects.saturating_add(1);
+                erased.bytes = erased.bytes.saturating_add(found.len());
+            } else {
+                erased.unfinished = erased.unfinished.saturating_add(1);
+            }
         }
     }
     // Removed by somebody else, it is made durable in the folder above.
