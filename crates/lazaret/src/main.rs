@@ -15,6 +15,7 @@ mod shelf;
 mod tls;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 
@@ -29,14 +30,15 @@ fn main() -> ExitCode {
     let printer = Printer::new(&cli.global);
     output::start_log(cli.global.quiet);
     if let Err(trouble) = memory::keep() {
-        return printer.trouble(&trouble);
+        return printer.trouble(&trouble, &passage::KeysInClear::default());
     }
     let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else {
         return ExitCode::from(exit::FAILURE);
     };
-    match runtime.block_on(cli::run(cli)) {
-        Ok(done) => printer.done(&done),
-        Err(trouble) => printer.trouble(&trouble),
+    let keys = Arc::new(passage::KeysInClear::default());
+    match runtime.block_on(cli::run(cli, Arc::clone(&keys))) {
+        Ok(done) => printer.done(&done, &keys),
+        Err(trouble) => printer.trouble(&trouble, &keys),
     }
 }
 

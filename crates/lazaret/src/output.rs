@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use lexicon::{Retry, Trouble};
-use passage::{Progress, Seen};
+use passage::{KeysInClear, Progress, Seen};
 use serde_json::{Value, json};
 
-use crate::cli::Global;
+use crate::cli::{Global, keys};
 use crate::exit;
 
 /// What a command came to.
@@ -48,23 +48,36 @@ impl Printer {
         Self { json: global.json }
     }
 
-    pub(crate) fn done(&self, done: &Done) -> ExitCode {
+    pub(crate) fn done(&self, done: &Done, shown: &KeysInClear) -> ExitCode {
         if self.json {
-            out(&done.json.to_string());
+            document(&done.json, shown)
         } else {
-            out(done.text.trim_end());
+            out(done.text.trim_end())
         }
         ExitCode::from(done.status)
     }
 
-    pub(crate) fn trouble(&self, trouble: &Trouble) -> ExitCode {
+    /// Keys go to standard output, of which `--show-keys` knows who reads it, and never to the log's side.
+    pub(crate) fn trouble(&self, trouble: &Trouble, shown: &KeysInClear) -> ExitCode {
+        let text = keys::text(shown);
         if self.json {
-            out(&json!({ "error": trouble }).to_string());
+            document(&json!({ "error": trouble }), shown);
+        } else if !text.is_empty() {
+            out(text.trim_end());
         }
         // In one write, so that no line of the log comes between the two.
         error_line(&format!("{trouble}\nWhat to do: {}", what_to_do(trouble)));
         ExitCode::from(exit::status(trouble))
     }
+}
+
+/// One document, with the keys that were asked for.
+fn document(json: &Value, shown: &KeysInClear) {
+    let mut json = json.clone();
+    if let (Some(fields), Some(keys)) = (json.as_object_mut(), keys::json(shown)) {
+        fields.insert("keys".to_owned(), keys);
+    }
+    out(&json.to_string());
 }
 
 fn what_to_do(trouble: &Trouble) -> &str {
@@ -122,12 +135,18 @@ pub(crate) struct Bars {
     open: Mutex<Vec<(String, ProgressBar)>>,
     plain: bool,
     quiet: bool,
+    keys: Option<Arc<KeysInClear>>,
 }
 
 impl Bars {
     pub(crate) fn new(global: &Global) -> Self {
         let plain = !std::io::stderr().is_terminal();
-        Self { screen: MultiProgress::new(), open: Mutex::new(Vec::new()), plain, quiet: global.quiet }
+        Self { screen: MultiProgress::new(), open: Mutex::new(Vec::new()), plain, quiet: global.quiet, keys: None }
+    }
+
+    /// With somebody who asked for the keys of rows at fault.
+    pub(crate) fn showing(self, keys: Option<Arc<KeysInClear>>) -> Self {
+        Self { keys, ..self }
     }
 
     fn with(&self, name: &str, change: impl FnOnce(&ProgressBar)) {
@@ -171,6 +190,10 @@ impl Progress for Bars {
             }
             Seen::Waiting { why } => error_line(&format!("waiting: {why}")),
         }
+    }
+
+    fn keys(&self) -> Option<Arc<KeysInClear>> {
+        self.keys.clone()
     }
 }
 

@@ -11,17 +11,16 @@ use connectors::{Arriving, DocumentTarget, Folder, Mark, Sink, Writing, document
 use futures::TryStreamExt;
 use lexicon::{Alarm, Code, Hasher, Refusal, Result, Trouble};
 use procedure::{DocumentsOfKind, Kind, ManifestDocuments, ManifestParcel, Step, TableOutcome};
-use scope::{
-    DocumentKind, DocumentsScope, FingerprintKeys, Fingerprinter, HEAD_BYTES, IndexLine, TableFingerprint, TableScope,
-};
+use scope::{DocumentKind, DocumentsScope, Fingerprinter, HEAD_BYTES, IndexLine, TableFingerprint, TableScope};
 use seal::{ConsignmentKey, ParcelName, open_documents};
 use tokio::sync::mpsc;
 
 use crate::Seen;
+use crate::differing::Differences;
 use crate::errand::Papers;
 use crate::fingerprint::{Fingerprinting, Point, Total};
 use crate::load::Passing;
-use crate::locate::{Located, named_key, naming};
+use crate::locate::{Names, named_key, naming};
 use crate::sums::SumsIn;
 use crate::table::cut;
 
@@ -105,7 +104,7 @@ impl Passing<'_> {
             name: errand.name(0, lexicon::ParcelId([0; 16]), &part.name, 0),
             parcels: line.parcels.clone(),
         };
-        let splitting = Splitting::new(self.keys()?, part, folder);
+        let splitting = Splitting::new(self.errand.names(&self.key)?, part, folder);
         let (index_in, index_out) = mpsc::channel(2);
         let (sealed_in, sealed_out) = mpsc::channel(1);
         let thread = tokio::task::spawn_blocking(move || unpacking.run(splitting.reading(index_out), sealed_out));
@@ -144,18 +143,18 @@ impl Passing<'_> {
         &self,
         sums: &SumsIn<'_>,
         fetched: &[Total],
-    ) -> Result<(Vec<TableOutcome>, Vec<Located>)> {
-        let (mut outcomes, mut located) = (Vec::new(), Vec::new());
+    ) -> Result<(Vec<TableOutcome>, Vec<Differences>)> {
+        let (mut outcomes, mut differences) = (Vec::new(), Vec::new());
         for ((line, part), f) in self.parts().zip(fetched) {
             let table = &part.index();
             let target = self.documents.ok_or_else(cut)?;
             let again = Fingerprinting::start(&self.keys()?, table).over(documents_again(target, part)).await?;
             let rows = || documents_again(target, part);
-            let (outcome, keys) = self.compared(&line.index, table, sums, (f, again), rows).await?;
+            let (outcome, found) = self.compared(&line.index, table, sums, (f, again), rows).await?;
             outcomes.push(outcome);
-            located.extend(keys);
+            differences.push(found);
         }
-        Ok((outcomes, located))
+        Ok((outcomes, differences))
     }
 }
 
@@ -186,7 +185,7 @@ type Arrived = (BTreeMap<String, DocumentsOfKind>, TableFingerprint);
 struct Splitting {
     part: DocumentsScope,
     table: TableScope,
-    keys: FingerprintKeys,
+    keys: Names,
     folder: Option<Folder>,
     index: Option<mpsc::Receiver<RecordBatch>>,
     lines: std::vec::IntoIter<IndexLine>,
@@ -207,10 +206,10 @@ struct Open {
 }
 
 impl Splitting {
-    fn new(keys: FingerprintKeys, part: &DocumentsScope, folder: Option<Folder>) -> Self {
+    fn new(keys: Names, part: &DocumentsScope, folder: Option<Folder>) -> Self {
         let table = part.index();
         Self {
-            fingerprint: Fingerprinter::new(&keys, &table),
+            fingerprint: Fingerprinter::new(&keys.secret, &table),
             part: part.clone(),
             table,
             keys,

@@ -9,15 +9,15 @@ use connectors::{DocumentSource, Snapshot, Stand};
 use lexicon::{Code, Digest, Entropy, ParcelId, Refusal, Result, Trouble};
 use procedure::{DocumentsOfKind, ManifestDocuments, ManifestParcel, ManifestTable};
 use scope::{
-    CarriedDocument, DocumentCount, DocumentKind, DocumentsScope, FingerprintKeys, Fingerprinter, Listed, Report,
-    Sample, Scope, TableFingerprint, TableScope,
+    CarriedDocument, DocumentCount, DocumentKind, DocumentsScope, Fingerprinter, Listed, Report, Sample, Scope,
+    TableFingerprint, TableScope,
 };
 use seal::{ConsignmentKey, DocumentsSealer, ParcelName, ParcelWriter, SealedDocuments};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::fingerprint::Fingerprinting;
-use crate::locate::naming;
+use crate::locate::{Names, naming};
 use crate::resume::Resume;
 use crate::sums::SumsOut;
 use crate::table::{cut, line};
@@ -90,8 +90,8 @@ impl Outward<'_> {
         let documents = counted.kinds.values().map(|kind| kind.documents).fold(0, u64::saturating_add);
         progress.seen(Seen::Table { name, rows: documents });
         if let Some(mut stored) = resume.documents(name).cloned() {
-            let keys = self.key.fingerprint_keys(self.errand.consignment)?;
-            let now = Fingerprinting::start(&keys, &part.index()).over(source.index(self.sample)).await?;
+            let keys = self.errand.names(self.key)?;
+            let now = Fingerprinting::start(&keys.secret, &part.index()).over(source.index(self.sample)).await?;
             if now.fingerprint.root() == stored.line.index.root {
                 if !self.live {
                     let (part, source) = (part.clone(), source.clone());
@@ -121,7 +121,7 @@ impl Outward<'_> {
         let entropy = self.entropy.as_ref();
         let sealing = Sealing {
             key: Arc::clone(self.key),
-            keys: self.key.fingerprint_keys(self.errand.consignment)?,
+            keys: self.errand.names(self.key)?,
             entropy: Arc::clone(self.entropy),
             name: self.errand.name(self.attempt, ParcelId::draw(entropy)?, name, 0),
             part: part.clone(),
@@ -183,7 +183,7 @@ struct Sealed {
 /// What the sealing thread needs.
 struct Sealing {
     key: Arc<ConsignmentKey>,
-    keys: FingerprintKeys,
+    keys: Names,
     entropy: Arc<dyn Entropy>,
     name: ParcelName,
     part: DocumentsScope,
@@ -233,7 +233,7 @@ impl Sealing {
 }
 
 /// No file came, went or was written to since it was looked at.
-fn stood_still((part, source, keys): (&DocumentsScope, &DocumentSource, &FingerprintKeys), stand: Stand) -> Result<()> {
+fn stood_still((part, source, keys): (&DocumentsScope, &DocumentSource, &Names), stand: Stand) -> Result<()> {
     let changed = source.changed(stand)?;
     if changed.nothing() {
         return Ok(());
@@ -297,7 +297,7 @@ impl Index {
             open: None,
             full: Vec::new(),
             kinds: BTreeMap::new(),
-            fingerprint: Fingerprinter::new(&of.keys, &table),
+            fingerprint: Fingerprinter::new(&of.keys.secret, &table),
             table,
         }
     }

@@ -14,6 +14,7 @@ use procedure::{Act, Consignment, EVERYTHING, Kind, Ledger, Plan, Step};
 use scope::{Report, ReportDocuments, ReportTable, Scope};
 use seal::{ConsignmentKey, ParcelName, Share};
 
+use crate::locate::Names;
 use crate::{Progress, Seen};
 
 /// How often a call to a server that is away is made, with twice the wait each time: 1 s, 2 s, … 128 s between nine
@@ -263,6 +264,11 @@ impl Errand<'_> {
     pub(crate) fn name(&self, attempt: u32, parcel: ParcelId, table: &str, sequence: u32) -> ParcelName {
         let (migration, consignment) = (self.migration, self.consignment);
         ParcelName { migration, consignment, attempt, parcel, table: table.to_owned(), sequence }
+    }
+
+    /// What names the rows of the consignment on this machine.
+    pub(crate) fn names(&self, key: &ConsignmentKey) -> Result<Names> {
+        Ok(Names { secret: key.fingerprint_keys(self.consignment)?, shown: self.progress.keys() })
     }
 
     /// Makes a step a fact and comes back with the strongroom share, opened with a key that exists in this call only.

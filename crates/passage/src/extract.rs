@@ -10,14 +10,14 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use lexicon::{Code, Digest, Entropy, ParcelId, Refusal, Result};
 use people::{Recipient, seal_to};
 use procedure::{Act, Consignment, ExtractMeasure, Manifest, ManifestParcel, ManifestTable, Step};
-use scope::{FingerprintKeys, Sample, Sampling, Scope, ScopedBatch, SourceTable, TableScope};
+use scope::{Sample, Sampling, Scope, ScopedBatch, SourceTable, TableScope};
 use seal::{ConsignmentKey, Form, Share};
 use tokio::sync::mpsc;
 
 use crate::documents::{Outward, listings};
 use crate::errand::{Papers, known, papers};
 use crate::fingerprint::{Fingerprinting, Point};
-use crate::locate::naming;
+use crate::locate::{Names, naming};
 use crate::rehearsal::{Refusals, milliseconds};
 use crate::resume::{Resume, Stored};
 use crate::sums::SumsOut;
@@ -102,7 +102,7 @@ async fn seal_everything(
     let found = source.describe().await?;
     let schema = approved_schema(&found, papers)?;
     let snapshot = source.begin(papers.plan.source.live).await?;
-    let counts = counted(snapshot.as_ref(), papers, &key.fingerprint_keys(errand.consignment)?).await?;
+    let counts = counted(snapshot.as_ref(), papers, &errand.names(&key)?).await?;
     let (snapshot_read, scope) = (snapshot.as_ref(), papers.scope.as_ref());
     let sampling = rehearsal::draw(snapshot_read, scope, sample, &counts).await?;
     let live = papers.plan.source.live;
@@ -186,11 +186,7 @@ fn changed(what: &str) -> Refusal {
 }
 
 /// Rows of each table: all, and in scope; the latter within what was approved.
-async fn counted(
-    snapshot: &dyn Snapshot,
-    papers: &Papers,
-    keys: &FingerprintKeys,
-) -> Result<BTreeMap<String, (u64, u64)>> {
+async fn counted(snapshot: &dyn Snapshot, papers: &Papers, keys: &Names) -> Result<BTreeMap<String, (u64, u64)>> {
     let mut counts = BTreeMap::new();
     for table in papers.scope.tables() {
         let counted = snapshot.count(&papers.scope, &table.name).await;
@@ -289,13 +285,13 @@ impl<'a> Work<'a> {
     /// The table read now, if it has this fingerprint: a row that changed since is in no count.
     async fn reads_as(&self, table: &'a TableScope, before: Digest) -> Result<Option<Point>> {
         let name = table.name.as_str();
-        let keys = &self.key.fingerprint_keys(self.errand.consignment)?;
+        let keys = &self.errand.names(self.key)?;
         let rows = self.rows(name).map_ok(|batch| {
             let rows = u64::try_from(batch.rows()).unwrap_or(u64::MAX);
             self.errand.progress.seen(Seen::Rows { name, rows });
             batch.into_batch()
         });
-        let now = Fingerprinting::start(keys, table).over(rows.boxed()).await;
+        let now = Fingerprinting::start(&keys.secret, table).over(rows.boxed()).await;
         let now = now.map_err(|trouble| naming(trouble, keys, table, &self.snapshot.at_fault(self.scope, name)))?;
         Ok((now.fingerprint.root() == before).then_some(now))
     }
@@ -330,8 +326,8 @@ impl<'a> Work<'a> {
             rehearses: sampling.is_some(),
             threads: seal::threads(),
         };
-        let keys = &key.fingerprint_keys(errand.consignment)?;
-        let fingerprinting = Fingerprinting::start(keys, table);
+        let keys = &errand.names(key)?;
+        let fingerprinting = Fingerprinting::start(&keys.secret, table);
         let thread = tokio::task::spawn_blocking(move || sealing.run(rows_out, &parcels_in));
         let counted = &fingerprinting;
         let reading = async move {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arrow_array::RecordBatch;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use connectors::{DocumentTarget, Loaded, Mark, Prepared, Sink};
+use connectors::{DocumentTarget, Loaded, Mark, Prepared, Sink, Source};
 use desk::Desk;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryFutureExt, TryStreamExt};
@@ -17,15 +17,16 @@ use procedure::{
     Act, Arrived, Consignment, Differing, Kind, Ledger, LoadMeasure, Manifest, ManifestParcel, ManifestTable, Nulls,
     Reconciliation, Step, TableOutcome,
 };
-use scope::{FingerprintKeys, RowDigest, TableFingerprint, TableScope, row_digests};
+use scope::{FingerprintKeys, TableScope};
 use seal::{ConsignmentKey, Share, open_header};
 use tokio::sync::Mutex;
 
 use crate::arrive::{Receiving, planned};
+use crate::differing::Differences;
 use crate::errand::{Papers, known, papers};
 use crate::extract::TABLES_AT_ONCE;
 use crate::fingerprint::{Fingerprinting, Point, Total};
-use crate::locate::{Comparison, Located, ROWS_COMPARED_MAX, Suspects, naming};
+use crate::locate::{Located, Suspected, naming};
 use crate::part::Kept;
 use crate::rehearsal::{Refusals, milliseconds};
 use crate::sums::SumsIn;
@@ -45,6 +46,8 @@ pub struct LoadReport {
     pub arrived: Arc<Arrived>,
     /// The first keys of each table whose rows differ: for this machine's screen, never signed or sent.
     pub located: Vec<Located>,
+    /// The tables that were sealed otherwise than they were read, where nobody can say any more which rows.
+    pub suspected: Vec<Suspected>,
     /// What a person should know about the target.
     pub notes: Vec<String>,
     /// Seconds for loading and for reading again.
@@ -58,7 +61,20 @@ pub struct LoadReport {
 /// then: each table and its marker are one transaction, and a document has its name once it is whole. An alarm when
 /// parcels are not what the manifest signs.
 pub async fn load<'a>(errand: &Errand<'_>, into: impl Into<Receiving<'a>>) -> Result<LoadReport> {
-    step(errand, into.into(), Step::Load).await
+    step(errand, (into.into(), None), Step::Load).await
+}
+
+/// As [`load`], on a machine that reaches the old system too, as the plan allows one person with both ends: there it is
+/// looked up which rows were sealed otherwise than they were read, while the old system still has them.
+///
+/// # Errors
+/// As [`load`], and a fault of the old system, which is read in that case only.
+pub async fn load_beside<'a>(
+    errand: &Errand<'_>,
+    into: impl Into<Receiving<'a>>,
+    source: &'a dyn Source,
+) -> Result<LoadReport> {
+    step(errand, (into.into(), Some(source)), Step::Load).await
 }
 
 /// Reads the target of a loaded consignment again and reports anew.
@@ -66,10 +82,12 @@ pub async fn load<'a>(errand: &Errand<'_>, into: impl Into<Receiving<'a>>) -> Re
 /// # Errors
 /// As [`load`].
 pub async fn reconcile<'a>(errand: &Errand<'_>, into: impl Into<Receiving<'a>>) -> Result<LoadReport> {
-    step(errand, into.into(), Step::Reconcile).await
+    step(errand, (into.into(), None), Step::Reconcile).await
 }
 
-async fn step(errand: &Errand<'_>, into: Receiving<'_>, step: Step) -> Result<LoadReport> {
+type Systems<'a> = (Receiving<'a>, Option<&'a dyn Source>);
+
+async fn step(errand: &Errand<'_>, (into, source): Systems<'_>, step: Step) -> Result<LoadReport> {
     let sink = into.sink;
     let _alone = errand.desk.home().alone(errand.round())?;
     let ledger = errand.desk.follow(errand.migration).await?;
@@ -94,8 +112,19 @@ async fn step(errand: &Errand<'_>, into: Receiving<'_>, step: Step) -> Result<Lo
                 parcels.entry(&line.table).or_default().push(line);
             }
             let locating = Mutex::default();
-            let passing =
-                Passing { errand, sink, documents, papers, manifest, key, attempt, handed_over, parcels, locating };
+            let passing = Passing {
+                errand,
+                sink,
+                source,
+                documents,
+                papers,
+                manifest,
+                key,
+                attempt,
+                handed_over,
+                parcels,
+                locating,
+            };
             let mut report = passing.run(known(&ledger, errand.consignment)?, step).await?;
             let outcome = Arc::clone(&report.reconciliation);
             let mut build = |_: &procedure::Migration| {
@@ -165,7 +194,7 @@ struct Fetched {
 /// T of one table, and how it compares.
 struct Compared {
     outcome: TableOutcome,
-    located: Vec<Located>,
+    differences: Differences,
     /// For reading it.
     took: Duration,
 }
@@ -177,6 +206,8 @@ fn newly(loaded: Loaded) -> bool {
 pub(crate) struct Passing<'a> {
     pub(crate) errand: &'a Errand<'a>,
     sink: &'a dyn Sink,
+    /// The old system, where this machine may ask it.
+    pub(crate) source: Option<&'a dyn Source>,
     /// Where documents go, where there are any.
     pub(crate) documents: Option<&'a DocumentTarget>,
     pub(crate) papers: &'a Papers,
@@ -188,7 +219,7 @@ pub(crate) struct Passing<'a> {
     /// The manifest's parcels of rows, by table.
     parcels: HashMap<&'a str, Vec<&'a ManifestParcel>>,
     /// Of one table at a time: what is held to compare it is bounded once.
-    locating: Mutex<()>,
+    pub(crate) locating: Mutex<()>,
 }
 
 impl Passing<'_> {
@@ -229,14 +260,19 @@ impl Passing<'_> {
         let read = self.manifest.tables.iter().zip(again.values());
         let measured = read.filter(|_| rehearses).filter_map(measure).collect();
         let (tables, of_tables): (Vec<_>, Vec<_>) =
-            again.into_values().map(|compared| (compared.outcome, compared.located)).unzip();
-        let located = of_tables.into_iter().flatten().chain(of_documents).collect();
+            again.into_values().map(|compared| (compared.outcome, compared.differences)).unzip();
+        let (located, suspected): (Vec<_>, Vec<_>) = of_tables
+            .into_iter()
+            .chain(of_documents)
+            .map(|found: Differences| (found.located, found.suspected))
+            .unzip();
         let (target, schema) = (self.sink.identity(), prepared.schema);
         let reconciliation = Reconciliation { target, schema, tables, documents, orphans, opened, measured };
         Ok(LoadReport {
             reconciliation: Arc::new(reconciliation),
             arrived: Arc::default(),
-            located,
+            located: located.into_iter().flatten().collect(),
+            suspected: suspected.into_iter().flatten().collect(),
             notes: prepared.notes,
             seconds,
         })
@@ -270,16 +306,17 @@ impl Passing<'_> {
         sums: &SumsIn<'_>,
         (f, t): (&Total, Point),
         again: impl Fn() -> BoxStream<'t, Result<RecordBatch>>,
-    ) -> Result<(TableOutcome, Vec<Located>)> {
+    ) -> Result<(TableOutcome, Differences)> {
         let nulls = line.nulls.as_ref().map(|sealed| nulls(sealed, &f.nulls, &t.nulls));
         let (t, target_root) = (&t.fingerprint, t.fingerprint.root());
-        let (mut differing, mut located) = (Some(Differing::Exactly(0)), Vec::new());
+        let (mut differing, mut differences) = (Some(Differing::Exactly(0)), Differences::default());
         if target_root != f.root {
-            (differing, located) = self.locate(table, t, again()).await?;
+            (differing, differences.located) = self.locate(table, t, again()).await?;
         }
         if line.root != f.root && !table.key.is_empty() {
-            located.extend(self.suspects(line, table, sums).await?);
+            self.unsealed(line, table, sums, &mut differences).await?;
         }
+        self.show(table, &differences.located, again).await?;
         let outcome = TableOutcome {
             name: table.name.clone(),
             target: table.target.clone(),
@@ -290,7 +327,7 @@ impl Passing<'_> {
             differing,
             nulls,
         };
-        Ok((outcome, located))
+        Ok((outcome, differences))
     }
 
     /// F of every table; with a load, its rows are in the target then. The first trouble ends the other tables of the
@@ -354,8 +391,8 @@ impl Passing<'_> {
         let began = Instant::now();
         let table = self.table(name)?;
         self.errand.progress.seen(Seen::Table { name, rows: self.expected(table) });
-        let keys = &self.keys()?;
-        let fingerprinting = Fingerprinting::start(keys, table);
+        let keys = &self.errand.names(&self.key)?;
+        let fingerprinting = Fingerprinting::start(&keys.secret, table);
         let counted = &fingerprinting;
         let poured = self.errand.pour(table, self.lines(table), &self.key, |rows| async move {
             let mut rows = rows.and_then(|batch| async move { counted.add(&batch).await.map(|()| batch) }).boxed();
@@ -391,62 +428,13 @@ impl Passing<'_> {
         let point = Fingerprinting::start(&self.keys()?, table).over(rows()).await?;
         let took = began.elapsed();
         let f = &fetched.get(line.name.as_str()).ok_or_else(cut)?.total;
-        let (outcome, located) = self.compared(line, table, sums, (f, point), rows).await?;
-        Ok(Compared { outcome, located, took })
+        let (outcome, differences) = self.compared(line, table, sums, (f, point), rows).await?;
+        Ok(Compared { outcome, differences, took })
     }
 
     /// What the target's tables take, as far as it tells: a size that cannot be had is no reason to stop.
     async fn sizes(&self, wanted: bool) -> BTreeMap<String, u64> {
         if wanted { self.sink.sizes(&self.papers.scope).await.unwrap_or_default() } else { BTreeMap::new() }
-    }
-
-    /// How many keys differ between the parcels and the target, and the first of them; the rows of differing buckets are
-    /// looked at again on both sides, as many as can be held. None when the table has no key.
-    async fn locate(
-        &self,
-        table: &TableScope,
-        again: &TableFingerprint,
-        mut rows: BoxStream<'_, Result<RecordBatch>>,
-    ) -> Result<(Option<Differing>, Vec<Located>)> {
-        if table.key.is_empty() {
-            return Ok((None, Vec::new()));
-        }
-        let _alone = self.locating.lock().await;
-        let mut comparison = Comparison::of(&self.buckets(table).await?, again, ROWS_COMPARED_MAX);
-        self.through(table, |rows| comparison.fetched(rows)).await?;
-        let keys = &self.keys()?;
-        while let Some(batch) = rows.try_next().await? {
-            comparison.target(row_digests(keys, table, &batch)?);
-        }
-        let (differing, located) = comparison.finish(&table.name);
-        Ok((Some(differing), located))
-    }
-
-    /// The first keys among which those lie that were sealed otherwise than they were read.
-    async fn suspects(&self, line: &ManifestTable, table: &TableScope, sums: &SumsIn<'_>) -> Result<Vec<Located>> {
-        let Some(sealed) = sums.of(self.errand, &self.key, &line.target).await? else { return Ok(Vec::new()) };
-        let mut suspects = Suspects::of(&sealed, &self.buckets(table).await?);
-        self.through(table, |rows| suspects.fetched(rows)).await?;
-        Ok(suspects.finish(&table.name))
-    }
-
-    /// F with its buckets, which are not kept: fetched once more.
-    async fn buckets(&self, table: &TableScope) -> Result<TableFingerprint> {
-        let fingerprinting = Fingerprinting::start(&self.keys()?, table);
-        let taking = |rows| fingerprinting.over(rows);
-        Ok(self.errand.pour(table, self.lines(table), &self.key, taking).await?.fingerprint)
-    }
-
-    /// Shows the digests of all rows in the parcels of a table.
-    async fn through(&self, table: &TableScope, mut see: impl FnMut(Vec<RowDigest>) + Send) -> Result<()> {
-        let (keys, see) = (&self.keys()?, &mut see);
-        let taking = self.errand.pour(table, self.lines(table), &self.key, |mut rows| async move {
-            while let Some(batch) = rows.try_next().await? {
-                see(row_digests(keys, table, &batch)?);
-            }
-            Ok(())
-        });
-        taking.await
     }
 
     /// The probe before destruction: three parcels, one of rows and one of documents among them where there are any, open

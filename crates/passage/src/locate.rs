@@ -1,6 +1,7 @@
 //! Which rows differ between F and T: by keyed digests, within a bound of memory, for the loading device's own screen.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use lexicon::Trouble;
@@ -8,6 +9,11 @@ use procedure::Differing;
 use scope::{FingerprintKeys, RowDigest, TableFingerprint, TableScope, row_digests};
 use serde::Serialize;
 
+use crate::KeysInClear;
+
+/// What a remedy says of rows that are named by digest alone.
+pub const SHOW_KEYS: &str =
+    "The same command with `--show-keys` shows the keys of these rows, on this machine's screen only.";
 /// 524,288 rows of both sides, 56 bytes each and their place in a map: about 60 MB, 90 MB while it grows.
 pub(crate) const ROWS_COMPARED_MAX: u64 = 512 * 1024;
 /// Keys that a report names for each table: enough to see a pattern.
@@ -34,43 +40,89 @@ pub enum Found {
     Changed,
     /// Rows that the parcels do not have.
     Surplus,
-    /// One of these was sealed otherwise than it was read. The rows of S are nobody's any more, and its sums say no more
-    /// than in which of 4,096 buckets of keys the row lies.
+    /// One of the rows of [`Suspected`], which alone says among how many. The rows of S are nobody's any more, and its sums
+    /// say no more than in which of 4,096 buckets of keys the row lies.
     Suspect,
+    /// Read in the old system, and in no parcel.
+    NotSealed,
+    /// Sealed with other values than the old system has.
+    SealedOtherwise,
+    /// In the parcels, and not in the old system.
+    SealedOnly,
+}
+
+/// What gives rows their names: the consignment's keys for the digests, and who asked to see keys in clear, if somebody did.
+pub(crate) struct Names {
+    pub(crate) secret: FingerprintKeys,
+    pub(crate) shown: Option<Arc<KeysInClear>>,
 }
 
 /// A refusal together with the rows that it is about, each by the keyed digest of its key, as a report names it. A table
 /// without a key has no names for its rows.
-pub(crate) fn naming(trouble: Trouble, keys: &FingerprintKeys, table: &TableScope, rows: &[RecordBatch]) -> Trouble {
+pub(crate) fn naming(trouble: Trouble, keys: &Names, table: &TableScope, rows: &[RecordBatch]) -> Trouble {
     let Trouble::Refusal(mut refusal) = trouble else { return trouble };
-    let digests = rows.iter().flat_map(|row| row_digests(keys, table, row).unwrap_or_default());
+    let digests = rows.iter().flat_map(|row| row_digests(&keys.secret, table, row).unwrap_or_default());
     let names: Vec<String> = digests.map(|digest| spelled(digest.key)).collect();
     if !table.key.is_empty() && !names.is_empty() {
         refusal.message.push_str("; first rows, by the keyed digest of their key: ");
         refusal.message.push_str(&names.join(", "));
+        if keys.shown.is_some() {
+            rows.iter().for_each(|row| drop(named_key(keys, table, row)));
+        } else {
+            refusal.remedy.push(' ');
+            refusal.remedy.push_str(SHOW_KEYS);
+        }
     }
     refusal.into()
 }
 
-/// The keyed digest of one row's key; nothing of a table without one.
-pub(crate) fn named_key(keys: &FingerprintKeys, table: &TableScope, row: &RecordBatch) -> String {
-    let digests = row_digests(keys, table, row).unwrap_or_default();
-    digests.first().map(|digest| spelled(digest.key)).unwrap_or_default()
+/// The keyed digest of one row's key, which whoever asked is shown in clear; nothing of a table without one.
+pub(crate) fn named_key(keys: &Names, table: &TableScope, row: &RecordBatch) -> String {
+    let digests = row_digests(&keys.secret, table, row).unwrap_or_default();
+    let digest = digests.first().map(|digest| spelled(digest.key)).unwrap_or_default();
+    if let Some(shown) = keys.shown.as_ref().filter(|_| !digest.is_empty()) {
+        shown.keep(table, digest.clone(), row);
+    }
+    digest
 }
 
-fn spelled(key: [u8; 16]) -> String {
+pub(crate) fn spelled(key: [u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(key))
+}
+
+/// Of a table that was sealed otherwise than it was read: what its sums tell of the rows, which nobody has any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Suspected {
+    /// In the old system.
+    pub table: String,
+    /// Buckets of keys, of 4,096, that differ: in each a row at least was sealed otherwise, left out or made up.
+    pub buckets: u64,
+    /// Rows of the parcels in those buckets.
+    pub rows_among: u64,
+    /// How many fewer rows those of these buckets are that have fewer than were read: they are in no parcel.
+    pub rows_missing: u64,
+    /// Keys of the parcels that are named, of the rows among which the others lie.
+    pub keys_named: u64,
 }
 
 /// The keys among which those lie that were sealed otherwise than they were read.
 pub(crate) struct Suspects {
     buckets: HashSet<u16>,
+    among: u64,
+    missing: u64,
     keys: BTreeSet<[u8; 16]>,
 }
 
 impl Suspects {
     pub(crate) fn of(sealed: &TableFingerprint, fetched: &TableFingerprint) -> Self {
-        Self { buckets: fetched.differing(sealed).into_iter().collect(), keys: BTreeSet::new() }
+        let buckets: HashSet<u16> = fetched.differing(sealed).into_iter().collect();
+        let (mut among, mut missing) = (0_u64, 0_u64);
+        for at in &buckets {
+            let (read, there) = (sealed.bucket(*at).count, fetched.bucket(*at).count);
+            among = among.saturating_add(there);
+            missing = missing.saturating_add(read.saturating_sub(there));
+        }
+        Self { buckets, among, missing, keys: BTreeSet::new() }
     }
 
     /// Rows of the parcels. Keeps the first keys and forgets the others.
@@ -83,9 +135,18 @@ impl Suspects {
         }
     }
 
-    pub(crate) fn finish(self, table: &str) -> Vec<Located> {
+    /// How many there are, and the first of them.
+    pub(crate) fn finish(self, table: &str) -> (Suspected, Vec<Located>) {
+        let count = |many: usize| u64::try_from(many).unwrap_or(u64::MAX);
+        let suspected = Suspected {
+            table: table.to_owned(),
+            buckets: count(self.buckets.len()),
+            rows_among: self.among,
+            rows_missing: self.missing,
+            keys_named: count(self.keys.len()),
+        };
         let named = |key| Located { table: table.to_owned(), key: spelled(key), found: Found::Suspect };
-        self.keys.into_iter().map(named).collect()
+        (suspected, self.keys.into_iter().map(named).collect())
     }
 }
 
@@ -135,6 +196,19 @@ impl Comparison {
         }
     }
 
+    /// As [`Self::finish`], when what was compared with the parcels is the old system itself.
+    pub(crate) fn of_source(self, table: &str) -> Vec<Located> {
+        let (_, mut located) = self.finish(table);
+        for row in &mut located {
+            row.found = match row.found {
+                Found::Missing => Found::SealedOnly,
+                Found::Surplus => Found::NotSealed,
+                _ => Found::SealedOtherwise,
+            };
+        }
+        located
+    }
+
     /// How many keys differ, and the first of them.
     pub(crate) fn finish(self, table: &str) -> (Differing, Vec<Located>) {
         let mut keys: BTreeMap<[u8; 16], Found> = BTreeMap::new();
@@ -161,8 +235,6 @@ impl Comparison {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow_array::Int64Array;
     use lexicon::{Code, Refusal};
     use scope::{Fingerprinter, Scope};
@@ -223,15 +295,61 @@ mod tests {
             let table = scope.table("result").unwrap();
             let ids: Int64Array = [7_301_944].into_iter().map(Some).collect();
             let row = RecordBatch::try_new(table.target_schema(), vec![Arc::new(ids)]).unwrap();
-            naming(refusal(), &FingerprintKeys::new([1; 32], [secret; 32]), table, &[row]).to_string()
+            let keys = Names { secret: FingerprintKeys::new([1; 32], [secret; 32]), shown: None };
+            naming(refusal(), &keys, table, &[row]).to_string()
+        };
+        let remedy = |shown| {
+            let (keys, scope) = (FingerprintKeys::new([1; 32], [2; 32]), Scope::parse(toml).unwrap());
+            let (keys, table) = (Names { secret: keys, shown }, scope.table("result").unwrap());
+            let row = RecordBatch::try_new(table.target_schema(), vec![Arc::new(Int64Array::from(vec![7_301_944]))]);
+            let Trouble::Refusal(refusal) = naming(refusal(), &keys, table, &[row.unwrap()]) else { unreachable!() };
+            format!("{} {}", refusal.message, refusal.remedy)
         };
         let said = named(toml, 2);
         let digest = said.split("of their key: ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
         assert!(digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{said}");
         assert!(said.contains("infinite values") && !said.contains("7301944"), "{said}");
+        // What shows the key is said, and shows it to whoever asked and in no error.
+        assert!(remedy(None).ends_with(SHOW_KEYS));
+        let shown = Arc::new(KeysInClear::default());
+        assert!(!remedy(Some(Arc::clone(&shown))).contains("7301944"));
+        assert_eq!(shown.of("result", digest).unwrap().told(), "id = 7301944");
         // Under another consignment's key it is another name; without a key in the table there is none.
         assert_ne!(named(toml, 3), said);
         assert!(!named(&toml.replace("key = ['id']", "key = []"), 2).contains("digest"));
+    }
+
+    #[test]
+    fn of_many_rows_in_a_bucket_the_number_is_told_and_the_first_twenty_are_named() {
+        let toml = "[[table]]\nname = 'result'\ntarget = 'import_result'\nkey = ['id']\nleave = []\n\
+             take = [{ column = 'id', type = 'int64' }, { column = 'value', type = 'int64' }]";
+        let (scope, keys) = (Scope::parse(toml).unwrap(), FingerprintKeys::new([1; 32], [2; 32]));
+        let table = scope.table("result").unwrap();
+        let batch = |ids: &[i64], changed: Option<i64>| {
+            let values = ids.iter().map(|id| i64::from(Some(*id) == changed)).collect::<Int64Array>();
+            let ids = Int64Array::from(ids.to_vec());
+            RecordBatch::try_new(table.target_schema(), vec![Arc::new(ids), Arc::new(values)]).unwrap()
+        };
+        let ids: Vec<i64> = (0..120_000).collect();
+        let digests = row_digests(&keys, table, &batch(&ids, None)).unwrap();
+        let together = ids.iter().zip(&digests).filter(|(_, digest)| digest.bucket == digests[0].bucket);
+        let together: Vec<i64> = together.map(|(id, _)| *id).collect();
+        assert!(together.len() > 21, "{} keys in one bucket", together.len());
+        let fingerprint = |batch: &RecordBatch| {
+            let mut fingerprint = Fingerprinter::new(&keys, table);
+            fingerprint.add(batch).unwrap();
+            fingerprint.finish()
+        };
+        // One value is changed in sealing, and one row is not sealed at all.
+        let (read, parcels) = (batch(&together, None), batch(&together[1..], Some(together[1])));
+        let mut suspects = Suspects::of(&fingerprint(&read), &fingerprint(&parcels));
+        suspects.fetched(row_digests(&keys, table, &parcels).unwrap());
+        let (suspected, located) = suspects.finish("result");
+        let among = u64::try_from(together.len() - 1).unwrap();
+        let expected = (1, among, 1, 20);
+        let Suspected { buckets, rows_among, rows_missing, keys_named, .. } = suspected;
+        assert_eq!((buckets, rows_among, rows_missing, keys_named), expected);
+        assert_eq!(located.len(), 20);
     }
 
     #[test]

@@ -1,3 +1,7 @@
+use std::sync::Arc;
+
+use crate::KeysInClear;
+
 /// What a passage tells while it runs. Counts only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen<'a> {
@@ -38,6 +42,11 @@ pub enum Seen<'a> {
 pub trait Progress: Send + Sync {
     /// Something happened.
     fn seen(&self, seen: Seen<'_>);
+
+    /// Where keys of rows at fault are kept in clear, if they were asked for; they are for this machine's screen.
+    fn keys(&self) -> Option<Arc<KeysInClear>> {
+        None
+    }
 }
 
 /// Nobody is told.

@@ -9,6 +9,8 @@ use procedure::{Consignment, HalfSealed, Kind};
 use scope::{Sample, Sampling, Scope, ScopedBatch, TableScope};
 use seal::{ConsignmentKey, ParcelName, ParcelWriter};
 
+use crate::locate::SHOW_KEYS;
+
 /// Which sample a consignment takes; none when it takes everything.
 pub(crate) fn sample(consignment: &Consignment) -> Option<Sample> {
     let Consignment { seed, basis_points, strongroom_share, .. } = *consignment;
@@ -59,7 +61,13 @@ impl Refusals {
         self.kept.verdict(|several| {
             let told: Vec<String> = several.iter().map(Refusal::to_string).collect();
             let message = format!("the rehearsal met {} refusals: {}", told.len(), told.join("; "));
-            let remedy = "Mend each of them; a foreign key to a table that was refused itself is broken by that alone.";
+            let mut remedy =
+                "Mend each of them; a foreign key to a table that was refused itself is broken by that alone."
+                    .to_owned();
+            if several.iter().any(|refusal| refusal.remedy.contains(SHOW_KEYS)) {
+                remedy.push(' ');
+                remedy.push_str(SHOW_KEYS);
+            }
             Refusal::new(Code(640), message, remedy)
         })
     }

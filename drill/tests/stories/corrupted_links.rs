@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use lexicon::{Clock, Code, ConsignmentId, Digest, ParcelId, Result, hours_after};
-use passage::{Found, LoadReport, Located};
+use passage::{Errand, Found, LoadReport, Located, Quiet};
 use people::OpeningKey;
 use procedure::{Act, Differing, Manifest, ManifestParcel, ManifestTable, Migration, Plan, Step};
 use scope::{Dialect, Fingerprinter, Scope, ScopedBatch, SourceTable, TableFingerprint, TableScope, row_digests};
@@ -255,7 +255,15 @@ async fn a_value_changed_in_seal_breaks_the_link_between_sealing_and_fetching() 
     assert!(report.located.iter().any(|located| located.key == key), "{:?}", report.located);
     assert!(report.located.iter().all(|located| located.table == "patient" && located.found == Found::Suspect));
     assert!(report.located.len() < 5, "{:?}", report.located);
-    let migration = round.plan.migration;
+    let [suspected] = report.suspected.as_slice() else { unreachable!("{:?}", report.suspected) };
+    assert_eq!((suspected.buckets, suspected.rows_missing), (1, 0));
+    assert_eq!(suspected.rows_among, u64::try_from(report.located.len()).unwrap());
+    // A machine that has the old system too is certain.
+    let (desk, secret, migration) = (world.desk(Name::Recipient), passphrase(), round.plan.migration);
+    let errand = Errand { desk: &desk, passphrase: &secret, migration, consignment, progress: &Quiet };
+    let beside = passage::load_beside(&errand, sink, source).await.unwrap();
+    assert_eq!(beside.located, [Located { table: "patient".to_owned(), key, found: Found::SealedOtherwise }]);
+    assert_eq!(beside.suspected, []);
     let ledger = world.desk(Name::Controller).follow(migration).await.unwrap();
     let report = ledger.migration().consignment(consignment).unwrap().outcome.as_ref().unwrap().digest;
     let reason = "the name is put right by hand".to_owned();

@@ -19,6 +19,7 @@ mod every_step;
 mod first_passage;
 mod held;
 mod hostile;
+mod keys_shown;
 mod killed_server;
 mod kills;
 mod live_source;

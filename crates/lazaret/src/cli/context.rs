@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use desk::{Desk, Home, KeyHolder};
 use lexicon::{Clock, Code, Entropy, MigrationId, Refusal, Result, SystemClock, SystemEntropy, Timestamp, Trouble};
+use passage::KeysInClear;
 use people::{AgeIdentity, Passphrase};
 use procedure::{Ledger, Migration};
 use serde_json::{Value, json};
@@ -22,11 +23,14 @@ pub(crate) struct Context {
     pub entropy: Arc<dyn Entropy>,
     /// This machine may write its memory in clear to its swap, and that was accepted.
     pub clear_swap: bool,
+    /// Keys of rows at fault, for whoever asked to see them.
+    pub keys: Arc<KeysInClear>,
 }
 
 impl Context {
-    pub(crate) fn new(global: Global) -> Self {
-        Self { global, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy::new()), clear_swap: false }
+    pub(crate) fn new(global: Global, keys: Arc<KeysInClear>) -> Self {
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy::new()));
+        Self { global, clock, entropy, clear_swap: false, keys }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -1,5 +1,6 @@
 //! Nulls, orphans and documents of a report, as words for a screen.
 
+use passage::{Found, KeysInClear, Located, Suspected};
 use procedure::{ManifestDocuments, Orphans, Reconciliation, TableOutcome};
 
 use crate::output::add;
@@ -16,6 +17,40 @@ pub(crate) fn documents(parts: &[ManifestDocuments]) -> String {
     }
     let total = |of: fn(&ManifestDocuments) -> u64| parts.iter().map(of).fold(0, u64::saturating_add);
     format!(" and {} documents of {} bytes", total(|part| part.total().documents), total(|part| part.total().bytes))
+}
+
+/// What the sums tell of a table that was sealed otherwise than it was read.
+pub(crate) fn suspected(of: &Suspected) -> String {
+    let Suspected { buckets, rows_among, rows_missing, keys_named, .. } = *of;
+    let mut text = format!("    in {buckets} of 4096 buckets of keys at least one row was not sealed as it was read");
+    if rows_missing > 0 {
+        add(&mut text, format_args!("; the parcels have {rows_missing} rows fewer there than were read"));
+    }
+    add(&mut text, format_args!("; the parcels have {rows_among} rows there"));
+    text.push_str(match rows_among.saturating_sub(keys_named) {
+        0 if keys_named == 0 => "\n",
+        0 => ", any of which it may be:\n",
+        _ => ", any of which it may be, and ",
+    });
+    if rows_among > keys_named {
+        add(&mut text, format_args!("no more than {keys_named} of them are named:\n"));
+    }
+    text
+}
+
+/// One row that differs, with its key in clear where that was asked for.
+pub(crate) fn located(row: &Located, keys: &KeysInClear) -> String {
+    let found = match row.found {
+        Found::Missing => "missing in the target",
+        Found::Changed => "other values in the target",
+        Found::Surplus => "in the target only",
+        Found::Suspect => "one of those",
+        Found::NotSealed => "in the old system, and in no parcel",
+        Found::SealedOtherwise => "sealed with other values than the old system has",
+        Found::SealedOnly => "in the parcels, and not in the old system",
+    };
+    let key = keys.of(&row.table, &row.key).map(|key| format!(" ({})", key.told())).unwrap_or_default();
+    format!("    key {}{key}: {found}\n", row.key)
 }
 
 /// Of one table: which columns have other numbers of nulls, or in how many they are the same.
@@ -58,6 +93,20 @@ mod tests {
     use procedure::Nulls;
 
     use super::*;
+
+    #[test]
+    fn a_list_of_suspects_that_is_cut_says_so() {
+        let suspected_of = |rows_among, rows_missing, keys_named| {
+            suspected(&Suspected { table: "result".to_owned(), buckets: 1, rows_among, rows_missing, keys_named })
+        };
+        let there = "    in 1 of 4096 buckets of keys at least one row was not sealed as it was read; the parcels have";
+        let of_many =
+            format!("{there} 1220 rows there, any of which it may be, and no more than 20 of them are named:\n");
+        assert_eq!(suspected_of(1_220, 0, 20), of_many);
+        assert_eq!(suspected_of(2, 0, 2), format!("{there} 2 rows there, any of which it may be:\n"));
+        let fewer = format!("{there} 1 rows fewer there than were read; the parcels have 0 rows there\n");
+        assert_eq!(suspected_of(0, 1, 0), fewer);
+    }
 
     #[test]
     fn only_what_differs_and_what_leads_nowhere_is_named() {

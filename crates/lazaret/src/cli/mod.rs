@@ -9,6 +9,7 @@ mod demo;
 mod evidence;
 mod forecast;
 mod journal;
+pub(crate) mod keys;
 mod migration;
 mod next;
 mod organisation;
@@ -24,9 +25,11 @@ mod synth;
 mod unlock;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use lexicon::{Code, Refusal, Result};
+use passage::KeysInClear;
 use tokio::sync::oneshot;
 
 pub(crate) use context::Context;
@@ -124,8 +127,9 @@ enum Command {
     Config(config::Config),
 }
 
-pub(crate) async fn run(cli: Cli) -> Result<Done> {
-    let mut context = Context::new(cli.global);
+/// Keys of rows at fault come into `keys`, if they were asked for.
+pub(crate) async fn run(cli: Cli, keys: Arc<KeysInClear>) -> Result<Done> {
+    let mut context = Context::new(cli.global, keys);
     if cli.command.holds_secrets() {
         let swaps = crate::memory::clear_swap(context.global.danger_clear_swap)?;
         for swap in &swaps {

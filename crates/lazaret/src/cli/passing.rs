@@ -8,12 +8,13 @@ use clap::Args;
 use connectors::{DocumentTarget, connect_sink, connect_source};
 use desk::Desk;
 use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result};
-use passage::{Found, LoadReport, Preview, Receiving};
+use passage::{Errand, KeysInClear, LoadReport, Preview, Receiving};
 use procedure::{ConsignmentStage, Differing, Kind, Manifest, Migration};
 use serde_json::{Value, json};
 
 use super::consignment::{self, KindName, WhichRound, errand};
 use super::context::{acted, credential, turn, value};
+use super::keys::ShowKeys;
 use super::shown::{Question, show_and_ask, unchanged};
 use super::{Context, counted, forecast};
 use crate::output::{Bars, Done, add};
@@ -53,17 +54,22 @@ pub(crate) struct Extract {
     /// The plan's digest, when what leaves was looked at before
     #[arg(long)]
     yes: Option<String>,
+    #[command(flatten)]
+    keys: ShowKeys,
 }
 
 impl Extract {
     pub(crate) async fn run(self, context: &Context) -> Result<Done> {
+        let keys = self.keys.kept(context)?;
         let (desk, passphrase) = context.binding_desk()?;
         demonstration_only(&desk, &self.old.source)?;
         let round = self.round.find(context, &desk).await?;
         let preview = passage::preview(&desk, round.0, Some(round.1)).await?;
         synthetic_folders(&desk, &preview)?;
         ask(context, "Extract these?", &preview, self.yes.as_deref())?;
-        let (manifest, seconds) = extracted(context, &desk, &passphrase, round, &self.old).await?;
+        let bars = Bars::new(&context.global).showing(keys);
+        let errand = errand(&desk, &passphrase, round, &bars);
+        let (manifest, seconds) = extracted(context, &errand, &self.old).await?;
         let done = acted(&desk.kept(round.0)?, &extract_text(&manifest, seconds));
         Ok(done.with(extract_json(round, &manifest, seconds)))
     }
@@ -107,19 +113,10 @@ fn preview_text(preview: &Preview) -> String {
     text
 }
 
-async fn extracted(
-    context: &Context,
-    desk: &Desk,
-    passphrase: &people::Passphrase,
-    round: (MigrationId, ConsignmentId),
-    old: &Old,
-) -> Result<(Arc<Manifest>, f64)> {
+async fn extracted(context: &Context, errand: &Errand<'_>, old: &Old) -> Result<(Arc<Manifest>, f64)> {
     let source = connect_source(&old.source, credential(old.source_credential.as_ref())?)?;
-    let bars = Bars::new(&context.global);
     let started = std::time::Instant::now();
-    let manifest =
-        passage::extract(&errand(desk, passphrase, round, &bars), source.as_ref(), Arc::clone(&context.entropy))
-            .await?;
+    let manifest = passage::extract(errand, source.as_ref(), Arc::clone(&context.entropy)).await?;
     Ok((manifest, started.elapsed().as_secs_f64()))
 }
 
@@ -155,6 +152,8 @@ pub(crate) struct Load {
     round: WhichRound,
     #[command(flatten)]
     new: New,
+    #[command(flatten)]
+    keys: ShowKeys,
 }
 
 impl Load {
@@ -167,14 +166,18 @@ impl Load {
     }
 
     async fn step(self, context: &Context, again: bool) -> Result<Done> {
+        let keys = self.keys.kept(context)?;
         let (desk, passphrase) = context.binding_desk()?;
         let round = self.round.find(context, &desk).await?;
-        let report = loaded(context, &desk, &passphrase, round, (&self.new, again)).await?;
+        let bars = Bars::new(&context.global).showing(keys);
+        let how = if again { How::Again } else { How::Load };
+        let report = loaded(&errand(&desk, &passphrase, round, &bars), &self.new, how).await?;
         let ledger = desk.kept(round.0)?;
         let rehearsed = ledger.migration().consignment(round.1).filter(|round| round.kind == Kind::Rehearsal);
         let forecast = rehearsed.map(|round| passage::forecast(&ledger, Some(round.id))).transpose()?;
         let foretold = forecast.as_ref().map(|forecast| format!("\n{}", forecast::text(forecast))).unwrap_or_default();
-        let mut done = acted(&ledger, &format!("{}{foretold}", load_text(&report))).with(load_json(round, &report));
+        let mut done =
+            acted(&ledger, &format!("{}{foretold}", load_text(&report, &context.keys))).with(load_json(round, &report));
         if let Some(forecast) = forecast {
             done = done.with(json!({ "forecast": forecast }));
         }
@@ -185,22 +188,28 @@ impl Load {
     }
 }
 
-async fn loaded(
-    context: &Context,
-    desk: &Desk,
-    passphrase: &people::Passphrase,
-    round: (MigrationId, ConsignmentId),
-    (new, again): (&New, bool),
-) -> Result<LoadReport> {
-    let sink = connect_sink(&new.target, credential(new.target_credential.as_ref())?)?;
-    let bars = Bars::new(&context.global);
-    let errand = errand(desk, passphrase, round, &bars);
-    let documents = new.documents.as_deref().map(DocumentTarget::open).transpose()?;
-    let into = Receiving { sink: sink.as_ref(), documents: documents.as_ref() };
-    if again { passage::reconcile(&errand, into).await } else { passage::load(&errand, into).await }
+enum How<'a> {
+    Load,
+    /// With the old system at hand.
+    Beside(&'a Old),
+    Again,
 }
 
-fn load_text(report: &LoadReport) -> String {
+async fn loaded(errand: &Errand<'_>, new: &New, how: How<'_>) -> Result<LoadReport> {
+    let sink = connect_sink(&new.target, credential(new.target_credential.as_ref())?)?;
+    let documents = new.documents.as_deref().map(DocumentTarget::open).transpose()?;
+    let into = Receiving { sink: sink.as_ref(), documents: documents.as_ref() };
+    match how {
+        How::Load => passage::load(errand, into).await,
+        How::Again => passage::reconcile(errand, into).await,
+        How::Beside(old) => {
+            let source = connect_source(&old.source, credential(old.source_credential.as_ref())?)?;
+            passage::load_beside(errand, into, source.as_ref()).await
+        }
+    }
+}
+
+fn load_text(report: &LoadReport, keys: &KeysInClear) -> String {
     let mut text = String::new();
     for note in &report.notes {
         add(&mut text, format_args!("Note: {note}\n"));
@@ -215,17 +224,18 @@ fn load_text(report: &LoadReport) -> String {
         let what = counted::what(&report.reconciliation, table);
         add(&mut text, format_args!("  {} → {}: {} {what}, {verdict}\n", table.name, table.target, table.rows_target));
         text.push_str(&counted::nulls(table));
+        let suspected = report.suspected.iter().filter(|suspected| suspected.table == table.name);
+        suspected.for_each(|suspected| text.push_str(&counted::suspected(suspected)));
         for located in report.located.iter().filter(|located| located.table == table.name) {
-            let found = match located.found {
-                Found::Missing => "missing in the target",
-                Found::Changed => "other values in the target",
-                Found::Surplus => "in the target only",
-                Found::Suspect => "it, or another of these, was not sealed as it was read",
-            };
-            add(&mut text, format_args!("    key {}: {found}\n", located.key));
+            text.push_str(&counted::located(located, keys));
         }
     }
     text.push_str(&counted::orphans(&report.reconciliation.orphans));
+    if report.located.iter().any(|located| keys.of(&located.table, &located.key).is_none()) {
+        text.push_str(
+            "  `lazaret reconcile --show-keys` shows the keys of these rows, on this machine's screen only.\n",
+        );
+    }
     let verdict = if report.reconciliation.equal() { "Loaded and equal" } else { "Loaded, and NOT equal" };
     format!("{text}{verdict}; {:.1} s to load, {:.1} s to read again and compare.", report.seconds.0, report.seconds.1)
 }
@@ -243,6 +253,7 @@ fn load_json((migration, consignment): (MigrationId, ConsignmentId), report: &Lo
         "documents": value(&report.reconciliation.documents),
         "orphans": value(&report.reconciliation.orphans),
         "located": value(&report.located),
+        "suspected": value(&report.suspected),
         "notes": report.notes,
         "seconds": { "load": report.seconds.0, "reconcile": report.seconds.1 }
     })
@@ -260,13 +271,17 @@ pub(crate) struct Migrate {
     /// The plan's digest, when what leaves was looked at before
     #[arg(long)]
     yes: Option<String>,
+    #[command(flatten)]
+    keys: ShowKeys,
 }
 
 impl Migrate {
     /// Goes as far as this person can: to the release, which is another person's, and, called again, to the report.
     pub(crate) async fn run(self, context: &Context) -> Result<Done> {
+        let keys = self.keys.kept(context)?;
         let (desk, passphrase) = context.binding_desk()?;
         demonstration_only(&desk, &self.old.source)?;
+        let bars = Bars::new(&context.global).showing(keys);
         let id = context.migration(&desk, self.round.which.migration).await?;
         let ledger = desk.follow(id).await?;
         let plan = ledger.migration().plan.as_ref();
@@ -286,8 +301,10 @@ impl Migrate {
                 if !handed_over {
                     passage::hand_over(&errand(&desk, &passphrase, round, &passage::Quiet)).await?;
                 }
-                let report = loaded(context, &desk, &passphrase, round, (&self.new, false)).await?;
-                let mut done = acted(&desk.kept(id)?, &load_text(&report)).with(load_json(round, &report));
+                let errand = errand(&desk, &passphrase, round, &bars);
+                let report = loaded(&errand, &self.new, How::Beside(&self.old)).await?;
+                let mut done =
+                    acted(&desk.kept(id)?, &load_text(&report, &context.keys)).with(load_json(round, &report));
                 if !report.reconciliation.equal() {
                     done.status = crate::exit::MISMATCH;
                 }
@@ -297,15 +314,14 @@ impl Migrate {
                 let text = format!("Extracted and offered.\n{}", turn(ledger.migration()));
                 Ok(waiting(Done::new(text, json!({ "migration": id, "consignment": round.id })), ledger.migration()))
             }
-            current => self.first_half(context, &desk, &passphrase, (id, current.map(|round| round.id))).await,
+            current => self.first_half(context, (&desk, &passphrase, &bars), (id, current.map(|round| round.id))).await,
         }
     }
 
     async fn first_half(
         &self,
         context: &Context,
-        desk: &Desk,
-        passphrase: &people::Passphrase,
+        (desk, passphrase, bars): (&Desk, &people::Passphrase, &Bars),
         (id, current): (MigrationId, Option<ConsignmentId>),
     ) -> Result<Done> {
         let preview = passage::preview(desk, id, current).await?;
@@ -322,8 +338,9 @@ impl Migrate {
         let stands = desk.kept(id)?.migration().plan.as_ref().map(|(digest, _, _)| *digest);
         unchanged(&Some(preview.plan), stands)?;
         let round = (id, consignment);
-        passage::offer(&errand(desk, passphrase, round, &passage::Quiet)).await?;
-        let (manifest, seconds) = extracted(context, desk, passphrase, round, &self.old).await?;
+        let errand = errand(desk, passphrase, round, bars);
+        passage::offer(&errand).await?;
+        let (manifest, seconds) = extracted(context, &errand, &self.old).await?;
         let ledger = desk.kept(id)?;
         let done = acted(&ledger, &extract_text(&manifest, seconds)).with(extract_json(round, &manifest, seconds));
         Ok(waiting(done, ledger.migration()))

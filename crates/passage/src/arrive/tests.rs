@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use lexicon::{ConsignmentId, Digest};
-use scope::Scope;
+use scope::{FingerprintKeys, Scope};
 
 use super::*;
 
@@ -17,12 +17,16 @@ fn line(name: &str, content: &[u8]) -> IndexLine {
     IndexLine { name: name.to_owned(), kind, bytes, digest: Digest::of(content) }
 }
 
+fn names() -> Names {
+    Names { secret: FingerprintKeys::new([1; 32], [2; 32]), shown: None }
+}
+
 fn splitting(lines: &[IndexLine], folder: Option<Folder>) -> Splitting {
     let (index_in, index_out) = mpsc::channel(8);
     for lines in lines.chunks(2) {
         index_in.try_send(part().rows(lines).unwrap()).unwrap();
     }
-    Splitting::new(FingerprintKeys::new([1; 32], [2; 32]), &part(), folder).reading(index_out)
+    Splitting::new(names(), &part(), folder).reading(index_out)
 }
 
 fn folder(dir: &Path) -> Folder {
@@ -93,6 +97,6 @@ fn another_file_in_a_documents_place_is_told_by_the_keyed_digest_of_its_name() {
     std::fs::create_dir(dir.path().join("reports/c.pdf")).unwrap();
     let refused = through(splitting(&lines(), Some(folder)), &CONTENTS.concat(), 100).unwrap_err();
     assert_eq!(refused.code(), Code(429));
-    let key = named_key(&FingerprintKeys::new([1; 32], [2; 32]), &part().index(), &part().named("c.pdf").unwrap());
+    let key = named_key(&names(), &part().index(), &part().named("c.pdf").unwrap());
     assert!(refused.to_string().contains(&key) && !refused.to_string().contains("c.pdf"), "{refused}");
 }
