@@ -69,6 +69,7 @@ impl World {
         let report = scope_report(source, &parsed, now).await;
         let report = canonical(&self.desk(Name::Operator).state(&report).unwrap()).unwrap();
         let device = |name| self.desk(name).me().device.key;
+        let prepared = sink.prepare(&parsed).await.unwrap();
         let plan = Plan {
             purpose: Plan::PURPOSE.to_owned(),
             migration: id,
@@ -86,7 +87,8 @@ impl World {
             targets: vec![Target {
                 kinds: vec![Kind::Full, Kind::Delta],
                 identity: sink.identity(),
-                schema: sink.prepare(&parsed).await.unwrap().schema,
+                schema: prepared.schema,
+                declared: prepared.declared,
                 documents: (!parsed.documents().is_empty()).then(|| self.documents().identity()),
             }],
             extracting: vec![device(Name::Operator)],

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use lexicon::canonical;
 use people::Envelope;
 use procedure::{
-    Act, ActBody, DocumentsOfKind, ExtractMeasure, HalfSealed, LoadMeasure, Manifest, ManifestDocuments,
-    ManifestParcel, ManifestTable, Plan, Proof, Reconciliation,
+    Act, ActBody, DocumentsOfKind, ExtractMeasure, HalfSealed, LoadMeasure, LoadingMeasure, Manifest,
+    ManifestDocuments, ManifestParcel, ManifestTable, Plan, Proof, Reconciliation,
 };
 use scope::Report;
 use serde::Serialize;
@@ -88,11 +88,19 @@ fn with_everything() -> [Vec<u8>; 2] {
     let documents = ManifestDocuments { index, in_scope: kinds(), kinds: kinds(), stayed: 1, parcels: vec![parcel] };
     manifest.documents = vec![documents];
     manifest.full_sums = vec![manifest.sums.clone()];
-    let half = Some(HalfSealed { rows: 7, bytes: 512 });
-    manifest.measured =
-        vec![ExtractMeasure { name: "patient".to_owned(), rows_in_scope: 9, reading_ms: 4, sealing_ms: 2, half }];
+    let half = Some(HalfSealed { rows: 7, bytes: 512, sealing_us: 1 });
+    manifest.measured = vec![ExtractMeasure {
+        name: "patient".to_owned(),
+        rows_in_scope: 9,
+        reading_us: 4,
+        sealing_us: 2,
+        storing_us: 3,
+        half,
+    }];
     report.documents = report.tables.iter().take(1).cloned().collect();
     let (name, target_bytes) = ("patient".to_owned(), Some(8192));
-    report.measured = vec![LoadMeasure { name, loading_ms: Some(3), comparing_ms: 1, target_bytes }];
+    let loading = Some(LoadingMeasure { wave: 0, at_once: 2, rows_us: 3, aside_us: 1 });
+    let comparing_aside_us = Some(1);
+    report.measured = vec![LoadMeasure { name, loading, comparing_us: 2, comparing_aside_us, target_bytes }];
     [canonical(&manifest).unwrap(), canonical(&report).unwrap()]
 }

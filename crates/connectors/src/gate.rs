@@ -49,6 +49,7 @@ impl Gate {
         table: &'a str,
         raw: impl Stream<Item = Result<RecordBatch>> + Send + 'a,
     ) -> BoxStream<'a, Result<ScopedBatch>> {
+        let raw = raw.map_err(trouble::of_source(table));
         raw.map(move |batch| self.admit(scope, table, &batch?, Rows::AlreadyFiltered)).boxed()
     }
 
@@ -60,6 +61,7 @@ impl Gate {
         (sampling, all): (&'a Sampling, Option<Arc<Lookups>>),
         raw: impl Stream<Item = Result<RecordBatch>> + Send + 'a,
     ) -> BoxStream<'a, Result<ScopedBatch>> {
+        let raw = raw.map_err(trouble::of_source(table));
         raw.map(move |batch| self.admit(scope, table, &batch?, Rows::Sample(sampling, all.as_deref()))).boxed()
     }
 
@@ -115,12 +117,23 @@ where
     Reading: Future<Output = Result<BoxStream<'static, Result<RecordBatch>>>>,
 {
     for table in Lookups::order(scope) {
-        let mut batches = raw(table).await?;
-        while let Some(batch) = batches.try_next().await? {
+        let named = trouble::of_source(table);
+        let mut batches = raw(table).await.map_err(&named)?;
+        while let Some(batch) = batches.try_next().await.map_err(&named)? {
             sampling.collect(scope, table, &batch, all)?;
         }
     }
     Ok(sampling)
+}
+
+/// The rows of a target table, each trouble named by it.
+pub(crate) fn read_again<'a>(
+    scope: &Scope,
+    table: &str,
+    rows: impl Stream<Item = Result<RecordBatch>> + Send + 'a,
+) -> BoxStream<'a, Result<RecordBatch>> {
+    let target = scope.table(table).map_or(table, |taken| taken.target.as_str());
+    rows.map_err(trouble::of_target(target)).boxed()
 }
 
 /// Whether a batch has exactly the columns that a table expects.

@@ -12,6 +12,7 @@
 //! tables, columns, constraint names and counts, never a value; a database's own message is reduced to its number.
 
 mod address;
+mod aside;
 mod at_fault;
 mod columns;
 mod csv;
@@ -30,13 +31,14 @@ mod trouble;
 mod kit;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use lexicon::{ConsignmentId, Digest, Result};
-use scope::{Followed, Sampling, Scope, ScopedBatch, SourceTable, TableTally};
+use scope::{Followed, Marks, Sampling, Scope, ScopedBatch, SourceTable, TableTally};
 
 use crate::address::Address;
 pub use crate::address::Credential;
@@ -179,6 +181,8 @@ pub struct Prepared {
     pub straight: BTreeSet<String>,
     /// Digest of the target tables' description, without row counts.
     pub schema: Digest,
+    /// The same in marks, to name what has changed.
+    pub declared: Marks,
     /// Rows already in each target table, by source name.
     pub counts: BTreeMap<String, u64>,
     /// What a person should know before loading (triggers that will run), one sentence each.
@@ -192,6 +196,9 @@ pub struct Loaded {
     pub rows: u64,
     /// The marker was there before: nothing was inserted.
     pub already: bool,
+    /// What took as long as it would without any row: a connection, a look at the table, the marker, the end of the
+    /// transaction.
+    pub aside: Duration,
 }
 
 /// The source at `url`: `sqlite:/path`, `postgres://user@host:port/db`, `mariadb://user@host:port/db` (or `mysql`) or

@@ -231,6 +231,28 @@ pub(crate) fn disk_full(system: &str, doing: &str, state: &str) -> Trouble {
     .into()
 }
 
+/// Troubles that a database tells by a number alone: which table it was about is added by whoever asked.
+const OF_NO_TABLE: [Code; 4] = [Code(403), Code(404), Code(421), Code(432)];
+
+/// The same trouble, of a table of the old system.
+pub(crate) fn of_source(table: &str) -> impl Fn(Trouble) -> Trouble + use<> {
+    of(format!("table `{table}`"))
+}
+
+/// The same trouble, of a table of the new system.
+pub(crate) fn of_target(table: &str) -> impl Fn(Trouble) -> Trouble + use<> {
+    of(format!("target table `{table}`"))
+}
+
+fn of(what: String) -> impl Fn(Trouble) -> Trouble + use<> {
+    move |trouble| match trouble {
+        trouble if !OF_NO_TABLE.contains(&trouble.code()) => trouble,
+        Trouble::Refusal(refusal) => Refusal { message: format!("{what}: {}", refusal.message), ..refusal }.into(),
+        Trouble::Fault(fault) => Fault { message: format!("{what}: {}", fault.message), ..fault }.into(),
+        Trouble::Alarm(_) => trouble,
+    }
+}
+
 /// Refusals of several tables and columns, told as one.
 pub(crate) fn together(refusals: &[Refusal]) -> Refusal {
     // One that tells of several already has their codes in it.
@@ -347,5 +369,18 @@ mod tests {
         one.keep::<()>(Err(no_table("the target", "u"))).unwrap();
         assert_eq!(one.verdict(together).unwrap_err().code(), Code(405));
         Refusals::default().verdict(together).unwrap();
+    }
+    #[test]
+    fn what_a_database_tells_by_a_number_alone_is_named_by_its_table() {
+        let told = |trouble: Trouble| of_source("patient")(trouble).to_string();
+        for trouble in
+            [statement("A", "x", "1"), not_granted("A", "x"), over_limit("A", "x", "1"), disk_full("A", "x", "1")]
+        {
+            let (code, before) = (trouble.code(), trouble.to_string());
+            let target = of_target("import_patient")(trouble.clone());
+            assert_eq!((target.code(), target.to_string()), (code, format!("target table `import_patient`: {before}")));
+            assert_eq!(told(trouble), format!("table `patient`: {before}"));
+        }
+        assert_eq!(told(no_column("t", "x")), no_column("t", "x").to_string());
     }
 }

@@ -18,7 +18,7 @@ use crate::documents::{Outward, listings};
 use crate::errand::{Papers, known, papers};
 use crate::fingerprint::{Fingerprinting, Point};
 use crate::locate::{Names, naming};
-use crate::rehearsal::{Refusals, milliseconds};
+use crate::rehearsal::{Refusals, microseconds};
 use crate::resume::{Resume, Stored};
 use crate::sums::SumsOut;
 use crate::table::{Ready, Sealing, cut};
@@ -365,8 +365,9 @@ impl<'a> Work<'a> {
         let measured = sampling.map(|_| ExtractMeasure {
             name: table.name.clone(),
             rows_in_scope: expected,
-            reading_ms: milliseconds(reading),
-            sealing_ms: milliseconds(worked.busy.saturating_add(storing)),
+            reading_us: microseconds(reading),
+            sealing_us: microseconds(worked.busy),
+            storing_us: microseconds(storing),
             half: worked.half,
         });
         Ok(Shelved { point, parcels, measured })

@@ -1,13 +1,20 @@
 //! What the full round will take, from what a rehearsal measured. Pure: signed facts go in, numbers come out.
 //!
-//! Reading the old system took as long as it will: a rehearsal reads every row in scope. Everything else grows: sealing
-//! and storing with the sealed bytes; loading, reading again and the target's disk with the rows.
+//! Reading the old system took as long as it will: a rehearsal reads every row in scope. Everything else grows: sealing,
+//! loading, reading again and the target's disk with the rows, storing with the sealed bytes. What does not grow is told
+//! apart, by two sizes or by a measure of its own, and is counted once. Reading, sealing and storing of a table go on side
+//! by side, and so do two tables.
 
 use std::collections::BTreeMap;
 
 use lexicon::{Code, ConsignmentId, Refusal, Result, Timestamp};
 use procedure::{Act, Consignment, ExtractMeasure, Kind, Ledger, LoadMeasure, ManifestTable, Step};
 use serde::Serialize;
+
+use crate::extract::TABLES_AT_ONCE;
+
+/// What a signed measure may say at most of how many tables pass at once.
+const AT_ONCE_MAX: usize = 64;
 
 /// The full round, as a rehearsal foretells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,7 +33,7 @@ pub struct Forecast {
     pub accepted: bool,
     /// Each table.
     pub tables: Vec<TableForecast>,
-    /// All of them, one after the other.
+    /// All of them: times as they pass, several at once.
     pub total: Window,
     /// Its attempts that gave up: the code says why. The sentence was told where it happened.
     pub refused: Vec<RefusedAttempt>,
@@ -111,16 +118,19 @@ pub fn forecast(ledger: &Ledger, named: Option<ConsignmentId>) -> Result<Forecas
         Refusal::new(Code(642), "the rehearsal is not extracted", "Extract it first; see `lazaret next`.")
     })?;
     let loads = loads(ledger, round);
-    let mut sealed: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut sealed: BTreeMap<&str, Parcels> = BTreeMap::new();
     for parcel in &manifest.parcels {
-        let bytes = sealed.entry(&parcel.table).or_default();
-        *bytes = bytes.saturating_add(parcel.bytes);
+        let of = sealed.entry(&parcel.table).or_default();
+        (of.count, of.bytes) = (of.count.saturating_add(1), of.bytes.saturating_add(parcel.bytes));
     }
+    let sealed = |name: &str| sealed.get(name).copied().unwrap_or_default();
+    let each = manifest.measured.iter();
+    let requests = each.filter_map(|measure| measure.storing_us.checked_div(sealed(&measure.name).count));
+    let request_us = requests.min().unwrap_or_default();
     let lines: BTreeMap<&str, &ManifestTable> = manifest.tables.iter().map(|line| (line.name.as_str(), line)).collect();
     let tables = manifest.measured.iter().filter_map(|measure| {
         let name = measure.name.as_str();
-        let bytes = sealed.get(name).copied().unwrap_or_default();
-        Some(table(lines.get(name)?, bytes, measure, loads.get(name)))
+        Some(table(lines.get(name)?, (sealed(name), request_us), measure, loads.get(name)))
     });
     let tables: Vec<TableForecast> = tables.collect();
     Ok(Forecast {
@@ -130,7 +140,7 @@ pub fn forecast(ledger: &Ledger, named: Option<ConsignmentId>) -> Result<Forecas
         target: round.target.clone(),
         settled: round.settled(),
         accepted: round.outcome.as_ref().is_some_and(|outcome| outcome.accepted.is_some()),
-        total: tables.iter().map(|table| table.window).reduce(Window::and).unwrap_or_default(),
+        total: total(&tables, &loads),
         tables,
         refused: refused(ledger, round),
         came: came(ledger),
@@ -170,9 +180,10 @@ fn loads(ledger: &Ledger, round: &Consignment) -> BTreeMap<String, LoadMeasure> 
         let Act::Done { consignment, outcome, .. } = &recorded.fact.act else { continue };
         for measure in outcome.measured.iter().filter(|_| *consignment == round.id) {
             let known = loads.entry(measure.name.clone()).or_insert_with(|| measure.clone());
-            known.loading_ms = measure.loading_ms.or(known.loading_ms);
+            known.loading = measure.loading.or(known.loading);
             known.target_bytes = measure.target_bytes.or(known.target_bytes);
-            known.comparing_ms = measure.comparing_ms;
+            known.comparing_aside_us = measure.comparing_aside_us.or(known.comparing_aside_us);
+            known.comparing_us = measure.comparing_us;
         }
     }
     loads
@@ -187,11 +198,37 @@ fn refused(ledger: &Ledger, round: &Consignment) -> Vec<RefusedAttempt> {
     attempts.collect()
 }
 
-fn table(line: &ManifestTable, bytes: u64, measure: &ExtractMeasure, load: Option<&LoadMeasure>) -> TableForecast {
+/// The parcels of one table.
+#[derive(Clone, Copy, Default)]
+struct Parcels {
+    count: u64,
+    bytes: u64,
+}
+
+/// `request_us` is what storing a parcel costs however small it is: the least that one took.
+fn table(
+    line: &ManifestTable,
+    (parcels, request_us): (Parcels, u64),
+    measure: &ExtractMeasure,
+    load: Option<&LoadMeasure>,
+) -> TableForecast {
     let (rows, sampled) = (measure.rows_in_scope, line.rows);
-    let by_rows = |figure: u64| scaled(figure, rows, sampled);
-    let sealed_bytes = sealed_bytes(measure, (sampled, bytes));
-    let sealing = sealed_bytes.and_then(|sealed| scaled(measure.sealing_ms, sealed, bytes));
+    let sealed_bytes = sealed_bytes(measure, (sampled, parcels.bytes));
+    let extract_us = sealed_bytes.and_then(|bytes| {
+        let many = parcels_of(bytes)?;
+        let sealing = sealing(measure, sampled)?.all(many);
+        let small = request_us.saturating_mul(parcels.count);
+        let storing = scaled(measure.storing_us.saturating_sub(small), bytes, parcels.bytes)?;
+        let storing = storing.saturating_add(request_us.saturating_mul(many));
+        Some(measure.reading_us.max(sealing).max(storing))
+    });
+    let growing = |all_us: u64, aside_us: u64| {
+        let aside_us = aside_us.min(all_us);
+        Some(scaled(all_us.saturating_sub(aside_us), rows, sampled)?.saturating_add(aside_us))
+    };
+    let loading = load.and_then(|load| load.loading);
+    let load_us = loading.and_then(|took| growing(took.rows_us.saturating_add(took.aside_us), took.aside_us));
+    let again_us = load.and_then(|load| growing(load.comparing_us, load.comparing_aside_us.unwrap_or_default()));
     TableForecast {
         name: line.name.clone(),
         target: line.target.clone(),
@@ -199,24 +236,97 @@ fn table(line: &ManifestTable, bytes: u64, measure: &ExtractMeasure, load: Optio
         window: Window {
             rows,
             sealed_bytes,
-            extract_ms: sealing.map(|sealing| measure.reading_ms.saturating_add(sealing)),
-            load_ms: load.and_then(|load| load.loading_ms).and_then(by_rows),
-            reconcile_ms: load.map(|load| load.comparing_ms).and_then(by_rows),
-            target_bytes: load.and_then(|load| load.target_bytes).and_then(by_rows),
+            extract_ms: extract_us.map(milliseconds),
+            load_ms: load_us.map(milliseconds),
+            reconcile_ms: again_us.map(milliseconds),
+            target_bytes: load.and_then(|load| load.target_bytes).and_then(|bytes| scaled(bytes, rows, sampled)),
         },
     }
 }
 
-/// A parcel weighs something without any row, and a sample's parcels are small: two sizes tell the two apart.
+/// All tables. A figure that one of them lacks is lacking.
+fn total(tables: &[TableForecast], loads: &BTreeMap<String, LoadMeasure>) -> Window {
+    let windows = || tables.iter().map(|table| &table.window);
+    let sum =
+        |of: fn(&Window) -> Option<u64>| windows().map(of).try_fold(0_u64, |sum, one| Some(sum.saturating_add(one?)));
+    let pass =
+        |of: fn(&Window) -> Option<u64>| Some(passing(&windows().map(of).collect::<Option<Vec<_>>>()?, TABLES_AT_ONCE));
+    let mut waves: BTreeMap<u32, (usize, Option<Vec<u64>>)> = BTreeMap::new();
+    for table in tables {
+        let measure = loads.get(&table.name).and_then(|load| load.loading);
+        let (wave, at_once) = measure.map_or((0, 1), |measure| (measure.wave, measure.at_once));
+        let (most, times) = waves.entry(wave).or_insert_with(|| (1, Some(Vec::new())));
+        *most = usize::try_from(at_once).unwrap_or(1).max(*most).min(AT_ONCE_MAX);
+        if let (Some(known), Some(time)) = (times.as_mut(), table.window.load_ms) {
+            known.push(time);
+        } else {
+            *times = None;
+        }
+    }
+    let load = |sum: u64, (at_once, times): &(usize, Option<Vec<u64>>)| {
+        Some(sum.saturating_add(passing(times.as_ref()?, *at_once)))
+    };
+    Window {
+        rows: windows().map(|window| window.rows).fold(0, u64::saturating_add),
+        sealed_bytes: sum(|window| window.sealed_bytes),
+        extract_ms: pass(|window| window.extract_ms),
+        load_ms: waves.values().try_fold(0, load),
+        reconcile_ms: pass(|window| window.reconcile_ms),
+        target_bytes: sum(|window| window.target_bytes),
+    }
+}
+
+/// From the first table's begin to the last one's end, when so many pass at once and each begins as soon as it can.
+fn passing(times: &[u64], at_once: usize) -> u64 {
+    let mut ends = vec![0_u64; at_once.max(1)];
+    for time in times {
+        if let Some(end) = ends.iter_mut().min() {
+            *end = end.saturating_add(*time);
+        }
+    }
+    ends.into_iter().max().unwrap_or_default()
+}
+
+/// A figure of all rows, told apart from what each parcel has beside them.
+struct Apart {
+    rows: u64,
+    parcel: u64,
+}
+
+impl Apart {
+    /// From the figure of a sample, and of about half of it: two sizes tell the two apart. From one alone everything grows.
+    fn of((sampled, figure): (u64, u64), half: Option<(u64, u64)>, rows: u64) -> Option<Self> {
+        let half = half.filter(|(few, less)| *few > 0 && *few < sampled && *less < figure);
+        let Some((few, less)) = half else { return Some(Self { rows: scaled(figure, rows, sampled)?, parcel: 0 }) };
+        let (more_rows, more) = (sampled.saturating_sub(few), figure.saturating_sub(less));
+        let parcel = figure.saturating_sub(scaled(more, sampled, more_rows)?);
+        Some(Self { rows: scaled(more, rows, more_rows)?, parcel })
+    }
+
+    fn all(&self, parcels: u64) -> u64 {
+        self.rows.saturating_add(self.parcel.saturating_mul(parcels))
+    }
+}
+
+fn sealing(measure: &ExtractMeasure, sampled: u64) -> Option<Apart> {
+    let half = measure.half.map(|half| (half.rows, half.sealing_us));
+    Apart::of((sampled, measure.sealing_us), half, measure.rows_in_scope)
+}
+
 fn sealed_bytes(measure: &ExtractMeasure, (sampled, bytes): (u64, u64)) -> Option<u64> {
-    let rows = measure.rows_in_scope;
-    let half = measure.half.filter(|half| half.rows > 0 && half.rows < sampled && half.bytes < bytes);
-    let Some(half) = half else { return scaled(bytes, rows, sampled) };
-    let (more_rows, more_bytes) = (sampled.saturating_sub(half.rows), bytes.saturating_sub(half.bytes));
-    let beside = bytes.saturating_sub(scaled(more_bytes, sampled, more_rows)?);
-    let of_rows = scaled(more_bytes, rows, more_rows)?;
-    let parcels = of_rows.checked_div(u64::try_from(seal::PARCEL_BYTES_ENOUGH).ok()?)?.saturating_add(1);
-    Some(of_rows.saturating_add(beside.saturating_mul(parcels)))
+    let half = measure.half.map(|half| (half.rows, half.bytes));
+    let apart = Apart::of((sampled, bytes), half, measure.rows_in_scope)?;
+    Some(apart.all(parcels_of(apart.rows)?))
+}
+
+/// How many parcels so many bytes fill.
+fn parcels_of(bytes: u64) -> Option<u64> {
+    Some(bytes.checked_div(u64::try_from(seal::PARCEL_BYTES_ENOUGH).ok()?)?.saturating_add(1))
+}
+
+/// Begun ones counted.
+fn milliseconds(microseconds: u64) -> u64 {
+    microseconds.div_ceil(1_000)
 }
 
 /// `figure` for `whole` when it was measured for `part`; nothing for nothing, none when nothing was measured.
@@ -228,88 +338,5 @@ fn scaled(figure: u64, whole: u64, part: u64) -> Option<u64> {
     Some(u64::try_from(product.checked_add(u128::from(part) / 2)?.checked_div(u128::from(part))?).unwrap_or(u64::MAX))
 }
 
-impl Window {
-    /// One after the other. A figure that one of them lacks is lacking.
-    fn and(self, other: Self) -> Self {
-        let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
-        Self {
-            rows: self.rows.saturating_add(other.rows),
-            sealed_bytes: sum(self.sealed_bytes, other.sealed_bytes),
-            extract_ms: sum(self.extract_ms, other.extract_ms),
-            load_ms: sum(self.load_ms, other.load_ms),
-            reconcile_ms: sum(self.reconcile_ms, other.reconcile_ms),
-            target_bytes: sum(self.target_bytes, other.target_bytes),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use lexicon::Digest;
-    use procedure::HalfSealed;
-
-    use super::*;
-
-    fn measure(rows_in_scope: u64, half: Option<HalfSealed>) -> ExtractMeasure {
-        ExtractMeasure { name: "patient".to_owned(), rows_in_scope, reading_ms: 1, sealing_ms: 1, half }
-    }
-
-    #[test]
-    fn what_a_parcel_weighs_without_rows_is_not_multiplied() {
-        // 1,000 bytes and 10 for each row.
-        let half = Some(HalfSealed { rows: 50, bytes: 1_500 });
-        assert_eq!(sealed_bytes(&measure(10_000, half), (100, 2_000)), Some(101_000));
-        // Ten million rows are several parcels.
-        let parcels = 1 + 100_000_000 / u64::try_from(seal::PARCEL_BYTES_ENOUGH).unwrap();
-        assert!(parcels > 1);
-        assert_eq!(sealed_bytes(&measure(10_000_000, half), (100, 2_000)), Some(100_000_000 + parcels * 1_000));
-        assert_eq!(sealed_bytes(&measure(10_000, None), (100, 2_000)), Some(200_000));
-    }
-
-    #[test]
-    fn reading_is_told_as_it_was_and_everything_else_grows_by_what_it_depends_on() {
-        let line = ManifestTable {
-            name: "patient".to_owned(),
-            target: "import_patient".to_owned(),
-            rows_source: 20_000,
-            rows: 100,
-            root: Digest::of(b"S"),
-            columns_taken: 3,
-            columns_left: 1,
-            transforms: BTreeMap::new(),
-            nulls: None,
-        };
-        let half = Some(HalfSealed { rows: 50, bytes: 1_500 });
-        let extracted = ExtractMeasure { reading_ms: 700, sealing_ms: 40, ..measure(10_000, half) };
-        let loaded = LoadMeasure {
-            name: "patient".to_owned(),
-            loading_ms: Some(30),
-            comparing_ms: 6,
-            target_bytes: Some(8_192),
-        };
-        // A hundred times the rows, and 50.5 times the sealed bytes.
-        let whole = Window {
-            rows: 10_000,
-            sealed_bytes: Some(101_000),
-            extract_ms: Some(700 + 2_020),
-            load_ms: Some(3_000),
-            reconcile_ms: Some(600),
-            target_bytes: Some(819_200),
-        };
-        let told = |load| table(&line, 2_000, &extracted, load);
-        assert_eq!((told(Some(&loaded)).sampled, told(Some(&loaded)).window), (100, whole));
-        let compared = LoadMeasure { loading_ms: None, ..loaded.clone() };
-        assert_eq!(told(Some(&compared)).window, Window { load_ms: None, ..whole });
-        let extraction = Window { load_ms: None, reconcile_ms: None, target_bytes: None, ..whole };
-        assert_eq!(told(None).window, extraction);
-    }
-
-    #[test]
-    fn a_table_of_which_the_sample_has_no_row_is_not_foretold_unless_it_is_empty() {
-        assert_eq!(sealed_bytes(&measure(10, None), (0, 0)), None);
-        assert_eq!(sealed_bytes(&measure(0, None), (0, 0)), Some(0));
-        let empty = Window { sealed_bytes: None, load_ms: Some(3), ..Window::default() };
-        let both = empty.and(Window { sealed_bytes: Some(5), load_ms: Some(4), ..Window::default() });
-        assert_eq!((both.sealed_bytes, both.load_ms), (None, Some(7)));
-    }
-}
+mod tests;

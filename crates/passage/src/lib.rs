@@ -14,6 +14,7 @@ mod forecast;
 mod keys;
 mod load;
 mod locate;
+mod measured;
 mod orphans;
 mod part;
 mod progress;

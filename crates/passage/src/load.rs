@@ -11,13 +11,13 @@ use connectors::{DocumentTarget, Loaded, Mark, Prepared, Sink, Source};
 use desk::Desk;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryFutureExt, TryStreamExt};
-use lexicon::{Alarm, Code, Refusal, Result};
+use lexicon::{Alarm, Code, Refusal, Result, Trouble};
 use people::OpeningKey;
 use procedure::{
-    Act, Arrived, Consignment, Differing, Kind, Ledger, LoadMeasure, Manifest, ManifestParcel, ManifestTable, Nulls,
-    Reconciliation, Step, TableOutcome,
+    Act, Arrived, Consignment, Differing, Kind, Ledger, Manifest, ManifestParcel, ManifestTable, Nulls, Reconciliation,
+    Step, TableOutcome,
 };
-use scope::{FingerprintKeys, TableScope};
+use scope::{FingerprintKeys, Marks, TableScope};
 use seal::{ConsignmentKey, Share, open_header};
 use tokio::sync::Mutex;
 
@@ -27,8 +27,9 @@ use crate::errand::{Papers, known, papers};
 use crate::extract::TABLES_AT_ONCE;
 use crate::fingerprint::{Fingerprinting, Point, Total};
 use crate::locate::{Located, Suspected, naming};
+use crate::measured::Beside;
 use crate::part::Kept;
-use crate::rehearsal::{Refusals, milliseconds};
+use crate::rehearsal::Refusals;
 use crate::sums::SumsIn;
 use crate::table::cut;
 use crate::whole::{closed, whole};
@@ -184,28 +185,29 @@ enum Way {
 }
 
 /// F of one table.
-struct Fetched {
+pub(crate) struct Fetched {
     total: Total,
-    /// Whether its rows went into the target meanwhile.
-    loaded: bool,
-    took: Duration,
+    /// If its rows went into the target meanwhile: what of the time was not for them.
+    pub(crate) aside: Option<Duration>,
+    pub(crate) took: Duration,
 }
 
 /// T of one table, and how it compares.
-struct Compared {
+pub(crate) struct Compared {
     outcome: TableOutcome,
     differences: Differences,
     /// For reading it.
-    took: Duration,
+    pub(crate) took: Duration,
 }
 
-fn newly(loaded: Loaded) -> bool {
-    !loaded.already
+/// What of a load's time was not for its rows; none when they were there before.
+fn newly(loaded: Loaded) -> Option<Duration> {
+    (!loaded.already).then_some(loaded.aside)
 }
 
 pub(crate) struct Passing<'a> {
     pub(crate) errand: &'a Errand<'a>,
-    sink: &'a dyn Sink,
+    pub(crate) sink: &'a dyn Sink,
     /// The old system, where this machine may ask it.
     pub(crate) source: Option<&'a dyn Source>,
     /// Where documents go, where there are any.
@@ -231,6 +233,7 @@ impl Passing<'_> {
         let folders = self.folders(step)?;
         let rehearses = consignment.kind == Kind::Rehearsal;
         let before = self.sizes(rehearses && step == Step::Load).await;
+        let unread = self.read_empty(&prepared, rehearses && step == Step::Load).await?;
         let started = Instant::now();
         let fetched = self.fetch_all(step, &prepared, rehearses).await?;
         let arrived = self.documents_in(folders).await?;
@@ -246,19 +249,9 @@ impl Passing<'_> {
         let orphans = orphans::in_target(self.sink, &self.papers.scope, &self.manifest.orphans).await?;
         let seconds = (loading, started.elapsed().as_secs_f64());
         let after = self.sizes(rehearses && step == Step::Load).await;
-        let measure = |(line, t): (&ManifestTable, &Compared)| {
-            let f = fetched.get(line.name.as_str())?;
-            let was_empty = prepared.counts.get(&line.name).is_none_or(|rows| *rows == 0);
-            let base = before.get(&line.name).copied().filter(|_| was_empty).unwrap_or(0);
-            Some(LoadMeasure {
-                name: line.name.clone(),
-                loading_ms: f.loaded.then(|| milliseconds(f.took)),
-                comparing_ms: milliseconds(t.took),
-                target_bytes: after.get(&line.name).map(|bytes| bytes.saturating_sub(base)),
-            })
-        };
-        let read = self.manifest.tables.iter().zip(again.values());
-        let measured = read.filter(|_| rehearses).filter_map(measure).collect();
+        let beside = Beside { before, after, unread };
+        let measured =
+            if rehearses { self.measured((&prepared, beside), &fetched, again.values()) } else { Vec::new() };
         let (tables, of_tables): (Vec<_>, Vec<_>) =
             again.into_values().map(|compared| (compared.outcome, compared.differences)).unzip();
         let (located, suspected): (Vec<_>, Vec<_>) = of_tables
@@ -280,21 +273,13 @@ impl Passing<'_> {
 
     /// The target as it is before any row, when it is the one that was approved.
     async fn prepared(&self, kind: Kind) -> Result<Prepared> {
-        let mut prepared = self.sink.prepare(&self.papers.scope).await?;
-        if kind == Kind::Rehearsal {
-            // It is made to learn what would be refused: everything is counted.
-            prepared.straight.clear();
+        let prepared = self.sink.prepare(&self.papers.scope).await?;
+        match self.papers.plan.target(kind) {
+            Some(approved) if approved.schema != prepared.schema => {
+                Err(changed(&approved.declared, &prepared.declared))
+            }
+            _ => Ok(prepared),
         }
-        let approved = self.papers.plan.target(kind).map(|target| target.schema);
-        if approved.is_some_and(|approved| approved != prepared.schema) {
-            return Err(Refusal::new(
-                Code(636),
-                "the tables or columns of the new system changed since the plan was approved",
-                "Put the target back as it was, or have an amended plan approved.",
-            )
-            .into());
-        }
-        Ok(prepared)
     }
 
     /// One table, or one index of documents, at its three points, and the first keys that differ; `again` reads the
@@ -352,7 +337,7 @@ impl Passing<'_> {
         Ok(fetched)
     }
 
-    fn table(&self, name: &str) -> Result<&TableScope> {
+    pub(crate) fn table(&self, name: &str) -> Result<&TableScope> {
         self.papers.scope.table(name).ok_or_else(|| {
             Alarm::new(Code(637), format!("the manifest speaks of a table '{name}' that the scope does not have"))
                 .into()
@@ -399,7 +384,7 @@ impl Passing<'_> {
             let (scope, mark) =
                 (&self.papers.scope, Mark { consignment: self.errand.consignment, attempt: self.attempt });
             let taken = match way {
-                Way::Nowhere => Some(false),
+                Way::Nowhere => Some(None),
                 Way::Straight => self.sink.load_straight(scope, name, mark, rows.by_ref().boxed()).await?.map(newly),
                 Way::Counted => {
                     let loaded = self.sink.load(scope, name, mark, rows.by_ref().boxed()).await;
@@ -413,7 +398,7 @@ impl Passing<'_> {
         });
         let poured = poured.await;
         let point = fingerprinting.finish().await?;
-        Ok(poured?.map(|loaded| Fetched { total: point.total(), loaded, took: began.elapsed() }))
+        Ok(poured?.map(|aside| Fetched { total: point.total(), aside, took: began.elapsed() }))
     }
 
     /// T: over a new connection, after commit.
@@ -432,11 +417,6 @@ impl Passing<'_> {
         Ok(Compared { outcome, differences, took })
     }
 
-    /// What the target's tables take, as far as it tells: a size that cannot be had is no reason to stop.
-    async fn sizes(&self, wanted: bool) -> BTreeMap<String, u64> {
-        if wanted { self.sink.sizes(&self.papers.scope).await.unwrap_or_default() } else { BTreeMap::new() }
-    }
-
     /// The probe before destruction: three parcels, one of rows and one of documents among them where there are any, open
     /// with what this machine has now. They are kept, sealed, to be tried again when the strongroom share is destroyed.
     async fn probe(&self) -> Result<bool> {
@@ -452,6 +432,18 @@ impl Passing<'_> {
         self.errand.desk.home().keep_probe(self.errand.round(), &kept, &sealed)?;
         Ok(opened)
     }
+}
+
+/// What of the target changed, by the names of tables and columns, where the plan has marks of them.
+fn changed(approved: &Marks, now: &Marks) -> Trouble {
+    let names = scope::marked_otherwise(approved, now).join("; ");
+    let names = if names.is_empty() { names } else { format!(": {names}") };
+    Refusal::new(
+        Code(636),
+        format!("the tables or columns of the new system changed since the plan was approved{names}"),
+        "Put the target back as it was, or have an amended plan approved.",
+    )
+    .into()
 }
 
 /// The parcels of the probe, drawn by their digests, which nobody chooses.

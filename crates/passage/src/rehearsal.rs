@@ -1,6 +1,7 @@
 //! What a rehearsal does otherwise: it takes a sample, collects what would be refused, and measures.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use connectors::Snapshot;
@@ -90,14 +91,15 @@ impl Worked {
     }
 }
 
-/// Every second row of a table's only parcel, about, sealed a second time: what it weighs tells what rows weigh and what
-/// the parcel weighs without any. It leaves nothing behind.
+/// Every second row of a table's only parcel, about, sealed a second time: what it weighs and takes tells what rows weigh
+/// and take, and what the parcel does without any. It leaves nothing behind.
 pub(crate) struct Half {
     writer: ParcelWriter,
     /// Rows of the whole.
     whole: u64,
     /// Rows in here.
     rows: u64,
+    busy: Duration,
 }
 
 impl Half {
@@ -105,8 +107,10 @@ impl Half {
         key: &ConsignmentKey,
         entropy: &dyn Entropy,
         (name, table): (ParcelName, &TableScope),
+        threads: NonZeroUsize,
     ) -> Result<Self> {
-        Ok(Self { writer: ParcelWriter::new(key, entropy, name, table.target_schema())?, whole: 0, rows: 0 })
+        let writer = ParcelWriter::new(key, entropy, name, table.target_schema())?.on(threads);
+        Ok(Self { writer, whole: 0, rows: 0, busy: Duration::ZERO })
     }
 
     pub(crate) fn take(&mut self, batch: &ScopedBatch) -> Result<()> {
@@ -117,16 +121,21 @@ impl Half {
         }
         let first = batch.first(usize::try_from(wanted).unwrap_or(usize::MAX));
         self.rows = self.rows.saturating_add(u64::try_from(first.rows()).unwrap_or(u64::MAX));
-        self.writer.write(&first)
+        let began = Instant::now();
+        self.writer.write(&first)?;
+        self.busy = self.busy.saturating_add(began.elapsed());
+        Ok(())
     }
 
     pub(crate) fn finish(self) -> Result<HalfSealed> {
+        let began = Instant::now();
         let sealed = self.writer.finish()?;
-        Ok(HalfSealed { rows: self.rows, bytes: u64::try_from(sealed.bytes.len()).unwrap_or(u64::MAX) })
+        let sealing_us = microseconds(self.busy.saturating_add(began.elapsed()));
+        Ok(HalfSealed { rows: self.rows, bytes: u64::try_from(sealed.bytes.len()).unwrap_or(u64::MAX), sealing_us })
     }
 }
 
-/// Whole milliseconds, begun ones counted.
-pub(crate) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+/// Whole microseconds.
+pub(crate) fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -76,7 +76,7 @@ impl Sealing {
     }
 
     fn half(&self) -> Result<Option<Half>> {
-        let half = || Half::new(&self.key, self.entropy.as_ref(), (self.name.clone(), &self.table));
+        let half = || Half::new(&self.key, self.entropy.as_ref(), (self.name.clone(), &self.table), self.threads);
         self.rehearses.then(half).transpose()
     }
 

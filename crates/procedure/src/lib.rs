@@ -28,6 +28,6 @@ pub use documents::{DocumentsOfKind, ManifestDocuments};
 pub use instruction::{Clause, Clauses, Contract, Dpia, Ending as InstructionEnding, Instruction, Party};
 pub use ledger::{Decided, Entry, FactBody, Ledger, Proof, Recorded, STALE, prepare, sign_fact};
 pub use manifest::{Differing, Manifest, ManifestParcel, ManifestTable, Reconciliation, TableOutcome};
-pub use measured::{ExtractMeasure, HalfSealed, LoadMeasure};
+pub use measured::{ExtractMeasure, HalfSealed, LoadMeasure, LoadingMeasure};
 pub use migration::{Approval, Deadline, Fact, Frozen, Migration, SignOff, Stage, Turn};
 pub use plan::{Allowed, Plan, PlanParty, Side, System, Target};

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use lexicon::{Code, Digest, MigrationId, Refusal, Result, Timestamp, digest_of, hours_after, limits};
 use people::{PublicKey, RootId};
 use serde::{Deserialize, Serialize};
@@ -48,6 +50,9 @@ pub struct Target {
     pub identity: String,
     /// Digest of its tables and columns.
     pub schema: Digest,
+    /// By table and column, marks of how each is declared: what has changed since is named by them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub declared: BTreeMap<String, BTreeMap<String, String>>,
     /// The folder in which each part of documents gets a folder of its own, where the scope has any: `folder:` and its
     /// absolute path.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -39,15 +39,83 @@ impl Declared {
 
     /// What is declared otherwise now, in a clause that names the columns; none when nothing is.
     pub(crate) fn changed(&self, name: &str, now: &Self) -> Option<String> {
-        let names: BTreeSet<&String> = self.columns.keys().chain(now.columns.keys()).collect();
-        let differ = |name: &&&String| self.columns.get(**name) != now.columns.get(**name);
-        let columns: Vec<String> = names.iter().filter(differ).map(|name| format!("`{name}`")).collect();
-        let what = match columns.as_slice() {
-            [] if self.form == now.form => return None,
-            [] => "its keys or the order of its columns".to_owned(),
-            [one] => format!("column {one}"),
-            several => format!("columns {}", several.join(", ")),
+        changed(name, (&self.columns, &now.columns), self.form != now.form)
+    }
+}
+
+/// What is declared otherwise of a table, in a clause that names the columns; none when nothing is.
+fn changed<Mark: PartialEq>(
+    name: &str,
+    (before, now): (&BTreeMap<String, Mark>, &BTreeMap<String, Mark>),
+    form: bool,
+) -> Option<String> {
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).filter(|name| *name != FORM).collect();
+    let differ = |name: &&&String| before.get(**name) != now.get(**name);
+    let columns: Vec<String> = names.iter().filter(differ).map(|name| format!("`{name}`")).collect();
+    let what = match columns.as_slice() {
+        [] if !form => return None,
+        [] => "its keys or the order of its columns".to_owned(),
+        [one] => format!("column {one}"),
+        several => format!("columns {}", several.join(", ")),
+    };
+    Some(format!("table `{name}`: {what}"))
+}
+
+/// How tables are declared, short enough for a plan: by table and column the first eight digits of the digests of
+/// [`Declared`], and by [`FORM`] those of its form. They name what has changed; whether anything has, a whole digest says.
+pub type Marks = BTreeMap<String, BTreeMap<String, String>>;
+
+/// No column has this name.
+const FORM: &str = "";
+
+/// The marks of these tables.
+///
+/// # Errors
+/// As [`declared`].
+pub fn marks(found: &[SourceTable]) -> Result<Marks> {
+    let short = |digest: &Digest| digest.to_string().chars().take(8).collect::<String>();
+    let marks = found.iter().map(|table| {
+        let declared = Declared::of(table)?;
+        let columns = declared.columns.iter().map(|(name, digest)| (name.clone(), short(digest)));
+        Ok((table.name.clone(), columns.chain([(FORM.to_owned(), short(&declared.form))]).collect()))
+    });
+    marks.collect()
+}
+
+/// The tables that are marked otherwise now, each in a clause that names the columns.
+pub fn marked_otherwise(before: &Marks, now: &Marks) -> Vec<String> {
+    let both = before.iter().filter_map(|(name, before)| Some((name, before, now.get(name)?)));
+    both.filter_map(|(name, before, now)| changed(name, (before, now), before.get(FORM) != now.get(FORM))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SourceColumn;
+
+    #[test]
+    fn marks_name_the_column_that_is_declared_otherwise() {
+        let column = |name: &str, declared: &str| SourceColumn {
+            name: name.to_owned(),
+            declared: declared.to_owned(),
+            kind: None,
+            nullable: true,
         };
-        Some(format!("table `{name}`: {what}"))
+        let table = |name: &str, columns: &[(&str, &str)]| SourceTable {
+            name: name.to_owned(),
+            columns: columns.iter().map(|(name, declared)| column(name, declared)).collect(),
+            primary_key: Vec::new(),
+            references: Vec::new(),
+            rows: None,
+        };
+        let of = |columns: &[(&str, &str)]| marks(&[table("p", columns), table("q", &[("c", "int")])]).unwrap();
+        let before = of(&[("a", "int"), ("b", "text")]);
+        let told = |columns: &[(&str, &str)]| marked_otherwise(&before, &of(columns)).join("; ");
+        assert_eq!(told(&[("a", "int"), ("b", "text")]), "");
+        assert_eq!(told(&[("a", "int"), ("b", "varchar(2)")]), "table `p`: column `b`");
+        assert_eq!(told(&[("a", "int"), ("b", "text"), ("d", "int")]), "table `p`: column `d`");
+        assert_eq!(told(&[("a", "bigint")]), "table `p`: columns `a`, `b`");
+        assert_eq!(told(&[("b", "text"), ("a", "int")]), "table `p`: its keys or the order of its columns");
+        assert_eq!(marked_otherwise(&BTreeMap::new(), &before), [""; 0]);
     }
 }

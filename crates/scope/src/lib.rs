@@ -60,7 +60,7 @@ mod trouble;
 mod value;
 
 pub use admit::{Rows, ScopedBatch};
-pub use declared::{Declared, declared};
+pub use declared::{Declared, Marks, declared, marked_otherwise, marks};
 pub use dialect::Dialect;
 pub use document::{
     CarriedDocument, DocumentKind, DocumentName, FoundDocument, HEAD_BYTES, OWN_FILES, ScopedDocument, Unfit,

@@ -32,7 +32,13 @@ async fn approved(world: &World, systems: &Systems, trial: &dyn Sink) -> Plan {
     let (id, toml) = (world.open().await, synth::scope_toml());
     let (mut plan, documents) = world.plan(id, &toml, systems.source.as_ref(), systems.sink.as_ref()).await;
     let schema = trial.prepare(&Scope::parse(&toml).unwrap()).await.unwrap().schema;
-    plan.targets.push(Target { kinds: vec![Kind::Rehearsal], identity: trial.identity(), schema, documents: None });
+    plan.targets.push(Target {
+        kinds: vec![Kind::Rehearsal],
+        identity: trial.identity(),
+        schema,
+        declared: std::collections::BTreeMap::new(),
+        documents: None,
+    });
     plan.allowed.push(Allowed { kind: Kind::Rehearsal, count_max: 3, hours_max: 240 });
     world.propose(&plan, &documents).await.unwrap();
     world.approve(&plan).await;

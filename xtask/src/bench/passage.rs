@@ -49,7 +49,9 @@ pub(super) const WORDS: Words = Words {
   as measured by itself.
 * In PostgreSQL everything is done as an account that may set `log_min_messages`, so that rows go straight into their table; but for
   *load, staged first*: that account may fill the tables and no more, and rows are staged in its session before.
-* The forecast is of a rehearsal on 1 %; its times are of tables that come one after the other, and two pass at once.
+* The forecast is of a rehearsal on 1 %. Its time to extract is that of what takes longest of reading, sealing and storing, which go on
+  side by side; where they share two cores with the database, they take longer.
+* The forecast's figures of 27 November are of the reckoning before that: everything multiplied, one table after the other.
 * The `COPY` pipe and the dump's restore prove nothing about what arrived; `pg_restore` makes the tables and their indexes,
   the other steps find them there, empty.
 ",

@@ -22,7 +22,7 @@ tested.
 
 The changes themselves stand in `xtask/mutants.toml`; those of the procedure's refusals are made from its source, one for
 each condition (`xtask/src/mutants/refusals.rs`). No line is about watching rules and alerts, or about the notice of patients:
-there are none yet.
+there are none yet. Nor is one about noticing that several people use one person's device and passphrase: nothing looks for that.
 ";
 
 /// The findings of the decision that have code, by number.

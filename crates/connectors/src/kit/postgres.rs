@@ -336,3 +336,63 @@ fn what_was_counted_is_not_locked_any_more() {
         })
     });
 }
+
+/// A database that looks at no encoding keeps whatever bytes came.
+#[test]
+fn bytes_that_are_no_utf_8_are_refused_by_column_and_key() {
+    on_postgres("bytes_that_are_no_utf_8_are_refused_by_column_and_key", |lab| {
+        Box::pin(async move {
+            let name = random_name();
+            let locale = "TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'";
+            lab.run(&format!("CREATE DATABASE {name} {locale}")).await;
+            let address = format!("{}/{name}", lab.address().rsplit_once('/').unwrap().0);
+            let (client, connection) = tokio_postgres::connect(&address, tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            let rows = r"(1, 'Anne'), (7301944, E'Zo\xEB'), (3, NULL)";
+            let made = format!("CREATE TABLE r (id bigint, name text); INSERT INTO r VALUES {rows}");
+            client.batch_execute(&made).await.unwrap();
+            let take = &[("id", "int64"), ("name", "text")];
+            let scope = scope_of(&Words { name: "r", target: "t", key: &["id"], take, ..Words::default() });
+            let source = connect_source(&address, None).unwrap();
+
+            let snapshot = source.begin(true).await.unwrap();
+            let refused = admitted(snapshot.read(&scope, "r")).await.unwrap_err();
+            let at_fault = keys(&snapshot.at_fault(&scope, "r"));
+            snapshot.finish().await.unwrap();
+            client.batch_execute("UPDATE r SET name = 'Zoe' WHERE id = 7301944").await.unwrap();
+            let snapshot = source.begin(true).await.unwrap();
+            let mended = spelled(&admitted(snapshot.read(&scope, "r")).await.unwrap());
+            drop((snapshot, client));
+            lab.run(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+
+            let said = format!("{refused} {refused:?}");
+            assert_eq!((refused.code(), at_fault), (Code(408), vec![7_301_944]), "{said}");
+            assert!(said.contains("table `r` ") && said.contains("`name`: 1 "), "{said}");
+            assert!(!["Zo", "7301944", "235"].iter().any(|value| said.contains(value)), "{said}");
+            assert_eq!(mended.len(), 3);
+        })
+    });
+}
+
+#[test]
+fn what_a_trigger_throws_is_told_by_table_and_number() {
+    on_postgres("what_a_trigger_throws_is_told_by_table_and_number", |lab| {
+        Box::pin(async move {
+            let take = &[("id", "int64")];
+            let scope = scope_of(&Words { name: "r", target: "arrived", key: &["id"], take, ..Words::default() });
+            lab.make_targets(&scope).await;
+            lab.run(
+                "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN RAISE EXCEPTION 'not %', NEW.id; END $$; \
+                 CREATE TRIGGER no BEFORE INSERT ON arrived FOR EACH ROW EXECUTE FUNCTION no()",
+            )
+            .await;
+            let ids: ArrayRef = Arc::new(Int64Array::from(vec![7_301_944]));
+            let rows = RecordBatch::try_new(scope.tables()[0].target_schema(), vec![ids]).unwrap();
+            let failed = lab.sink().load(&scope, "r", mark(1), stream(vec![rows])).await.unwrap_err();
+            let told = "target table `arrived`: PostgreSQL failed while loading (database code P0001) [LZ-0403]";
+            assert_eq!(failed.to_string(), told);
+            assert_eq!(lab.count("lazaret_load").await, 0);
+        })
+    });
+}

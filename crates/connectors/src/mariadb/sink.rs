@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Field, SchemaRef};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use futures::{FutureExt, TryFutureExt, TryStreamExt};
 use lexicon::{Refusals, Result};
 use scope::{Dialect, Followed, Scope, SourceTable, TableScope};
 use sqlx::AssertSqlSafe;
@@ -17,9 +17,10 @@ use super::encode::Value;
 use super::source::{Rows, found};
 use super::types::{self, Landing};
 use super::{Database, Purpose, SYSTEM, count, failed, number, run, texts};
+use crate::aside::Aside;
 use crate::at_fault::{AtFault, ROWS_KEPT_MAX, key_of};
 use crate::columns::{Odd, Otherwise, kind_name};
-use crate::gate::{orphans_of, same_shape, table_scope};
+use crate::gate::{orphans_of, read_again, same_shape, table_scope};
 use crate::order::{Node, waves};
 use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
 
@@ -67,7 +68,10 @@ impl Sink for Database {
             let taken = table_scope(scope, table)?;
             self.at_fault.forget(table);
             // Dropped on the way out, the session takes an unfinished transaction and the staging table with it.
-            load(&mut self.connect(Purpose::Writing).await?, taken, mark, batches, &self.at_fault).await
+            let aside = Aside::begin();
+            let mut session = self.connect(Purpose::Writing).await?;
+            let loaded = load(&mut session, taken, (mark, aside), batches, &self.at_fault).await;
+            loaded.map_err(trouble::of_target(&taken.target))
         }
         .boxed()
     }
@@ -98,7 +102,7 @@ impl Sink for Database {
     }
 
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
-        async move {
+        let rows = async move {
             let taken = table_scope(scope, table)?;
             let mut session = self.connect(Purpose::Reading).await?;
             let found = found(&mut session, "the target", &taken.target).await?;
@@ -112,9 +116,8 @@ impl Sink for Database {
             };
             let session = std::sync::Arc::new(Mutex::new(session)).lock_owned().await;
             rows.stream(session, &found.columns)
-        }
-        .try_flatten_stream()
-        .boxed()
+        };
+        read_again(scope, table, rows.try_flatten_stream())
     }
 }
 
@@ -184,7 +187,9 @@ async fn prepare(session: &mut MySqlConnection, scope: &Scope) -> Result<Prepare
     let mut refused = Refusals::default();
     for taken in scope.tables() {
         let target = &taken.target;
-        let Some(found) = refused.keep(fitting(session, taken).await)? else { continue };
+        let Some(found) = refused.keep(fitting(session, taken).await.map_err(trouble::of_target(target)))? else {
+            continue;
+        };
         counts.insert(taken.name.clone(), rows_in(session, target).await?);
         let triggers = texts(session, "listing triggers", TRIGGERS, &[target]).await?.len();
         if triggers > 0 {
@@ -196,9 +201,9 @@ async fn prepare(session: &mut MySqlConnection, scope: &Scope) -> Result<Prepare
         described.push(table);
     }
     refused.verdict(trouble::together)?;
-    let (waves, schema) = (waves(nodes)?, schema_digest(&described)?);
+    let (waves, schema, declared) = (waves(nodes)?, schema_digest(&described)?, scope::marks(&described)?);
     let straight = BTreeSet::new();
-    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, straight, schema, counts, notes: remarks })
+    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, straight, schema, declared, counts, notes: remarks })
 }
 
 /// A target table that every wanted column fits and whose constraints can be tested.
@@ -222,7 +227,7 @@ async fn rows_in(session: &mut MySqlConnection, target: &str) -> Result<u64> {
 async fn load(
     session: &mut MySqlConnection,
     taken: &TableScope,
-    mark: Mark,
+    (mark, mut aside): (Mark, Aside),
     batches: BoxStream<'_, Result<RecordBatch>>,
     at_fault: &AtFault,
 ) -> Result<Loaded> {
@@ -232,7 +237,7 @@ async fn load(
     let there = rows_in(session, target).await?;
     if let Some(marked) = marked(session, target, mark).await? {
         return if marked == there {
-            Ok(Loaded { rows: there, already: true })
+            Ok(Loaded { rows: there, already: true, aside: aside.total() })
         } else {
             Err(trouble::marker_differs(target, there, marked))
         };
@@ -240,6 +245,7 @@ async fn load(
     if there > 0 {
         return Err(trouble::not_empty(target, there));
     }
+    aside.pause();
     let rows = stage(session, &wanted, batches, (taken.name.clone(), at_fault.clone())).await?;
     test(session, taken, constraints::of_values(&wanted)?, at_fault).await?;
     if constraints::points_to_itself(session, target).await? {
@@ -258,6 +264,7 @@ async fn load(
     if inserted != rows {
         return Err(trouble::marker_differs(target, inserted, rows));
     }
+    aside.go_on();
     let sql = format!("INSERT INTO {MARKER_TABLE} (consignment, target_table, attempt, row_count) VALUES (?, ?, ?, ?)");
     sqlx::query(AssertSqlSafe(sql))
         .bind(mark.consignment.to_string())
@@ -268,7 +275,7 @@ async fn load(
         .await
         .map_err(|error| failed("writing the marker", &error))?;
     run(session, "committing", "COMMIT").await?;
-    Ok(Loaded { rows, already: false })
+    Ok(Loaded { rows, already: false, aside: aside.total() })
 }
 
 async fn marked(session: &mut MySqlConnection, target: &str, mark: Mark) -> Result<Option<u64>> {

@@ -115,6 +115,7 @@ impl Snapshot for Moment {
             };
             Ok((all, taken))
         }
+        .map_err(trouble::of_source(table))
         .boxed()
     }
 

@@ -5,7 +5,7 @@ use arrow_schema::{Field, SchemaRef};
 use bytes::BytesMut;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, SinkExt, StreamExt, TryFutureExt, TryStreamExt};
+use futures::{FutureExt, SinkExt, TryFutureExt, TryStreamExt};
 use lexicon::{Refusals, Result};
 use scope::{Dialect, Followed, Scope, SourceTable, TableScope};
 use tokio_postgres::Client;
@@ -16,9 +16,10 @@ use super::encode::{Encoder, Form};
 use super::source::{Rows, found};
 use super::types::{self, Landing};
 use super::{Database, count, failed, run, straight};
+use crate::aside::Aside;
 use crate::at_fault::{AtFault, ROWS_KEPT_MAX, key_of};
 use crate::columns::{Otherwise, kind_name};
-use crate::gate::{orphans_of, same_shape, table_scope};
+use crate::gate::{orphans_of, read_again, same_shape, table_scope};
 use crate::order::{Node, waves};
 use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
 
@@ -53,7 +54,9 @@ impl Sink for Database {
             let taken = table_scope(scope, table)?;
             self.at_fault.forget(table);
             // Dropped on the way out, the session takes an unfinished transaction with it.
-            load(&self.connect().await?, taken, mark, batches, &self.at_fault).await
+            let aside = Aside::begin();
+            let loaded = load(&self.connect().await?, taken, (mark, aside), batches, &self.at_fault).await;
+            loaded.map_err(trouble::of_target(&taken.target))
         }
         .boxed()
     }
@@ -65,7 +68,12 @@ impl Sink for Database {
         mark: Mark,
         batches: BoxStream<'a, Result<RecordBatch>>,
     ) -> BoxFuture<'a, Result<Option<Loaded>>> {
-        async move { straight::load(&self.connect().await?, table_scope(scope, table)?, mark, batches).await }.boxed()
+        async move {
+            let (taken, aside) = (table_scope(scope, table)?, Aside::begin());
+            let loaded = straight::load(&self.connect().await?, taken, (mark, aside), batches).await;
+            loaded.map_err(trouble::of_target(&taken.target))
+        }
+        .boxed()
     }
 
     fn at_fault(&self, table: &str) -> Vec<RecordBatch> {
@@ -91,7 +99,7 @@ impl Sink for Database {
     }
 
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
-        async move {
+        let rows = async move {
             let taken = table_scope(scope, table)?;
             let client = self.connect().await?;
             let found = found(&client, "the target", &taken.target).await?;
@@ -104,9 +112,8 @@ impl Sink for Database {
                 at_fault: &AtFault::default(),
             };
             rows.stream(client, &found.columns).await
-        }
-        .try_flatten_stream()
-        .boxed()
+        };
+        read_again(scope, table, rows.try_flatten_stream())
     }
 }
 
@@ -169,7 +176,9 @@ async fn prepare(client: &Client, scope: &Scope) -> Result<Prepared> {
     let (may_silence, mut straight) = (straight::may(client).await?, BTreeSet::new());
     let mut refused = Refusals::default();
     for taken in scope.tables() {
-        let Some(found) = refused.keep(fitting(client, taken).await)? else { continue };
+        let Some(found) = refused.keep(fitting(client, taken).await.map_err(trouble::of_target(&taken.target)))? else {
+            continue;
+        };
         if may_silence
             && straight::is_plain(client, &found).await?
             && straight::forms(&Wanted::new(taken, &found)?).is_some()
@@ -184,8 +193,8 @@ async fn prepare(client: &Client, scope: &Scope) -> Result<Prepared> {
         described.push(table);
     }
     refused.verdict(trouble::together)?;
-    let (waves, schema) = (waves(nodes)?, schema_digest(&described)?);
-    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, straight, schema, counts, notes: remarks })
+    let (waves, schema, declared) = (waves(nodes)?, schema_digest(&described)?, scope::marks(&described)?);
+    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, straight, schema, declared, counts, notes: remarks })
 }
 
 /// A target table that every wanted column fits and whose constraints can be tested.
@@ -223,7 +232,7 @@ async fn rows_in(client: &Client, target: &str) -> Result<u64> {
 async fn load(
     client: &Client,
     taken: &TableScope,
-    mark: Mark,
+    (mark, mut aside): (Mark, Aside),
     batches: BoxStream<'_, Result<RecordBatch>>,
     at_fault: &AtFault,
 ) -> Result<Loaded> {
@@ -231,9 +240,10 @@ async fn load(
     let wanted = Wanted::new(taken, &found)?;
     let target = &wanted.target;
     let quoted = Dialect::Postgres.quote(target)?;
-    if let Ready::Already(loaded) = ready(client, &found, &wanted, mark).await? {
-        return Ok(loaded);
+    if let Ready::Already(rows) = ready(client, &found, &wanted, mark).await? {
+        return Ok(Loaded { rows, already: true, aside: aside.total() });
     }
+    aside.pause();
     let rows = stage(client, &wanted, batches, (taken.name.clone(), at_fault.clone())).await?;
     test(client, taken, constraints::of_values(&wanted)?, at_fault).await?;
     test(client, taken, constraints::of_rows(client, &wanted, &found).await?, at_fault).await?;
@@ -251,15 +261,16 @@ async fn load(
     if inserted != rows {
         return Err(trouble::marker_differs(target, inserted, rows));
     }
+    aside.go_on();
     write_marker(client, target, mark, rows).await?;
     run(client, "committing", "COMMIT").await?;
-    Ok(Loaded { rows, already: false })
+    Ok(Loaded { rows, already: false, aside: aside.total() })
 }
 
 /// What a table is before its load.
 pub(super) enum Ready {
-    /// This consignment's rows are in it.
-    Already(Loaded),
+    /// This consignment's rows are in it: so many.
+    Already(u64),
     /// It has none.
     Empty,
 }
@@ -275,7 +286,7 @@ pub(super) async fn ready(client: &Client, found: &Table, wanted: &Wanted<'_>, m
     lock(client, found, &Dialect::Postgres.quote(target)?).await?;
     let there = rows_in(client, target).await?;
     match marked(client, target, mark).await? {
-        Some(marked) if marked == there => Ok(Ready::Already(Loaded { rows: there, already: true })),
+        Some(marked) if marked == there => Ok(Ready::Already(there)),
         Some(marked) => Err(trouble::marker_differs(target, there, marked)),
         None if there > 0 => Err(trouble::not_empty(target, there)),
         None => Ok(Ready::Empty),

@@ -19,6 +19,11 @@ use crate::columns::kind_name;
 use crate::gate::{Gate, drawn, hanging, table_scope};
 use crate::{Snapshot, Source, trouble};
 
+/// A database that looks at no encoding (`SQL_ASCII`) ends a COPY at the first text that is none in the session's; sent as it
+/// is, each such text is counted and its row named.
+const AS_IT_IS: &str = "SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false) \
+     WHERE pg_catalog.current_setting('server_encoding') = 'SQL_ASCII'";
+
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 impl Source for Database {
@@ -124,6 +129,7 @@ impl Snapshot for Moment {
             };
             Ok((all, taken))
         }
+        .map_err(trouble::of_source(table))
         .boxed()
     }
 
@@ -204,6 +210,7 @@ impl Rows<'_> {
         }
         let condition = self.condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
         let select = format!("SELECT {} FROM {}{condition}", expressions.join(", "), self.from);
+        run(&client, "reading rows", AS_IT_IS).await?;
         let copy = client
             .copy_out(&format!("COPY ({select}) TO STDOUT (FORMAT binary)"))
             .await

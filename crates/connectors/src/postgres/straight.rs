@@ -15,6 +15,7 @@ use super::failed;
 use super::sink::{Ready, Wanted, quoted_names, ready, send, write_marker};
 use super::source::found;
 use super::types::Landing;
+use crate::aside::Aside;
 use crate::at_fault::AtFault;
 use crate::{Loaded, Mark};
 
@@ -74,21 +75,23 @@ fn form(column: &Column, data: &DataType, landing: &Landing) -> Option<Form> {
 pub(super) async fn load(
     client: &Client,
     taken: &TableScope,
-    mark: Mark,
+    (mark, mut aside): (Mark, Aside),
     batches: BoxStream<'_, Result<RecordBatch>>,
 ) -> Result<Option<Loaded>> {
     let found = found(client, "the target", &taken.target).await?;
     let wanted = Wanted::new(taken, &found)?;
     let Some(forms) = forms(&wanted) else { return Ok(None) };
-    if let Ready::Already(loaded) = ready(client, &found, &wanted, mark).await? {
-        return Ok(Some(loaded));
+    if let Ready::Already(rows) = ready(client, &found, &wanted, mark).await? {
+        return Ok(Some(Loaded { rows, already: true, aside: aside.total() }));
     }
+    aside.pause();
     match fill(client, &wanted, forms, batches).await? {
         Some(rows) => {
+            aside.go_on();
             write_marker(client, &wanted.target, mark, rows).await?;
             let done = client.batch_execute("COMMIT").await;
             let refused = refused("committing", done)?;
-            Ok(refused.map(|()| Loaded { rows, already: false }))
+            Ok(refused.map(|()| Loaded { rows, already: false, aside: aside.total() }))
         }
         None => Ok(None),
     }

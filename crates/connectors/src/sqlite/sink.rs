@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Field, SchemaRef};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use futures::{FutureExt, TryFutureExt, TryStreamExt};
 use lexicon::{Refusals, Result};
 use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params_from_iter};
 use scope::{Dialect, Followed, Scope, SourceTable, TableScope};
@@ -14,9 +14,10 @@ use super::{
     Column, Database, affinity, cells, code, columns, count_rows, describe_all, describe_table, failed, natural,
 };
 use super::{references, source};
+use crate::aside::Aside;
 use crate::at_fault::{AtFault, ROWS_KEPT_MAX, key_of};
 use crate::columns::{Batcher, Odd, Otherwise, kind_name};
-use crate::gate::{orphans_of, same_shape, table_scope};
+use crate::gate::{orphans_of, read_again, same_shape, table_scope};
 use crate::order::{Node, waves};
 use crate::{Loaded, MARKER_TABLE, Mark, Prepared, Sink, schema_digest, trouble};
 
@@ -62,10 +63,12 @@ impl Sink for Database {
             let (end, ended) = tokio::sync::oneshot::channel();
             let database = self.clone();
             let writer = tokio::task::spawn_blocking(move || {
+                let aside = Aside::begin();
                 let broken = Broken::of(&wanted, &database.at_fault);
                 let mut connection = database.writing.take(|| database.open(true))?;
                 let ended = || ended.blocking_recv().is_ok();
-                let loaded = load(&mut connection, &wanted, mark, (receiver, broken), ended)?;
+                let loaded = load(&mut connection, &wanted, (mark, aside), (receiver, broken), ended);
+                let loaded = loaded.map_err(trouble::of_target(&wanted.target))?;
                 database.writing.give_back(connection);
                 Ok(loaded)
             });
@@ -106,7 +109,7 @@ impl Sink for Database {
     }
 
     fn read_back<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxStream<'a, Result<RecordBatch>> {
-        async move {
+        let rows = async move {
             let wanted = Wanted::of(table_scope(scope, table)?);
             let (database, spare) = (self.clone(), self.reading.clone());
             let connection = tokio::task::spawn_blocking(move || database.reading.take(|| database.open(false)))
@@ -120,9 +123,8 @@ impl Sink for Database {
                 Ok(())
             };
             Ok(source::rows(reading))
-        }
-        .try_flatten_stream()
-        .boxed()
+        };
+        read_again(scope, table, rows.try_flatten_stream())
     }
 }
 
@@ -171,7 +173,7 @@ fn prepare(connection: &Connection, wanted: &[Wanted]) -> Result<Prepared> {
     let (mut nodes, mut counts, mut described, mut remarks) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
     let (mut refused, triggers) = (Refusals::default(), triggers(connection)?);
     for table in wanted {
-        if refused.keep(check(connection, table))?.is_none() {
+        if refused.keep(check(connection, table).map_err(trouble::of_target(&table.target)))?.is_none() {
             continue;
         }
         counts.insert(table.name.clone(), count_rows(connection, &table.target)?);
@@ -187,9 +189,9 @@ fn prepare(connection: &Connection, wanted: &[Wanted]) -> Result<Prepared> {
         }
     }
     refused.verdict(trouble::together)?;
-    let (waves, schema) = (waves(nodes)?, schema_digest(&described)?);
+    let (waves, schema, declared) = (waves(nodes)?, schema_digest(&described)?, scope::marks(&described)?);
     let straight = BTreeSet::new();
-    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, straight, schema, counts, notes: remarks })
+    Ok(Prepared { waves, at_once: TABLES_AT_ONCE, straight, schema, declared, counts, notes: remarks })
 }
 
 /// How many triggers each table has, by its name in small letters.
@@ -246,7 +248,7 @@ fn keeps(table: &Wanted, field: &Field, found: &[Column], strict: bool) -> Resul
 fn load(
     connection: &mut Connection,
     table: &Wanted,
-    mark: Mark,
+    (mark, mut aside): (Mark, Aside),
     (mut batches, mut broken): (mpsc::Receiver<RecordBatch>, Broken),
     stream_ended: impl FnOnce() -> bool,
 ) -> Result<Loaded> {
@@ -262,7 +264,7 @@ fn load(
     let there = count_rows(&transaction, &table.target)?;
     if let Some(marked) = marked(&transaction, table, mark)? {
         return if marked == there {
-            Ok(Loaded { rows: there, already: true })
+            Ok(Loaded { rows: there, already: true, aside: aside.total() })
         } else {
             Err(trouble::marker_differs(&table.target, there, marked))
         };
@@ -270,6 +272,7 @@ fn load(
     if there > 0 {
         return Err(trouble::not_empty(&table.target, there));
     }
+    aside.pause();
     let rows = insert_all(&transaction, table, &mut batches, &mut broken)?;
     if !stream_ended() {
         return Err(trouble::gone("the stream of rows"));
@@ -280,6 +283,7 @@ fn load(
     if inserted != rows {
         return Err(trouble::marker_differs(&table.target, inserted, rows));
     }
+    aside.go_on();
     let marked = i64::try_from(rows).map_err(|_| trouble::shape(&table.target, "too many rows"))?;
     transaction
         .execute(
@@ -290,7 +294,7 @@ fn load(
         )
         .map_err(|error| failed("writing the marker", &error))?;
     transaction.commit().map_err(|error| failed("committing", &error))?;
-    Ok(Loaded { rows, already: false })
+    Ok(Loaded { rows, already: false, aside: aside.total() })
 }
 
 fn marked(connection: &Connection, table: &Wanted, mark: Mark) -> Result<Option<u64>> {

@@ -134,6 +134,7 @@ impl Snapshot for Moment {
             })
             .await
         }
+        .map_err(trouble::of_source(table))
         .boxed()
     }
 

@@ -356,6 +356,7 @@ fn plan(at: Timestamp, setting: Setting) -> Plan {
             kinds: vec![Kind::Full],
             identity: NEW.into(),
             schema: Digest::of(b"new schema"),
+            declared: std::collections::BTreeMap::new(),
             documents: None,
         }],
         extracting: vec![device(Who::Operator), device(Who::Engineer)],

@@ -36,8 +36,8 @@ pub(crate) fn text(forecast: &Forecast) -> String {
         add(&mut text, format_args!("  came:   {}\n", told_of(came)));
     }
     text.push_str(
-        "Reading the old system takes what it took, the rest grows with bytes and rows; tables as if one came after the \
-         other, two at once take as little as half of it.\n",
+        "Reading the old system takes what it took, the rest grows with bytes and rows but for what was measured apart; in \
+         all as many tables pass at once as in the rehearsal.\n",
     );
     for RefusedAttempt { step, attempt, code } in &forecast.refused {
         let step = match step {

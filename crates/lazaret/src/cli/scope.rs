@@ -10,7 +10,8 @@ use connectors::{
 use futures::TryStreamExt;
 use lexicon::{Code, Digest, Refusal, Result, canonical};
 use scope::{
-    Account, ColumnFindings, Dialect, Inspector, Report, ReportDocuments, ReportTable, Scope as ScopeFile, SourceTable,
+    Account, ColumnFindings, Dialect, Inspector, Marks, Report, ReportDocuments, ReportTable, Scope as ScopeFile,
+    SourceTable,
 };
 use serde_json::{Value, json};
 
@@ -225,7 +226,12 @@ impl Check {
         // Before the source is read: a report that nobody here can sign is of no use.
         let desk = context.desk()?;
         let found = source.describe().await?;
-        let system = System { identity: source.identity(), schema: schema_digest(&found)?, live: self.live };
+        let system = System {
+            identity: source.identity(),
+            schema: schema_digest(&found)?,
+            live: self.live,
+            declared: Marks::new(),
+        };
         let snapshot = source.begin(self.live).await?;
         let mut tables = Vec::new();
         for table in scope.tables() {
@@ -298,13 +304,19 @@ struct System {
     identity: String,
     schema: Digest,
     live: bool,
+    /// Of a new system.
+    declared: Marks,
 }
 
 impl System {
     fn plan_lines(&self, header: &str, live: Option<bool>) -> String {
         let identity = toml::Value::String(self.identity.clone());
         let live = live.map(|live| format!("live = {live}\n")).unwrap_or_default();
-        format!("For the plan file:\n\n{header}\nidentity = {identity}\nschema = \"{}\"\n{live}\n", self.schema)
+        // On one line: whoever writes a line more below it is still in the same table.
+        let declared = toml::Value::try_from(&self.declared).ok().filter(|_| !self.declared.is_empty());
+        let declared = declared.map(|declared| format!("declared = {declared}\n")).unwrap_or_default();
+        let schema = self.schema;
+        format!("For the plan file:\n\n{header}\nidentity = {identity}\nschema = \"{schema}\"\n{live}{declared}\n")
     }
 }
 
@@ -365,7 +377,12 @@ fn target_text(scope: &ScopeFile, identity: &str, prepared: &Prepared) -> String
     for note in &prepared.notes {
         add(&mut text, format_args!("Note: {note}\n"));
     }
-    let system = System { identity: identity.to_owned(), schema: prepared.schema, live: false };
+    let system = System {
+        identity: identity.to_owned(),
+        schema: prepared.schema,
+        live: false,
+        declared: prepared.declared.clone(),
+    };
     text.push_str(&system.plan_lines("[[target]]\nkinds = [\"full\", \"delta\"]", None));
     text
 }
@@ -373,6 +390,7 @@ fn target_text(scope: &ScopeFile, identity: &str, prepared: &Prepared) -> String
 fn target_json(identity: &str, prepared: &Prepared) -> Value {
     json!({
         "target": { "identity": identity, "schema": prepared.schema },
+        "marks": prepared.declared,
         "waves": prepared.waves,
         "counts": prepared.counts,
         "notes": prepared.notes,
@@ -394,7 +412,12 @@ mod tests {
 
     #[test]
     fn the_lines_for_the_plan_file_are_toml_whatever_the_path_is_called() {
-        let system = System { identity: "sqlite:/a \"b\"\\c".to_owned(), schema: Digest::of(b"x"), live: true };
+        let system = System {
+            identity: "sqlite:/a \"b\"\\c".to_owned(),
+            schema: Digest::of(b"x"),
+            live: true,
+            declared: Marks::new(),
+        };
         let lines = system.plan_lines("[source]", Some(true));
         let table: toml::Table = toml::from_str(lines.trim_start_matches("For the plan file:")).unwrap();
         let source: procedure::System = table.get("source").unwrap().clone().try_into().unwrap();

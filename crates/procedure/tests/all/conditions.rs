@@ -23,7 +23,13 @@ const PLANS: [Broken<Plan>; 15] = [
     ("no full consignment", |it| it.targets.retain(|target| !target.kinds.contains(&Kind::Full))),
     ("two targets", |it| {
         let (kinds, identity) = (vec![Kind::Delta], "sqlite:spare".to_owned());
-        let spare = Target { kinds, identity, schema: Digest([1; 32]), documents: None };
+        let spare = Target {
+            kinds,
+            identity,
+            schema: Digest([1; 32]),
+            declared: std::collections::BTreeMap::new(),
+            documents: None,
+        };
         it.targets.push(spare);
     }),
     ("rehearsal would load the full target", |it| {

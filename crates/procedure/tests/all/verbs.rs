@@ -172,6 +172,7 @@ pub(crate) fn plan(world: &World) -> Plan {
         kinds,
         identity: identity.to_owned(),
         schema: Digest::of(identity.as_bytes()),
+        declared: BTreeMap::new(),
         documents: None,
     };
     Plan {
@@ -395,7 +396,7 @@ pub(crate) fn manifest(consignment: ConsignmentId, attempt: u32) -> Manifest {
 /// A sample of one more row.
 pub(crate) fn measured(table: &ManifestTable) -> ExtractMeasure {
     let rows_in_scope = table.rows.saturating_add(1);
-    ExtractMeasure { name: table.name.clone(), rows_in_scope, reading_ms: 1, sealing_ms: 1, half: None }
+    ExtractMeasure { name: table.name.clone(), rows_in_scope, reading_us: 1, sealing_us: 1, storing_us: 1, half: None }
 }
 
 /// One patient's other record is missing.

@@ -204,7 +204,13 @@ async fn a_rehearsal_takes_a_sample_of_the_documents_into_a_folder_of_its_own() 
     let (source, full) = (ground.systems.source.as_ref(), ground.systems.sink.as_ref());
     let (mut plan, documents) = world.plan(id, &ground.scope, source, full).await;
     let (kinds, identity, schema) = (vec![Kind::Rehearsal], sink.identity(), plan.target(Kind::Full).unwrap().schema);
-    plan.targets.push(Target { kinds, identity, schema, documents: Some(folder.identity()) });
+    plan.targets.push(Target {
+        kinds,
+        identity,
+        schema,
+        declared: std::collections::BTreeMap::new(),
+        documents: Some(folder.identity()),
+    });
     plan.allowed.push(Allowed { kind: Kind::Rehearsal, count_max: 2, hours_max: 240 });
     world.propose(&plan, &documents).await.unwrap();
     world.approve(&plan).await;

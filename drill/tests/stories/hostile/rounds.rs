@@ -87,7 +87,13 @@ async fn with_rehearsal(world: &World, systems: &drill::Systems) -> (Box<dyn Sin
     let (mut plan, documents) =
         world.plan(id, &synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
     let schema = plan.target(Kind::Full).unwrap().schema;
-    plan.targets.push(Target { kinds: vec![Kind::Rehearsal], identity: sink.identity(), schema, documents: None });
+    plan.targets.push(Target {
+        kinds: vec![Kind::Rehearsal],
+        identity: sink.identity(),
+        schema,
+        declared: std::collections::BTreeMap::new(),
+        documents: None,
+    });
     plan.allowed.push(Allowed { kind: Kind::Rehearsal, count_max: 2, hours_max: 240 });
     world.propose(&plan, &documents).await.unwrap();
     world.approve(&plan).await;
@@ -188,8 +194,9 @@ fn manifest_of(
     let measured = |table: &ReportTable| ExtractMeasure {
         name: table.name.clone(),
         rows_in_scope: table.rows_in_scope,
-        reading_ms: 1,
-        sealing_ms: 1,
+        reading_us: 1,
+        sealing_us: 1,
+        storing_us: 1,
         half: None,
     };
     Manifest {

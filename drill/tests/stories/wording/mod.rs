@@ -225,7 +225,13 @@ async fn the_keys_of_a_rehearsal_are_dead_while_the_full_round_runs() {
     let id = world.open().await;
     let (mut plan, documents) = world.plan(id, &scene.scope, source, scene.systems.sink.as_ref()).await;
     let (kinds, identity, schema) = (vec![Kind::Rehearsal], sink.identity(), plan.target(Kind::Full).unwrap().schema);
-    plan.targets.push(Target { kinds, identity, schema, documents: Some(folder.identity()) });
+    plan.targets.push(Target {
+        kinds,
+        identity,
+        schema,
+        declared: std::collections::BTreeMap::new(),
+        documents: Some(folder.identity()),
+    });
     plan.allowed.push(Allowed { kind: Kind::Rehearsal, count_max: 1, hours_max: 240 });
     world.propose(&plan, &documents).await.unwrap();
     world.approve(&plan).await;

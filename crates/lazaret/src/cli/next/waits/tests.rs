@@ -202,7 +202,13 @@ fn a_rehearsal_that_the_plan_allows_is_proposed_before_the_full_round_and_once()
     assert_eq!(commands(&migration), std::slice::from_ref(&full));
     if let Some((_, plan, _)) = &mut migration.plan {
         let (kinds, identity) = (vec![Kind::Rehearsal], "sqlite:/trial.sqlite".to_owned());
-        plan.targets.push(procedure::Target { kinds, identity, schema: LABORATORY, documents: None });
+        plan.targets.push(procedure::Target {
+            kinds,
+            identity,
+            schema: LABORATORY,
+            declared: std::collections::BTreeMap::new(),
+            documents: None,
+        });
         plan.allowed.push(procedure::Allowed { kind: Kind::Rehearsal, count_max: 1, hours_max: 24 });
     }
     let rehearsal = format!("consignment open --migration {id} --kind rehearsal --percent 1");
