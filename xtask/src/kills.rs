@@ -47,7 +47,7 @@ pub(crate) const WORDS: Words = Words {
 ",
 };
 
-/// Some 14 migrations of half a minute each; far more on a machine that does something else as well.
+/// Some 14 migrations of three quarters of a minute each; far more on a machine that does something else as well.
 const LIMIT: Duration = Duration::from_hours(6);
 
 #[derive(Debug, PartialEq)]
@@ -114,7 +114,13 @@ fn rows(figures: &Value) -> Vec<Row> {
         Row::new([SYSTEM, "whole migrations", "attempts in the journals"], named("attempts"), "attempts"),
         Row::new([SYSTEM, "whole migrations", "points that came too late"], named("missed"), "points"),
         Row::new([SYSTEM, "whole migrations", "time"], named("seconds"), "s"),
+        Row::new([SYSTEM, "extract", "kills between parcels of one table"], named("between_parcels"), "kills"),
     ];
+    let loads = figures.get("loads").and_then(Value::as_object).into_iter().flatten();
+    for (account, kills) in loads {
+        let what = format!("kills while rows go in by the account of the {account}");
+        rows.push(Row::new([SYSTEM, "load", &what], number(kills), "kills"));
+    }
     let steps = figures.get("kills").and_then(Value::as_object).into_iter().flatten();
     for (step, victims) in steps {
         for (victim, kills) in victims.as_object().into_iter().flatten() {

@@ -1,13 +1,16 @@
 //! `cargo xtask test`: every check, each within its time, with what it took.
 
 mod python;
+mod skipped;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use self::skipped::{Listening, Skipped};
 use crate::process;
 use crate::servers::{self, Purpose, Servers};
 
@@ -22,12 +25,15 @@ struct Step {
     minutes: u64,
 }
 
+/// The step whose tests may be skipped.
+const TEST: &str = "test";
+
 const STEPS: [Step; 5] = [
     Step { name: "fmt", words: &["fmt", "--all", "--check"], minutes: 2 },
     Step { name: "clippy", words: &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], minutes: 45 },
     Step { name: "build", words: &["build", "--workspace"], minutes: 45 },
     // All tests, also after one that fails: a person wants to see every failure of a long run.
-    Step { name: "test", words: &["test", "--workspace", "--no-fail-fast"], minutes: 60 },
+    Step { name: TEST, words: &["test", "--workspace", "--no-fail-fast"], minutes: 60 },
     Step { name: "tidy", words: &["run", "--quiet", "--package", "xtask", "--", "tidy"], minutes: 10 },
 ];
 
@@ -44,6 +50,17 @@ impl Tally {
         println!("== {line}");
         self.failed |= outcome != "ok";
         self.lines.push(line);
+    }
+
+    /// Tells what was skipped. What lacked something that is there is a failure: it would never be run.
+    fn tell(&mut self, skipped: &Skipped, is_given: impl Fn(&str) -> bool) {
+        skipped.lines().for_each(|line| println!("skipped: {line}"));
+        let without_need = skipped.without_need(is_given);
+        if !without_need.is_empty() {
+            println!("FAILED: skipped although nothing is missing: {}", without_need.join("; "));
+            self.failed = true;
+        }
+        self.lines.push(format!("{} skipped", skipped.count()));
     }
 
     /// Runs one step to its end, whatever that is.
@@ -76,21 +93,29 @@ pub(crate) fn test(root: &Path) -> Result<ExitCode> {
     // A story that waits minutes for a server: they pass beside the others.
     servers.environment.insert("LAZARET_TEST_LONG".to_owned(), "1".to_owned());
     tally.note("stores", begun_stores, "ok");
-    // Of this run alone: stories search what comes into it.
+    // Of this run alone: stories search what comes into it. Servers under other accounts write there too.
     let temporary = std::env::temp_dir().join(format!("lazaret-tests-{}", std::process::id()));
     std::fs::create_dir_all(&temporary)?;
+    std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(0o1777))?;
     servers.environment.insert("TMPDIR".to_owned(), temporary.display().to_string());
+    let mut left_out = Skipped::default();
     for step in &STEPS {
         let mut command = process::cargo(root);
         command.args(step.words);
+        let listening = (step.name == TEST).then(|| Listening::to(&mut command)).transpose()?;
         tally.step(&mut servers, step.name, &mut command, step.minutes)?;
+        if let Some(listening) = listening {
+            left_out = listening.end(&mut command)?;
+        }
     }
+    let given = servers.environment.clone();
     deny(root, &mut servers, &mut tally)?;
     let started = Instant::now();
     drop(stores);
     drop(servers);
     std::fs::remove_dir_all(&temporary)?;
     tally.note("stop", started, "ok");
+    tally.tell(&left_out, |name| given.contains_key(name) || std::env::var_os(name).is_some());
     let verdict = if tally.failed { "FAILED" } else { "passed" };
     println!("xtask test {verdict} in {:.1} s: {}", begun.elapsed().as_secs_f64(), tally.lines.join(", "));
     Ok(if tally.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -130,7 +130,11 @@ mod tests {
         let guarded = Guarded::copied(&[1; 32]);
         // Asked for beside it: a kernel that has such memory is no excuse.
         if memfd_secret::MemfdSecret::new(32).is_err() {
-            println!("skipped: they_lie_in_secret_memory_where_the_kernel_has_it (this kernel has none)");
+            std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("skipped: they_lie_in_secret_memory_where_the_kernel_has_it (this kernel has none)\n"),
+            )
+            .unwrap();
             return;
         }
         assert!(guarded.is_apart());

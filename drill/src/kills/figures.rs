@@ -3,6 +3,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::pair::Account;
 use super::points::{Stride, Victim};
 
 /// So many migrations that fail are enough to look at.
@@ -17,6 +18,10 @@ pub struct Figures {
     pub migrations: u32,
     /// Kills by step and by whose process.
     kills: BTreeMap<Stride, BTreeMap<Victim, u32>>,
+    /// Kills in a load, by whose account it goes in.
+    loads: BTreeMap<Account, u32>,
+    /// Extractions that were killed when some parcels of a table were stored and not all.
+    pub(super) between_parcels: u32,
     /// Points that came after their process had ended.
     pub missed: u32,
     /// Attempts that the journals show.
@@ -38,13 +43,27 @@ pub struct Failure {
 
 impl Figures {
     pub(super) fn new(seed: u64) -> Self {
-        let kills = BTreeMap::new();
-        Self { seed, migrations: 0, kills, missed: 0, attempts: 0, seconds: 0.0, failures: Vec::new() }
+        let (kills, loads) = (BTreeMap::new(), BTreeMap::new());
+        Self {
+            seed,
+            migrations: 0,
+            kills,
+            loads,
+            between_parcels: 0,
+            missed: 0,
+            attempts: 0,
+            seconds: 0.0,
+            failures: Vec::new(),
+        }
     }
 
-    pub(super) fn count(&mut self, stride: Stride, victim: Victim) {
+    pub(super) fn count(&mut self, (stride, account): (Stride, Account), victim: Victim) {
         let killed = self.kills.entry(stride).or_default().entry(victim).or_default();
         *killed = killed.saturating_add(1);
+        if stride == Stride::Load {
+            let killed = self.loads.entry(account).or_default();
+            *killed = killed.saturating_add(1);
+        }
     }
 
     fn of(&self, stride: Stride, victim: Victim) -> u32 {
@@ -55,11 +74,18 @@ impl Figures {
         self.of(stride, victim) == 0
     }
 
-    /// Each step in which a process was never killed, and whose.
+    /// Whether a step is a load on a way on which nothing was killed yet.
+    pub(super) fn spares_way(&self, stride: Stride, account: Account) -> bool {
+        stride == Stride::Load && !self.loads.contains_key(&account)
+    }
+
+    /// Each step in which a process was never killed, and whose; or with whose account.
     pub fn spared(&self) -> Vec<String> {
         let all = Stride::ALL.into_iter().flat_map(|stride| Victim::ALL.map(|victim| (stride, victim)));
         let spared = all.filter(|(stride, victim)| self.spares(*stride, *victim));
-        spared.map(|(stride, victim)| format!("{stride:?} of the {victim:?}")).collect()
+        let spared = spared.map(|(stride, victim)| format!("{stride:?} of the {victim:?}"));
+        let ways = Account::ALL.into_iter().filter(|account| self.spares_way(Stride::Load, *account));
+        spared.chain(ways.map(|account| format!("Load with the account of the {account:?}"))).collect()
     }
 
     /// Whether more migrations would tell nothing: many have failed, or the last one did without being disturbed.
@@ -79,8 +105,13 @@ impl Figures {
             let (agent, server) = (self.of(stride, Victim::Agent), self.of(stride, Victim::Server));
             write!(line, ", {stride:?} {agent}+{server}").unwrap();
         }
+        line.push_str(" (agent+server)");
+        for (account, kills) in &self.loads {
+            write!(line, ", {kills} in loads of the {account:?}").unwrap();
+        }
+        write!(line, ", {} between parcels of a table", self.between_parcels).unwrap();
         let (missed, attempts) = (self.missed, self.attempts);
-        write!(line, " (agent+server); {missed} came too late, {attempts} attempts in the journals").unwrap();
+        write!(line, "; {missed} came too late, {attempts} attempts in the journals").unwrap();
         write!(line, ", {} failures, {:.0} s", self.failures.len(), self.seconds).unwrap();
         line
     }

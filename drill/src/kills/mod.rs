@@ -13,6 +13,7 @@ mod points;
 mod running;
 mod source;
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 
 pub use figures::{Failure, Figures};
-use pair::Pair;
+use pair::{Account, Pair};
 use parties::Parties;
 use passing::Bound;
 
@@ -87,8 +88,12 @@ pub async fn run(wanted: Wanted, tell: &mut dyn FnMut(&str)) -> Option<Figures> 
 async fn kill_until(wanted: Wanted, pair: &Pair, program: &Path, figures: &mut Figures, tell: &mut dyn FnMut(&str)) {
     let started = Instant::now();
     let mut parties = Parties::start(program).await;
-    let usual = passing::undisturbed(&mut parties, pair).await;
-    tell(&format!("undisturbed: {usual}"));
+    let mut usual = BTreeMap::new();
+    for account in Account::ALL {
+        let of = passing::undisturbed(&mut parties, pair, account).await;
+        tell(&format!("undisturbed, {account:?}: {of}"));
+        usual.insert(account, of);
+    }
     let kept = kept_seeds();
     let mut left = kept.len();
     for seed in kept.iter().copied().chain((wanted.seed..).filter(|seed| !kept.contains(seed))) {
@@ -102,7 +107,9 @@ async fn kill_until(wanted: Wanted, pair: &Pair, program: &Path, figures: &mut F
         }
         left = left.saturating_sub(1);
         let killed_before = figures.kills();
-        let passing = passing::disturbed(&mut parties, (pair, &usual), (seed, bound), figures);
+        let account = Account::of(seed);
+        let wanted = (pair, account, usual.get(&account).unwrap());
+        let passing = passing::disturbed(&mut parties, wanted, (seed, bound), figures);
         if let Err(panic) = AssertUnwindSafe(passing).catch_unwind().await {
             let failure = Failure { seed, what: told(panic.as_ref()) };
             tell(&format!("seed {seed} FAILED: {}", failure.what));

@@ -1,7 +1,8 @@
 //! One migration, from its plan to the last key, whose steps are cut and taken again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use desk::Desk;
@@ -11,12 +12,12 @@ use tokio::time::interval;
 
 use super::checks;
 use super::figures::Figures;
-use super::pair::{Pair, Target};
+use super::pair::{Account, Pair, Target};
 use super::parties::Parties;
 use super::points::{Point, Stride, Victim, drawn};
 use super::running::Ended;
-use super::source::{SCOPE, TARGETS};
-use crate::Name;
+use super::source::{PARCEL_BYTES_LEAST, PARCELS, SCOPE, TARGETS};
+use crate::{Name, files_below};
 
 /// What may still be killed.
 #[derive(Clone, Copy)]
@@ -77,18 +78,21 @@ pub(super) struct Passing<'a> {
     /// Somebody who only looks.
     pub(super) observer: Desk,
     pub(super) tries: BTreeMap<Stride, Tries>,
+    account: Account,
     source: String,
     took: BTreeMap<Stride, Duration>,
 }
 
 /// A migration that nobody disturbs; its rows are those of the old system.
-pub(super) async fn undisturbed(parties: &mut Parties, pair: &Pair) -> Usual {
+pub(super) async fn undisturbed(parties: &mut Parties, pair: &Pair, account: Account) -> Usual {
     let mut figures = Figures::new(0);
-    let mut passing = Passing::begin(parties, pair).await;
+    let mut passing = Passing::begin(parties, pair, account).await;
     for stride in Stride::ALL {
         passing.take(stride, (&[], Bound::None, None), &mut figures).await;
     }
     let end = checks::end(&passing).await;
+    let parcels = passing.parcels_of_the_largest().await;
+    assert_eq!(parcels, PARCELS, "parcels of the largest table");
     assert!(end.rows == pair.dump().await, "an undisturbed migration does not bring the rows of the old system");
     let took = std::mem::take(&mut passing.took);
     passing.target.drop_it().await;
@@ -98,11 +102,11 @@ pub(super) async fn undisturbed(parties: &mut Parties, pair: &Pair) -> Usual {
 /// A migration that is cut at the points of a seed, and must come to the same end.
 pub(super) async fn disturbed(
     parties: &mut Parties,
-    (pair, usual): (&Pair, &Usual),
+    (pair, account, usual): (&Pair, Account, &Usual),
     (seed, mut bound): (u64, Bound),
     figures: &mut Figures,
 ) {
-    let mut passing = Passing::begin(parties, pair).await;
+    let mut passing = Passing::begin(parties, pair, account).await;
     for (stride, points) in drawn(seed, TARGETS.len()) {
         bound = passing.take(stride, (&points, bound, Some(usual)), figures).await;
     }
@@ -115,8 +119,8 @@ pub(super) async fn disturbed(
 
 impl<'a> Passing<'a> {
     /// Approved, opened and offered: as far as persons go before the first long step.
-    async fn begin(parties: &'a mut Parties, pair: &Pair) -> Self {
-        let target = pair.target().await;
+    async fn begin(parties: &'a mut Parties, pair: &Pair, account: Account) -> Self {
+        let target = pair.target(account).await;
         let source = pair.source();
         let world = parties.world();
         let old = connectors::connect_source(&source, None).unwrap();
@@ -127,7 +131,7 @@ impl<'a> Passing<'a> {
         let consignment = world.consign(&plan).await;
         let observer = world.desk(Name::Engineer);
         let (tries, took) = (BTreeMap::new(), BTreeMap::new());
-        Self { parties, plan, consignment, target, observer, tries, source, took }
+        Self { parties, plan, consignment, target, observer, tries, account, source, took }
     }
 
     pub(super) async fn ledger(&self) -> Ledger {
@@ -153,16 +157,21 @@ impl<'a> Passing<'a> {
             let took = usual.and_then(|usual| usual.took.get(&stride)).copied().unwrap_or_default();
             let mut drawn = 0_u32;
             let mut next = || {
-                let allows = |of: &Point| bound.after(drawn).allows(figures.spares(stride, of.victim));
+                let spared = |of: &Point| figures.spares(stride, of.victim) || figures.spares_way(stride, self.account);
+                let allows = |of: &Point| bound.after(drawn).allows(spared(of));
                 let point = points.find(allows);
                 drawn = drawn.saturating_add(u32::from(point.is_some()));
                 point
             };
-            let words = self.words(stride).await;
+            let (words, before) = (self.words(stride).await, self.large_parcels());
             let (ended, killed) = self.parties.run(words, &mut next, stride.left(took, cuts)).await;
             self.judge(stride, &ended, &killed).await;
             for victim in &killed {
-                figures.count(stride, *victim);
+                figures.count((stride, self.account), *victim);
+            }
+            let stored = self.large_parcels().difference(&before).count();
+            if stride == Stride::Extract && !killed.is_empty() && (1..PARCELS).contains(&stored) {
+                figures.between_parcels = figures.between_parcels.saturating_add(1);
             }
             let kills = u32::try_from(killed.len()).unwrap();
             figures.missed = figures.missed.saturating_add(drawn.saturating_sub(kills));
@@ -179,6 +188,26 @@ impl<'a> Passing<'a> {
             Stride::Load | Stride::Reconcile | Stride::DestroyOpeningKey | Stride::DestroyShare => {}
         }
         bound
+    }
+
+    /// The parcels of the largest table that lie on the shelf, of whichever attempt.
+    fn large_parcels(&self) -> BTreeSet<PathBuf> {
+        let folder = self.parties.world().server_folder().join("shelf").join(self.consignment.to_string());
+        let parcels = files_below(&[&folder]).into_iter();
+        parcels.filter(|file| std::fs::metadata(file).is_ok_and(|of| of.len() >= PARCEL_BYTES_LEAST)).collect()
+    }
+
+    async fn parcels_of_the_largest(&self) -> usize {
+        let ledger = self.ledger().await;
+        let (_, manifest) = self.round(&ledger).manifest.as_ref().unwrap();
+        let large = |bytes| bytes >= PARCEL_BYTES_LEAST;
+        let many = manifest.parcels.iter().filter(|parcel| parcel.table == "scan" && large(parcel.bytes)).count();
+        assert_eq!(
+            many,
+            manifest.sealed().filter(|parcel| large(parcel.bytes)).count(),
+            "large parcels of other tables"
+        );
+        many
     }
 
     /// Whether the journal says that the step is taken.

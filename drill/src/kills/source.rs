@@ -1,22 +1,40 @@
-//! The old system, the new one and the scope between them: five tables, one of them without a key and with rows that
-//! stand in it twice.
+//! The old system, the new one and the scope between them: six tables, one of them without a key and with rows that
+//! stand in it twice, and one whose content nothing compresses, so that it fills several parcels.
 
-/// Tables of the new system, and the order of their rows.
-pub(super) const TARGETS: [(&str, &str); 5] = [
-    ("import_prescriber", "prescriber_id"),
-    ("import_patient", "patient_id"),
-    ("import_request", "request_id"),
-    ("import_result", "result_id"),
-    ("import_worklist", "bench COLLATE \"C\", day, place"),
+/// A table of the new system as it is looked at.
+pub(super) struct Seen {
+    pub(super) table: &'static str,
+    pub(super) columns: &'static str,
+    pub(super) order: &'static str,
+}
+
+const fn seen(table: &'static str, columns: &'static str, order: &'static str) -> Seen {
+    Seen { table, columns, order }
+}
+
+/// Tables of the new system.
+pub(super) const TARGETS: [Seen; 6] = [
+    seen("import_prescriber", "*", "prescriber_id"),
+    seen("import_patient", "*", "patient_id"),
+    seen("import_request", "*", "request_id"),
+    seen("import_result", "*", "result_id"),
+    seen("import_worklist", "*", "bench COLLATE \"C\", day, place"),
+    seen("import_scan", "scan_id, encode(sha256(content), 'hex')", "scan_id"),
 ];
 
-/// The same rows out of the old system, spelled as `COPY` spells them.
-pub(super) const SPELLED: [&str; 5] = [
+/// Of so many the largest table's rows are: two of 16 MiB and a rest, of 40 rows of 1 MiB.
+pub(super) const PARCELS: usize = 3;
+/// What no parcel of another table or of sums has.
+pub(super) const PARCEL_BYTES_LEAST: u64 = 4 * 1024 * 1024;
+
+/// The same rows out of the old system, spelled as `COPY` spells them; of large contents their digest.
+pub(super) const SPELLED: [&str; 6] = [
     "SELECT CONCAT_WS('\t', prescriber_id, full_name, IFNULL(city, '\\\\N')) FROM prescriber ORDER BY prescriber_id",
     "SELECT CONCAT_WS('\t', patient_id, full_name, IFNULL(born, '\\\\N'), nir) FROM patient ORDER BY patient_id",
     "SELECT CONCAT_WS('\t', request_id, patient_id, prescriber_id, asked, urgent) FROM request ORDER BY request_id",
     "SELECT CONCAT_WS('\t', result_id, request_id, code, IFNULL(value, '\\\\N'), unit) FROM result ORDER BY result_id",
     "SELECT CONCAT_WS('\t', bench, day, place) FROM worklist ORDER BY BINARY bench, day, place",
+    "SELECT CONCAT_WS('\t', scan_id, SHA2(content, 256)) FROM scan ORDER BY scan_id",
 ];
 
 /// The old system.
@@ -29,6 +47,7 @@ CREATE TABLE request (request_id BIGINT PRIMARY KEY, patient_id BIGINT NOT NULL 
 CREATE TABLE result (result_id BIGINT PRIMARY KEY, request_id BIGINT NOT NULL REFERENCES request (request_id),
   code VARCHAR(12) NOT NULL, value DECIMAL(12,4), unit VARCHAR(16) NOT NULL);
 CREATE TABLE worklist (bench VARCHAR(20) NOT NULL, day DATE NOT NULL, place INT NOT NULL);
+CREATE TABLE scan (scan_id INT PRIMARY KEY, content LONGBLOB NOT NULL);
 INSERT INTO prescriber SELECT seq, CONCAT('Dr Prévost ', seq), IF(seq % 7 = 0, NULL, CONCAT('Ville ', seq % 40))
   FROM seq_1_to_200;
 INSERT INTO patient SELECT seq, CONCAT('Élise Noël ', seq), IF(seq % 11 = 0, NULL, DATE('1930-01-01') + INTERVAL seq DAY),
@@ -39,6 +58,9 @@ INSERT INTO result SELECT seq, 1 + seq * 17 % 12000, CONCAT(1000 + seq % 900, '-
   IF(seq % 13 = 0, NULL, seq * 1.0007 - 9000), IF(seq % 3 = 0, 'µmol/L', 'g/L') FROM seq_1_to_30000;
 INSERT INTO worklist SELECT CONCAT('Paillasse ', seq % 5), DATE('2021-01-01') + INTERVAL seq % 300 DAY, seq % 40
   FROM seq_1_to_9000;
+SET SESSION group_concat_max_len = 2097152;
+INSERT INTO scan SELECT scan.seq, (SELECT GROUP_CONCAT(UNHEX(SHA2(CONCAT(scan.seq, '-', piece.seq), 512)) SEPARATOR '')
+  FROM seq_1_to_16384 piece) FROM seq_1_to_40 scan;
 ";
 
 /// The new system.
@@ -50,6 +72,7 @@ CREATE TABLE import_request (request_id bigint PRIMARY KEY, patient_id bigint NO
 CREATE TABLE import_result (result_id bigint PRIMARY KEY, request_id bigint NOT NULL REFERENCES import_request,
   code varchar(12) NOT NULL, value numeric(12,4), unit varchar(16) NOT NULL);
 CREATE TABLE import_worklist (bench varchar(20) NOT NULL, day date NOT NULL, place integer NOT NULL);
+CREATE TABLE import_scan (scan_id integer PRIMARY KEY, content bytea NOT NULL);
 CREATE TABLE lazaret_load (consignment varchar(32) NOT NULL, target_table varchar(128) NOT NULL, attempt bigint NOT NULL,
   row_count bigint NOT NULL, PRIMARY KEY (consignment, target_table));
 ";
@@ -85,4 +108,9 @@ name = "worklist"
 target = "import_worklist"
 key = []
 take = [ { column = "bench", type = "text" }, { column = "day", type = "date" }, { column = "place", type = "int64" } ]
+[[table]]
+name = "scan"
+target = "import_scan"
+key = ["scan_id"]
+take = [ { column = "scan_id", type = "int64" }, { column = "content", type = "bytes" } ]
 "#;

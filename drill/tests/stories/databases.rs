@@ -5,8 +5,22 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use lexicon::{MigrationId, SystemEntropy};
+use scope::{Account, Dialect, Scope};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions};
+
+/// One of the two servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Server {
+    MariaDb,
+    Postgres,
+}
+
+impl Server {
+    pub(super) fn dialect(self) -> Dialect {
+        if self == Self::MariaDb { Dialect::MariaDb } else { Dialect::Postgres }
+    }
+}
 
 /// Both databases.
 pub(super) struct Databases {
@@ -65,33 +79,73 @@ impl Databases {
         let word = MigrationId::draw(&SystemEntropy::new()).unwrap();
         let (account, any_host) = (&self.name, grants.replace("@'localhost'", "@'%'"));
         run_on_mariadb(&self.mariadb, &format!("{any_host}SET PASSWORD FOR {account} = PASSWORD('{word}')")).await;
-        let (scheme, rest) = self.mariadb.split_once("://").unwrap();
-        format!("{scheme}://{account}:{word}@{}", rest.rsplit_once('@').unwrap().1)
+        signed_in(&self.mariadb, account, &word.to_string())
+    }
+
+    /// As [`Self::reader`], of an old system on either server under this scope.
+    pub(super) async fn reader_on(&self, server: Server, scope: &Scope) -> String {
+        let grants = scope::grants(scope, server.dialect(), Account::local(&self.name)).unwrap();
+        if server == Server::MariaDb {
+            return self.reader(&grants).await;
+        }
+        let word = MigrationId::draw(&SystemEntropy::new()).unwrap();
+        self.on_postgres(&format!("{grants}\nALTER ROLE {} PASSWORD '{word}'", self.name)).await;
+        signed_in(&self.postgres, &self.name, &word.to_string())
     }
 
     /// Makes an account that may fill the new system's tables and do nothing else there; the new system's address for it.
     pub(super) async fn writer(&self) -> String {
+        self.writer_on(Server::Postgres).await
+    }
+
+    /// As [`Self::writer`], of a new system on either server.
+    pub(super) async fn writer_on(&self, server: Server) -> String {
         let (account, word) = (&self.name, MigrationId::draw(&SystemEntropy::new()).unwrap());
-        let sql = format!(
-            "CREATE ROLE {account} LOGIN PASSWORD '{word}'; \
-             GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {account}"
-        );
-        run_on_postgres(&self.postgres, &sql).await;
-        let (scheme, rest) = self.postgres.split_once("://").unwrap();
-        format!("{scheme}://{account}:{word}@{}", rest.rsplit_once('@').unwrap().1)
+        let sql = match server {
+            Server::MariaDb => format!(
+                "CREATE USER {account} IDENTIFIED BY '{word}'; \
+                 GRANT SELECT, INSERT, CREATE TEMPORARY TABLES ON {account}.* TO {account}"
+            ),
+            Server::Postgres => format!(
+                "CREATE ROLE {account} LOGIN PASSWORD '{word}'; \
+                 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {account}"
+            ),
+        };
+        self.on(server, &sql).await;
+        signed_in(self.at(server), account, &word.to_string())
     }
 
-    /// Drops the old system's database, or makes it anew without a table.
-    pub(super) async fn away_from_mariadb(&self, away: bool) {
+    /// Drops the database, or makes it anew without a table.
+    pub(super) async fn away(&self, server: Server, away: bool) {
         let what = if away { "DROP DATABASE" } else { "CREATE DATABASE" };
-        run_on_mariadb(&self.servers.0, &format!("{what} {}", self.name)).await;
+        match server {
+            Server::MariaDb => run_on_mariadb(&self.servers.0, &format!("{what} {}", self.name)).await,
+            Server::Postgres => run_on_postgres(&self.servers.1, &format!("{what} {}", self.name)).await,
+        }
     }
 
-    /// Gives the new system's database another name, or its own again.
-    pub(super) async fn away_from_postgres(&self, away: bool) {
-        let (own, other) = (self.name.clone(), format!("{}_away", self.name));
-        let (from, to) = if away { (own, other) } else { (other, own) };
-        run_on_postgres(&self.servers.1, &format!("ALTER DATABASE {from} RENAME TO {to}")).await;
+    /// Its address for the server's own account.
+    pub(super) fn at(&self, server: Server) -> &str {
+        if server == Server::MariaDb { &self.mariadb } else { &self.postgres }
+    }
+
+    /// How many rows a table has for everybody.
+    pub(super) async fn rows(&self, server: Server, table: &str) -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        match server {
+            Server::MariaDb => {
+                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut mariadb(&self.mariadb).await).await.unwrap()
+            }
+            Server::Postgres => postgres(&self.postgres).await.query_one(&sql, &[]).await.unwrap().get(0),
+        }
+    }
+
+    /// Runs SQL, as its people would.
+    pub(super) async fn on(&self, server: Server, sql: &str) {
+        match server {
+            Server::MariaDb => run_on_mariadb(&self.mariadb, sql).await,
+            Server::Postgres => run_on_postgres(&self.postgres, sql).await,
+        }
     }
 
     /// Runs SQL on the old system, as its people would.
@@ -103,6 +157,11 @@ impl Databases {
     pub(super) async fn on_postgres(&self, sql: &str) {
         run_on_postgres(&self.postgres, sql).await;
     }
+}
+
+fn signed_in(address: &str, account: &str, word: &str) -> String {
+    let (scheme, rest) = address.split_once("://").unwrap();
+    format!("{scheme}://{account}:{word}@{}", rest.rsplit_once('@').unwrap().1)
 }
 
 /// A session that is none of the connector's, in UTC.

@@ -223,7 +223,13 @@ mod tests {
     fn a_copy_holds_what_the_workspace_holds_and_no_more() {
         let root = crate::root().unwrap();
         if !root.join(".git").exists() {
-            println!("skipped: a_copy_holds_what_the_workspace_holds_and_no_more (git does not know this folder)");
+            std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!(
+                    "skipped: a_copy_holds_what_the_workspace_holds_and_no_more (git does not know this folder)\n"
+                ),
+            )
+            .unwrap();
             return;
         }
         let tree = std::env::temp_dir().join(format!("lazaret-copy-{}", std::process::id()));

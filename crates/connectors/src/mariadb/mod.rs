@@ -94,8 +94,11 @@ fn failed(doing: &str, error: &sqlx::Error) -> Trouble {
     match number(error) {
         // Access denied: to a database, to a table, to a column, for want of a global privilege.
         Some(1044 | 1045 | 1142 | 1143 | 1227) => trouble::not_granted(SYSTEM, doing),
-        // A lock that was not given, a deadlock, too many connections, a shutdown.
-        Some(1205 | 1213 | 1040 | 1053) => trouble::unreachable(SYSTEM, &format!("it is busy while {doing}")),
+        // A lock that was not given, a deadlock, too many connections, a shutdown; a statement that somebody there ended,
+        // or a session.
+        Some(1205 | 1213 | 1040 | 1053 | 1317 | 1927) => {
+            trouble::unreachable(SYSTEM, &format!("it is busy while {doing}"))
+        }
         // No space on the disk, or no more of it for this table's file.
         Some(number @ (1021 | 1114)) => trouble::disk_full(SYSTEM, doing, &number.to_string()),
         // Too wide a row, too many columns, a packet beyond max_allowed_packet.

@@ -113,12 +113,15 @@ fn tls(authority: Option<&Path>) -> Result<MakeRustlsConnect> {
     Ok(MakeRustlsConnect::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
 }
 
+const BUSY: [&str; 8] = ["55P03", "40P01", "40001", "53300", "57014", "57P01", "57P02", "57P03"];
+
 /// The SQLSTATE alone: message, DETAIL and CONTEXT quote rows.
 fn failed(doing: &str, error: &tokio_postgres::Error) -> Trouble {
     match error.code() {
         Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => trouble::not_granted(SYSTEM, doing),
-        // A lock that was not given, a deadlock, a conflict, too many connections, a shutdown.
-        Some(state) if matches!(state.code(), "55P03" | "40P01" | "40001" | "53300" | "57P01" | "57P02" | "57P03") => {
+        // A lock that was not given, a deadlock, a conflict, too many connections, a shutdown; a statement that somebody
+        // there ended, or a session.
+        Some(state) if BUSY.contains(&state.code()) => {
             trouble::unreachable(SYSTEM, &format!("it is busy while {doing}"))
         }
         Some(state) if *state == SqlState::DISK_FULL => trouble::disk_full(SYSTEM, doing, state.code()),

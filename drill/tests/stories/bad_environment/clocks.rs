@@ -1,9 +1,15 @@
-//! Clocks that are wrong: the server's, and the one by which a device once went.
+//! Clocks that are wrong: the server's, beforehand or from the middle of a step on, and the one by which a device once
+//! went.
 
-use drill::Name;
+use std::process::Command;
+use std::time::Duration;
+
+use drill::{Name, files_below};
+use lexicon::limits::LEASE_HOURS;
 use lexicon::{Clock, SystemClock, hours_after};
 
-use super::{AUTHENTICATION, REFUSED, Scene, ended, replace};
+use super::line::Line;
+use super::{AUTHENTICATION, Ended, REFUSED, Scene, ended, replace};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_clock_is_an_hour_off_takes_nothing_until_it_is_right() {
@@ -18,7 +24,7 @@ async fn a_server_whose_clock_is_an_hour_off_takes_nothing_until_it_is_right() {
     scene.world.release(&scene.plan, scene.consignment).await.unwrap();
     // Four minutes are within what clocks may differ by; no fact is dated before the last one.
     let facts = scene.ledger().await;
-    let back = SystemClock.now().checked_sub(std::time::Duration::from_mins(4)).unwrap();
+    let back = SystemClock.now().checked_sub(Duration::from_mins(4)).unwrap();
     scene.world.clock.set(back);
     ended(scene.loading_into(&scene.systems.sink.identity())).await.done();
     let ledger = scene.ledger().await;
@@ -38,4 +44,79 @@ async fn a_device_that_once_went_ahead_says_so_until_the_time_has_come() {
     // As if the two hours had passed.
     replace(&time, &kept);
     scene.to_the_end().await;
+}
+
+/// Runs a command that is held on its way to the server, and does something meanwhile.
+async fn held(
+    scene: &Scene,
+    name: Name,
+    holds: impl Fn() -> bool + Send + 'static,
+    mut command: Command,
+    meanwhile: impl AsyncFnOnce(),
+) -> Ended {
+    let line = Line::to_the_server(&scene.world).await;
+    line.hold_when(holds);
+    line.leads(&scene.world, name);
+    let running = command.spawn().unwrap();
+    line.held().await;
+    meanwhile().await;
+    line.mend();
+    let output = tokio::task::spawn_blocking(move || running.wait_with_output().unwrap()).await.unwrap();
+    Line::straight(&scene.world, name);
+    Ended::of(&output)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_servers_clock_that_steps_under_an_extraction_ends_it_and_takes_nothing_more_of_it() {
+    let scene = Scene::set().await;
+    let (world, shelf) = (&scene.world, scene.world.server_folder().join("shelf"));
+    for (hours, side) in [(LEASE_HOURS + 1, "behind"), (-1, "ahead of")] {
+        let (before, looked_at) = (files_below(&[&shelf]).len(), shelf.clone());
+        let one_more = move || files_below(&[&looked_at]).len() > before;
+        scene.now();
+        let extracting = scene.extracting_from(&scene.systems.source.identity());
+        let mut last = None;
+        let stepped = held(&scene, Name::Operator, one_more, extracting, async || {
+            last = Some(scene.ledger().await.last());
+            world.clock.set(hours_after(SystemClock.now(), hours));
+            world.office().sweep().await.unwrap();
+        });
+        let told = format!("minutes {side} the server's");
+        stepped.await.says(AUTHENTICATION, 141, &["this machine's clock", &told]);
+        assert_eq!(Some(scene.ledger().await.last()), last, "something of it came into the journal");
+    }
+
+    scene.extract().await.done();
+    assert_eq!(scene.given_up().await, [607; 2], "the next attempt says it for the one that could not");
+    scene.to_the_end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_servers_clock_that_steps_back_under_a_load_dates_no_fact_before_the_last_one() {
+    let scene = Scene::released().await;
+    let (world, new) = (&scene.world, scene.systems.new.clone());
+    let some_is_in = move || {
+        let rows =
+            rusqlite::Connection::open(&new)
+                .unwrap()
+                .query_row("SELECT count(*) FROM import_prescriber", [], |row| row.get::<_, i64>(0));
+        rows.is_ok_and(|rows| rows > 0)
+    };
+    scene.now();
+    let loading = scene.loading_into(&scene.systems.sink.identity());
+    let mut before = None;
+    let stepped = held(&scene, Name::Recipient, some_is_in, loading, async || {
+        let ledger = scene.ledger().await;
+        before = Some(ledger.migration().last_at);
+        // Within what clocks may differ by, and before the load began.
+        world.clock.set(SystemClock.now().checked_sub(Duration::from_mins(4)).unwrap());
+        assert!(world.clock.now() < ledger.migration().last_at);
+    });
+    assert_eq!(stepped.await.done()["equal"], true);
+
+    let ledger = scene.ledger().await;
+    let dates: Vec<_> = ledger.recorded().iter().map(|recorded| recorded.fact.at).collect();
+    assert!(dates.is_sorted(), "{dates:?}");
+    assert!(Some(*dates.last().unwrap()) >= before, "{dates:?}");
+    scene.destroyed().await;
 }

@@ -2,11 +2,21 @@
 
 use drill::{Name, Systems, World, write_file};
 use futures::FutureExt;
-use scope::{Account, Dialect};
+use scope::Scope as Wanted;
 
 use super::line::Line;
 use super::{AUTHENTICATION, REFUSED, Scene, UNREACHABLE, ended};
-use crate::stories::databases::{self, Databases};
+use crate::stories::databases::{self, Databases, Server};
+
+/// Between which servers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) old: Server,
+    pub(super) new: Server,
+}
+
+pub(super) const THERE: Way = Way { old: Server::MariaDb, new: Server::Postgres };
+pub(super) const BACK: Way = Way { old: Server::Postgres, new: Server::MariaDb };
 
 /// The old system.
 const OLD: &str = "CREATE TABLE analyser (analyser_id BIGINT PRIMARY KEY, label VARCHAR(80) NOT NULL); \
@@ -14,8 +24,21 @@ const OLD: &str = "CREATE TABLE analyser (analyser_id BIGINT PRIMARY KEY, label 
 const SCOPE: &str = "[[table]]\nname = 'analyser'\ntarget = 'import_analyser'\nkey = ['analyser_id']\nleave = []\n\
      take = [{ column = 'analyser_id', type = 'int64' }, { column = 'label', type = 'text' }]\n";
 
+/// How an address of this server begins.
+fn begins(server: Server) -> &'static str {
+    if server == Server::MariaDb { "mariadb://127.0.0.1:" } else { "postgres://127.0.0.1:" }
+}
+
+/// Declares the label longer than it was, or as it was.
+fn label(server: Server, length: u32) -> String {
+    match server {
+        Server::MariaDb => format!("ALTER TABLE analyser MODIFY label VARCHAR({length}) NOT NULL"),
+        Server::Postgres => format!("ALTER TABLE analyser ALTER COLUMN label TYPE VARCHAR({length})"),
+    }
+}
+
 /// An address without its password, over a line; and the password.
-fn over(address: &str, line: &Line) -> (String, String) {
+pub(super) fn over(address: &str, line: &Line) -> (String, String) {
     let (scheme, rest) = address.split_once("://").unwrap();
     let (account, rest) = rest.rsplit_once('@').unwrap();
     let (name, word) = account.split_once(':').unwrap();
@@ -23,12 +46,13 @@ fn over(address: &str, line: &Line) -> (String, String) {
     (format!("{scheme}://{name}@127.0.0.1:{}/{database}", line.port), word.to_owned())
 }
 
-async fn line_to(address: &str) -> Line {
+pub(super) async fn line_to(address: &str) -> Line {
     let host = address.rsplit_once('@').unwrap().1;
     Line::to(host.split_once('/').unwrap().0.to_owned()).await
 }
 
-async fn scene(old: (&str, &str), new: (&str, &str)) -> Scene {
+/// Both systems on servers, each with a password, in files too.
+pub(super) async fn scene(old: (&str, &str), new: (&str, &str), scope: &str) -> Scene {
     let world = World::start_as(false).await;
     for (name, word) in [("old.word", old.1), ("new.word", new.1), ("wrong.word", "wrong")] {
         write_file(&world.path(name), word.as_bytes());
@@ -39,18 +63,17 @@ async fn scene(old: (&str, &str), new: (&str, &str)) -> Scene {
         sink: connectors::connect_sink(new.0, credential(new.1)).unwrap(),
         ..world.systems(1)
     };
-    Scene::of(world, systems, SCOPE).await
+    Scene::of(world, systems, scope).await
 }
 
-async fn told(databases: &Databases) {
-    let wanted = scope::Scope::parse(SCOPE).unwrap();
-    databases.on_mariadb(OLD).await;
-    databases.on_postgres(&scope::target_ddl(&wanted, Dialect::Postgres).unwrap()).await;
-    let grants = scope::grants(&wanted, Dialect::MariaDb, Account::local(databases.account())).unwrap();
-    let (reader, writer) = (databases.reader(&grants).await, databases.writer().await);
+async fn told(databases: &Databases, way: Way) {
+    let wanted = Wanted::parse(SCOPE).unwrap();
+    databases.on(way.old, OLD).await;
+    databases.on(way.new, &scope::target_ddl(&wanted, way.new.dialect()).unwrap()).await;
+    let (reader, writer) = (databases.reader_on(way.old, &wanted).await, databases.writer_on(way.new).await);
     let lines = [line_to(&reader).await, line_to(&writer).await];
     let ((old, old_word), (new, new_word)) = (over(&reader, &lines[0]), over(&writer, &lines[1]));
-    let scene = scene((&old, &old_word), (&new, &new_word)).await;
+    let scene = scene((&old, &old_word), (&new, &new_word), SCOPE).await;
     let extract = |source: &str, word: &str| {
         scene.now();
         let mut command = scene.extracting_from(source);
@@ -68,32 +91,40 @@ async fn told(databases: &Databases) {
         format!("{scheme}://nobody@{}", rest.rsplit_once('@').unwrap().1)
     };
 
+    let (from, to) = (begins(way.old), begins(way.new));
+
     lines[0].cut();
-    extract(&old, "old.word").await.says(UNREACHABLE, 402, &["mariadb://127.0.0.1:", "does not answer"]);
+    extract(&old, "old.word").await.says(UNREACHABLE, 402, &[from, "does not answer"]);
     lines[0].mend();
-    extract(&old, "wrong.word").await.says(AUTHENTICATION, 423, &["mariadb://127.0.0.1:", "password"]);
-    extract(&stranger(&old), "wrong.word").await.says(AUTHENTICATION, 423, &["mariadb://127.0.0.1:", "password"]);
-    ended(scene.extracting_from(&old)).await.says(AUTHENTICATION, 423, &["mariadb://127.0.0.1:", "password"]);
-    databases.on_mariadb("ALTER TABLE analyser MODIFY label VARCHAR(90) NOT NULL").await;
+    extract(&old, "wrong.word").await.says(AUTHENTICATION, 423, &[from, "password"]);
+    extract(&stranger(&old), "wrong.word").await.says(AUTHENTICATION, 423, &[from, "password"]);
+    ended(scene.extracting_from(&old)).await.says(AUTHENTICATION, 423, &[from, "password"]);
+    databases.on(way.old, "ALTER TABLE analyser RENAME TO elsewhere").await;
+    extract(&old, "old.word").await.says(REFUSED, 611, &["table `analyser`", "not there"]);
+    databases.on(way.old, "ALTER TABLE elsewhere RENAME TO analyser").await;
+    databases.on(way.old, &label(way.old, 90)).await;
     extract(&old, "old.word").await.says(REFUSED, 611, &["table `analyser`: column `label`"]);
-    databases.on_mariadb("ALTER TABLE analyser MODIFY label VARCHAR(80) NOT NULL").await;
-    assert_eq!(scene.given_up().await, [402, 423, 423, 423, 611]);
+    databases.on(way.old, &label(way.old, 80)).await;
+    assert_eq!(scene.given_up().await, [402, 423, 423, 423, 611, 611]);
     extract(&old, "old.word").await.done();
     scene.world.release(&scene.plan, scene.consignment).await.unwrap();
 
     lines[1].cut();
-    load(&new, "new.word").await.says(UNREACHABLE, 402, &["postgres://127.0.0.1:", "does not answer"]);
+    load(&new, "new.word").await.says(UNREACHABLE, 402, &[to, "does not answer"]);
     lines[1].mend();
-    load(&new, "wrong.word").await.says(AUTHENTICATION, 423, &["postgres://127.0.0.1:", "password"]);
-    load(&stranger(&new), "wrong.word").await.says(AUTHENTICATION, 423, &["postgres://127.0.0.1:", "password"]);
-    ended(scene.loading_into(&new)).await.says(AUTHENTICATION, 423, &["postgres://127.0.0.1:", "password"]);
-    databases.on_postgres("ALTER TABLE import_analyser RENAME TO elsewhere").await;
+    load(&new, "wrong.word").await.says(AUTHENTICATION, 423, &[to, "password"]);
+    load(&stranger(&new), "wrong.word").await.says(AUTHENTICATION, 423, &[to, "password"]);
+    ended(scene.loading_into(&new)).await.says(AUTHENTICATION, 423, &[to, "password"]);
+    databases.on(way.new, "ALTER TABLE import_analyser RENAME TO elsewhere").await;
     load(&new, "new.word").await.says(REFUSED, 405, &["no table `import_analyser`"]);
-    databases.on_postgres("ALTER TABLE elsewhere RENAME TO import_analyser").await;
-    databases.on_postgres("ALTER TABLE import_analyser ADD CONSTRAINT short CHECK (length(label) < 10)").await;
+    databases.on(way.new, "ALTER TABLE elsewhere RENAME TO import_analyser").await;
+    databases.on(way.new, "ALTER TABLE import_analyser ADD COLUMN remark VARCHAR(9)").await;
+    load(&new, "new.word").await.says(REFUSED, 636, &["changed since the plan was approved"]);
+    databases.on(way.new, "ALTER TABLE import_analyser DROP COLUMN remark").await;
+    databases.on(way.new, "ALTER TABLE import_analyser ADD CONSTRAINT short CHECK (length(label) < 10)").await;
     load(&new, "new.word").await.says(REFUSED, 411, &["`import_analyser`", "check short: 1 rows", "keyed digest"]);
-    databases.on_postgres("ALTER TABLE import_analyser DROP CONSTRAINT short").await;
-    assert_eq!(scene.given_up().await, [402, 423, 423, 423, 611, 402, 423, 423, 423, 405, 411]);
+    databases.on(way.new, "ALTER TABLE import_analyser DROP CONSTRAINT short").await;
+    assert_eq!(scene.given_up().await, [402, 423, 423, 423, 611, 611, 402, 423, 423, 423, 405, 636, 411]);
     assert_eq!(load(&new, "new.word").await.done()["equal"], true);
     scene.destroyed().await;
 }
@@ -101,23 +132,23 @@ async fn told(databases: &Databases) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_away_or_does_not_know_who_asks_is_told_apart() {
     let name = "a_database_that_is_away_or_does_not_know_who_asks_is_told_apart";
-    databases::with(name, |databases| told(databases).boxed_local()).await;
+    databases::with(name, |databases| told(databases, THERE).boxed_local()).await;
 }
 
-/// The address names no database; or somebody moved both since the plan was approved.
-async fn not_there(databases: &Databases) {
-    let wanted = scope::Scope::parse(SCOPE).unwrap();
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_or_does_not_know_who_asks_is_told_apart_the_other_way_too() {
+    let name = "a_database_that_is_away_or_does_not_know_who_asks_is_told_apart_the_other_way_too";
+    databases::with(name, |databases| told(databases, BACK).boxed_local()).await;
+}
+
+/// An address that names no database is told so, whoever asks.
+async fn names_none(databases: &Databases) {
+    let wanted = Wanted::parse(SCOPE).unwrap();
     databases.on_mariadb(OLD).await;
-    databases.on_postgres(&scope::target_ddl(&wanted, Dialect::Postgres).unwrap()).await;
-    let grants = scope::grants(&wanted, Dialect::MariaDb, Account::local(databases.account())).unwrap();
-    let reader = databases.reader(&grants).await;
+    let reader = databases.reader_on(Server::MariaDb, &wanted).await;
     let world = World::start_as(false).await;
-    let systems = Systems {
-        source: connectors::connect_source(&databases.mariadb, None).unwrap(),
-        sink: connectors::connect_sink(&databases.postgres, None).unwrap(),
-        ..world.systems(1)
-    };
-    let scene = Scene::of(world, systems, SCOPE).await;
+    world.sealed_beside().await;
+    super::passphrase_file(&world);
 
     let known = "answers and has no such database";
     for (address, code, words) in [
@@ -127,30 +158,45 @@ async fn not_there(databases: &Databases) {
         (&reader, 404, ["does not allow this account", "opening the database"]),
     ] {
         let nowhere = format!("{}/{}_not", address.rsplit_once('/').unwrap().0, databases.account());
-        let draft = scene.world.path("draft.toml");
+        let draft = world.path("draft.toml");
         let drafting = ["scope", "draft", "--source", &nowhere, "--out", draft.to_str().unwrap()];
-        ended(super::command(&scene.world, Name::Engineer, &drafting)).await.says(REFUSED, code, &words);
+        ended(super::command(&world, Name::Engineer, &drafting)).await.says(REFUSED, code, &words);
         assert!(!draft.exists());
     }
+}
 
+/// Somebody took both databases away since the plan was approved.
+async fn not_there(databases: &Databases, way: Way) {
+    let ddl = scope::target_ddl(&Wanted::parse(SCOPE).unwrap(), way.new.dialect()).unwrap();
+    databases.on(way.old, OLD).await;
+    databases.on(way.new, &ddl).await;
+    let world = World::start_as(false).await;
+    let (source, target) = (databases.at(way.old), databases.at(way.new));
+    let systems = Systems {
+        source: connectors::connect_source(source, None).unwrap(),
+        sink: connectors::connect_sink(target, None).unwrap(),
+        ..world.systems(1)
+    };
+    let scene = Scene::of(world, systems, SCOPE).await;
     let extract = || {
         scene.now();
-        ended(scene.extracting_from(&databases.mariadb))
+        ended(scene.extracting_from(source))
     };
     let load = || {
         scene.now();
-        ended(scene.loading_into(&databases.postgres))
+        ended(scene.loading_into(target))
     };
 
-    databases.away_from_mariadb(true).await;
-    extract().await.says(REFUSED, 424, &["mariadb://127.0.0.1:", "no such database"]);
-    databases.away_from_mariadb(false).await;
-    databases.on_mariadb(OLD).await;
+    databases.away(way.old, true).await;
+    extract().await.says(REFUSED, 424, &[begins(way.old), "no such database"]);
+    databases.away(way.old, false).await;
+    databases.on(way.old, OLD).await;
     extract().await.done();
     scene.world.release(&scene.plan, scene.consignment).await.unwrap();
-    databases.away_from_postgres(true).await;
-    load().await.says(REFUSED, 424, &["postgres://127.0.0.1:", "no such database"]);
-    databases.away_from_postgres(false).await;
+    databases.away(way.new, true).await;
+    load().await.says(REFUSED, 424, &[begins(way.new), "no such database"]);
+    databases.away(way.new, false).await;
+    databases.on(way.new, &ddl).await;
 
     assert_eq!(scene.given_up().await, [424, 424]);
     assert_eq!(load().await.done()["equal"], true);
@@ -158,7 +204,19 @@ async fn not_there(databases: &Databases) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_names_no_database_is_told_apart_from_one_that_nobody_answers() {
+    let name = "an_address_that_names_no_database_is_told_apart_from_one_that_nobody_answers";
+    databases::with(name, |databases| names_none(databases).boxed_local()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_answers_and_has_no_such_database_is_told_apart_from_one_that_is_away() {
     let name = "a_server_that_answers_and_has_no_such_database_is_told_apart_from_one_that_is_away";
-    databases::with(name, |databases| not_there(databases).boxed_local()).await;
+    databases::with(name, |databases| not_there(databases, THERE).boxed_local()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_no_such_database_is_told_apart_the_other_way_too() {
+    let name = "a_server_that_has_no_such_database_is_told_apart_the_other_way_too";
+    databases::with(name, |databases| not_there(databases, BACK).boxed_local()).await;
 }

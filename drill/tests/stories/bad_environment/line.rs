@@ -1,5 +1,6 @@
 //! A line between two programs that can be held and cut.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use desk::Home;
@@ -22,12 +23,21 @@ enum State {
 
 type When = Box<dyn Fn() -> bool + Send>;
 
+/// What is asked before each piece goes on, until it holds once, and what the line is from then on.
+type Then = Arc<Mutex<Option<(When, State)>>>;
+
+/// Holds when so many pieces have come, of 16 KiB at most.
+pub(super) fn after(pieces: usize) -> impl Fn() -> bool + Send + 'static {
+    let come = AtomicUsize::new(0);
+    move || come.fetch_add(1, Ordering::Relaxed) >= pieces
+}
+
 /// What comes in at its port goes on to another address.
 pub(super) struct Line {
     pub(super) port: u16,
     state: watch::Sender<State>,
-    /// Asked before each piece goes on, until it holds once.
-    then: Arc<Mutex<Option<(When, State)>>>,
+    /// Of what comes in, and of what is answered.
+    then: [Then; 2],
     accepting: JoinHandle<()>,
 }
 
@@ -35,11 +45,11 @@ impl Line {
     pub(super) async fn to(address: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (state, then) = (watch::Sender::new(State::Whole), Arc::new(Mutex::new(None)));
-        let (changing, asked) = (state.clone(), Arc::clone(&then));
+        let (state, then) = (watch::Sender::new(State::Whole), [Then::default(), Then::default()]);
+        let (changing, asked) = (state.clone(), then.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((here, _)) = listener.accept().await {
-                tokio::spawn(carry(here, address.clone(), changing.clone(), Arc::clone(&asked)));
+                tokio::spawn(carry(here, address.clone(), changing.clone(), asked.clone()));
             }
         });
         Self { port, state, then, accepting }
@@ -61,11 +71,16 @@ impl Line {
     }
 
     pub(super) fn hold_when(&self, holds: impl Fn() -> bool + Send + 'static) {
-        *self.then.lock().unwrap() = Some((Box::new(holds), State::Held));
+        *self.then[0].lock().unwrap() = Some((Box::new(holds), State::Held));
     }
 
     pub(super) fn cut_when(&self, holds: impl Fn() -> bool + Send + 'static) {
-        *self.then.lock().unwrap() = Some((Box::new(holds), State::Cut));
+        *self.then[0].lock().unwrap() = Some((Box::new(holds), State::Cut));
+    }
+
+    /// As [`Self::cut_when`], asked of what is answered.
+    pub(super) fn cut_answers_when(&self, holds: impl Fn() -> bool + Send + 'static) {
+        *self.then[1].lock().unwrap() = Some((Box::new(holds), State::Cut));
     }
 
     pub(super) async fn held(&self) {
@@ -87,15 +102,14 @@ impl Drop for Line {
     }
 }
 
-async fn carry(here: TcpStream, address: String, state: watch::Sender<State>, then: Arc<Mutex<Option<(When, State)>>>) {
+async fn carry(here: TcpStream, address: String, state: watch::Sender<State>, [asked, answered]: [Then; 2]) {
     let mut cut = state.subscribe();
     let both = async {
         let Ok(there) = TcpStream::connect(address).await else { return };
-        let nothing = Mutex::new(None);
         let ((from, back), (answers, to)) = (here.into_split(), there.into_split());
         tokio::select! {
-            () = pieces(from, to, &state, &then) => {}
-            () = pieces(answers, back, &state, &nothing) => {}
+            () = pieces(from, to, &state, &asked) => {}
+            () = pieces(answers, back, &state, &answered) => {}
         }
     };
     tokio::select! {
@@ -105,12 +119,7 @@ async fn carry(here: TcpStream, address: String, state: watch::Sender<State>, th
     }
 }
 
-async fn pieces(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    state: &watch::Sender<State>,
-    then: &Mutex<Option<(When, State)>>,
-) {
+async fn pieces(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &watch::Sender<State>, then: &Then) {
     let (mut piece, mut held) = (vec![0; 16 * 1024], state.subscribe());
     while let Ok(length @ 1..) = from.read(&mut piece).await {
         if let Some((_, after)) = then.lock().unwrap().take_if(|(holds, _)| holds()) {

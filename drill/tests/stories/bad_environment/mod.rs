@@ -13,6 +13,7 @@ mod disk;
 mod durable;
 mod leases;
 mod line;
+mod lost;
 #[cfg(target_os = "linux")]
 mod memory;
 mod parcels;

@@ -23,7 +23,11 @@ const PIN: &str = "4711 4711";
 
 fn soft(test: &str) -> Option<Soft> {
     let Some(module) = std::env::var_os("LAZARET_TEST_SOFTHSM") else {
-        println!("skipped: {test} (LAZARET_TEST_SOFTHSM is not set)");
+        std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("skipped: {test} (LAZARET_TEST_SOFTHSM is not set)\n"),
+        )
+        .unwrap();
         return None;
     };
     let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -29,7 +29,11 @@ impl Store {
     /// None when the variable is not set, and then the test that asks says that it is skipped.
     pub(super) fn of(variable: &str, test: &str) -> Option<Self> {
         let Ok(url) = std::env::var(variable) else {
-            println!("skipped: {test} ({variable} is not set)");
+            std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("skipped: {test} ({variable} is not set)\n"),
+            )
+            .unwrap();
             return None;
         };
         let (user, rest) = url.strip_prefix("http://").unwrap().split_once('@').unwrap();

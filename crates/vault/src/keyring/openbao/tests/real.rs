@@ -18,7 +18,11 @@ struct Bao {
 
 fn bao(test: &str) -> Option<Bao> {
     let Ok(program) = std::env::var("LAZARET_TEST_BAO") else {
-        println!("skipped: {test} (LAZARET_TEST_BAO is not set)");
+        std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("skipped: {test} (LAZARET_TEST_BAO is not set)\n"),
+        )
+        .unwrap();
         return None;
     };
     let ports = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());

@@ -38,7 +38,8 @@ struct Bucketful {
 impl Bucketful {
     fn made(test: &str, script: &str) -> Option<Self> {
         let Ok(python) = std::env::var(PYTHON) else {
-            println!("skipped: {test} ({PYTHON} is not set)");
+            std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: {test} ({PYTHON} is not set)\n"))
+                .unwrap();
             return None;
         };
         let store = Store { bucket: consignment().to_string(), ..Store::of(MOTO, test)? };
