@@ -81,7 +81,7 @@ pub(crate) fn service_seeds() -> Vec<Vec<u8>> {
         r#"{"request_id":"0f9-1","data":{"type":"aes256-gcm96","exportable":false,"allow_plaintext_backup":false}}"#,
         r#"{"request_id":"2","data":{"ciphertext":"vault:v1:AAAA"}}"#,
         r#"{"data":{"plaintext":"AAAA"}}"#,
-        r#"{"data":{"keys":["lazaret-02020202020202020202020202020202","other"]}}"#,
+        r#"{"data":{"keys":["lazaret-0101010101010101-02020202020202020202020202020202","other"]}}"#,
         r#"{"cluster_id":"c-1","initialized":true}"#,
         r#"{"errors":["encryption key not found"]}"#,
         r#"{"errors":[]}"#,

@@ -50,9 +50,9 @@ impl Printer {
 
     pub(crate) fn done(&self, done: &Done, shown: &KeysInClear) -> ExitCode {
         if self.json {
-            document(&done.json, shown)
+            document(&done.json, shown);
         } else {
-            out(done.text.trim_end())
+            out(done.text.trim_end());
         }
         ExitCode::from(done.status)
     }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lexicon::{Code, ConsignmentId, Refusal, Result, Trouble, limits};
+use lexicon::{Code, ConsignmentId, Digest, Refusal, Result, Trouble, limits};
 use serde::Deserialize;
 use vault::{KeyRing, LocalRing, OpenBaoPlace, Secret, StoreRing, TokenPlace};
 
@@ -71,20 +71,22 @@ impl RingSettings {
         snapshots.map_or(kind.clone(), |days| format!("{kind}, snapshots kept for {days} days"))
     }
 
-    fn token_place(&self) -> Result<TokenPlace> {
+    fn token_place(&self, server: Digest) -> Result<TokenPlace> {
         Ok(TokenPlace {
             module: named(self.module.as_ref(), "module")?,
             token: named(self.token.as_ref(), "token")?,
             pin_file: handed(self.pin_file.as_ref(), PIN, "pin_file")?,
+            server,
         })
     }
 
-    fn openbao_place(&self) -> Result<OpenBaoPlace> {
+    fn openbao_place(&self, server: Digest) -> Result<OpenBaoPlace> {
         Ok(OpenBaoPlace {
             address: named(self.address.as_ref(), "address")?,
             mount: self.mount.clone().unwrap_or_else(|| "transit".to_owned()),
             token_file: handed(self.token_file.as_ref(), TOKEN, "token_file")?,
             ca_file: self.authority.clone(),
+            server,
         })
     }
 }
@@ -122,12 +124,13 @@ fn missing(why: String) -> Trouble {
     Refusal::new(Code(1098), why, remedy).into()
 }
 
-/// The ring of these settings, in its folder. A token or a service that is away is told, and no reason not to open.
+/// The ring of these settings, in its folder, with the keys of the server whose public key has this digest. A token or a
+/// service that is away is told, and no reason not to open.
 pub(crate) fn open(
     context: &Context,
     (folder, data): (&Path, &Path),
     settings: Option<&RingSettings>,
-    secret: Secret,
+    (secret, server): (Secret, Digest),
 ) -> Result<Opened> {
     let clock = Arc::clone(&context.clock);
     let settings = settings.cloned().unwrap_or_default();
@@ -138,9 +141,9 @@ pub(crate) fn open(
             return Ok(Opened { ring: Arc::new(ring), returned, trouble: None });
         }
         Some("pkcs11") => {
-            StoreRing::over_token(folder, data, settings.token_place()?, clock, Arc::clone(&context.entropy))?
+            StoreRing::over_token(folder, data, settings.token_place(server)?, clock, Arc::clone(&context.entropy))?
         }
-        Some("openbao") => StoreRing::over_openbao(folder, data, settings.openbao_place()?, clock)?,
+        Some("openbao") => StoreRing::over_openbao(folder, data, settings.openbao_place(server)?, clock)?,
         Some(other) => {
             let why = format!("there is no kind of key ring called {other:?}");
             return Err(Refusal::new(Code(1099), why, "Say local, pkcs11 or openbao.").into());
@@ -154,6 +157,8 @@ pub(crate) fn open(
 mod tests {
     use super::*;
 
+    const SERVER: Digest = Digest([1; 32]);
+
     fn of(text: &str) -> RingSettings {
         toml::from_str(text).unwrap()
     }
@@ -161,19 +166,19 @@ mod tests {
     #[test]
     fn what_a_kind_of_ring_needs_is_asked_for_by_name() {
         let token = of("kind = 'pkcs11'\nmodule = '/m.so'\ntoken = 'ring'\npin_file = '/pin'");
-        assert_eq!(token.token_place().unwrap().token, "ring");
+        assert_eq!(token.token_place(SERVER).unwrap().token, "ring");
         let service = of("kind = 'openbao'\naddress = 'https://bao'\ntoken_file = '/token'");
-        assert_eq!(service.openbao_place().unwrap().mount, "transit");
+        assert_eq!(service.openbao_place(SERVER).unwrap().mount, "transit");
         for (text, key) in [
             ("module = '/m.so'\ntoken = 'ring'", "pin_file"),
             ("module = '/m.so'\npin_file = '/pin'", "`token`"),
             ("token = 'ring'\npin_file = '/pin'", "module"),
         ] {
-            let refused = of(text).token_place().unwrap_err();
+            let refused = of(text).token_place(SERVER).unwrap_err();
             assert!(refused.code() == Code(1098) && refused.to_string().contains(key), "{refused}");
         }
-        assert_eq!(of("token_file = '/t'").openbao_place().unwrap_err().code(), Code(1098));
-        assert_eq!(of("address = 'https://bao'").openbao_place().unwrap_err().code(), Code(1098));
+        assert_eq!(of("token_file = '/t'").openbao_place(SERVER).unwrap_err().code(), Code(1098));
+        assert_eq!(of("address = 'https://bao'").openbao_place(SERVER).unwrap_err().code(), Code(1098));
     }
 
     #[test]

@@ -123,9 +123,10 @@ pub(crate) fn strongroom_share(
     (migration, consignment): (MigrationId, ConsignmentId),
 ) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let secret = Secret::new(secrets(data, opener)?.ring.0.to_vec())?;
-    let ring = ring::open(context, (ring_folder, data), None, secret)?.ring;
+    let (clock, entropy) = (Arc::clone(&context.clock), Arc::clone(&context.entropy));
+    let ring = LocalRing::open(ring_folder, secret, data, clock, entropy)?;
     let registry = Registry::open(&data.join("registry.sqlite"))?;
-    office::strongroom_share(&registry, ring.as_ref(), migration, consignment)
+    office::strongroom_share(&registry, &ring, migration, consignment)
 }
 
 /// The office over a server's folders.
@@ -133,8 +134,10 @@ pub(crate) fn open_office(context: &Context, settings: &ServerSettings, opener: 
     let secrets = secrets(&settings.data, opener)?;
     // First: a server that is refused touches no key ring.
     let registry = Registry::open_alone(&settings.data.join("registry.sqlite"))?;
-    let secret = Secret::new(secrets.ring.0.to_vec())?;
-    let keys = ring::open(context, (&settings.ring, &settings.data), settings.key_ring.as_ref(), secret)?;
+    let key = SigningKey::from_seed(Zeroizing::new(secrets.signing.0))?;
+    // A server that was restored has its key, and so the names of its ring keys.
+    let whose = (Secret::new(secrets.ring.0.to_vec())?, key.public().digest());
+    let keys = ring::open(context, (&settings.ring, &settings.data), settings.key_ring.as_ref(), whose)?;
     if let Some(trouble) = &keys.trouble {
         output::error_line(&format!(
             "{trouble}. Until that is over no ring key is made or used, and what ends waits for its destruction."
@@ -149,7 +152,7 @@ pub(crate) fn open_office(context: &Context, settings: &ServerSettings, opener: 
         registry,
         ring: keys.ring,
         shelf: shelf::open(&settings.data, settings.shelf.as_ref())?,
-        key: SigningKey::from_seed(Zeroizing::new(secrets.signing.0))?,
+        key,
         card: files::json(&settings.data.join("card.json"))?,
         clock: Arc::clone(&context.clock),
         entropy: Arc::clone(&context.entropy),

@@ -76,7 +76,7 @@ impl State {
         let unnamed = held.iter().filter(|id| !named.contains(*id)).count();
         if unnamed > 0 {
             let text = format!(
-                "the key ring has living keys of {unnamed} consignments that no fact and no note of an opening names: the server was put back to before they were opened, or others keep keys in the same place; each is destroyed {deadline_days_max} days after it was noted first"
+                "the key ring has living keys of {unnamed} consignments that no fact and no note of an opening names: the server was put back to before they were opened; each is destroyed {deadline_days_max} days after it was noted first"
             );
             self.put_back(None, Alarm::new(Code(824), text), Kept::Noted);
         }

@@ -74,7 +74,7 @@ impl Office {
             let alarm = Alarm::new(
                 Code(824),
                 format!(
-                    "the key ring has a living key of consignment {consignment}, which no fact and no note of an opening names: the server was put back to before it was opened, or others keep keys in the same place; it is destroyed at {end}, unless a later copy of the registry is put in the place of this one before"
+                    "the key ring has a living key of consignment {consignment}, which no fact and no note of an opening names: the server was put back to before it was opened; it is destroyed at {end}, unless a later copy of the registry is put in the place of this one before"
                 ),
             );
             let marking = Marking { mark: Mark::Unnamed, subject: &consignment.to_string(), forget: None };

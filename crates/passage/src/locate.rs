@@ -67,7 +67,9 @@ pub(crate) fn naming(trouble: Trouble, keys: &Names, table: &TableScope, rows: &
         refusal.message.push_str("; first rows, by the keyed digest of their key: ");
         refusal.message.push_str(&names.join(", "));
         if keys.shown.is_some() {
-            rows.iter().for_each(|row| drop(named_key(keys, table, row)));
+            for row in rows {
+                named_key(keys, table, row);
+            }
         } else {
             refusal.remedy.push(' ');
             refusal.remedy.push_str(SHOW_KEYS);
@@ -200,10 +202,12 @@ impl Comparison {
     pub(crate) fn of_source(self, table: &str) -> Vec<Located> {
         let (_, mut located) = self.finish(table);
         for row in &mut located {
-            row.found = match row.found {
-                Found::Missing => Found::SealedOnly,
-                Found::Surplus => Found::NotSealed,
-                _ => Found::SealedOtherwise,
+            row.found = if row.found == Found::Missing {
+                Found::SealedOnly
+            } else if row.found == Found::Surplus {
+                Found::NotSealed
+            } else {
+                Found::SealedOtherwise
             };
         }
         located

@@ -4,6 +4,7 @@
 mod kit;
 mod local;
 mod medium;
+mod names;
 mod openbao;
 mod patient;
 mod pkcs11;

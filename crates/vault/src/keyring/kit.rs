@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use journal::Receipt;
-use lexicon::{ConsignmentId, Digest, FixedClock, Result, SystemEntropy, Timestamp};
+use lexicon::{Code, ConsignmentId, Digest, FixedClock, Result, SystemEntropy, Timestamp, Trouble};
 use tempfile::TempDir;
 
 use super::{KeyRing, KeyState, LocalRing, OpenBaoPlace, RingEvidence, Secret, StoreRing, TokenPlace};
@@ -15,6 +15,9 @@ use crate::disk::Disk;
 
 pub(super) const DYING: ConsignmentId = ConsignmentId([0x51; 16]);
 pub(super) const LIVING: ConsignmentId = ConsignmentId([0x52; 16]);
+/// Whose keys they are, and whose they are not.
+pub(super) const SERVER: Digest = Digest([0x53; 32]);
+const OTHER: Digest = Digest([0x54; 32]);
 /// How a second process is told what to do.
 const CHILD: &str = "LAZARET_TEST_RING_CHILD";
 
@@ -81,6 +84,15 @@ impl Kind {
         }
     }
 
+    /// The same place, for another server.
+    fn of_another_server(&self) -> Self {
+        match self.clone() {
+            Self::Local => Self::Local,
+            Self::Token(place) => Self::Token(TokenPlace { server: OTHER, ..place }),
+            Self::OpenBao(place) => Self::OpenBao(OpenBaoPlace { server: OTHER, ..place }),
+        }
+    }
+
     /// For the second process.
     fn in_words(&self) -> String {
         match self {
@@ -93,14 +105,18 @@ impl Kind {
     fn of_words(words: &str) -> Self {
         let words: Vec<&str> = words.lines().collect();
         match words.as_slice() {
-            ["token", module, token, pin] => {
-                Self::Token(TokenPlace { module: module.into(), token: (*token).to_owned(), pin_file: pin.into() })
-            }
+            ["token", module, token, pin] => Self::Token(TokenPlace {
+                module: module.into(),
+                token: (*token).to_owned(),
+                pin_file: pin.into(),
+                server: SERVER,
+            }),
             ["openbao", address, mount, token_file] => Self::OpenBao(OpenBaoPlace {
                 address: (*address).to_owned(),
                 mount: (*mount).to_owned(),
                 token_file: token_file.into(),
                 ca_file: None,
+                server: SERVER,
             }),
             _ => Self::Local,
         }
@@ -146,6 +162,10 @@ pub(super) fn keeps_its_word(kind: &Kind) {
     destroying_twice_at_once_is_one_destruction(kind);
     one_folder_is_one_process_s(kind);
     two_processes_that_destroy_at_once_come_to_the_same_end(kind);
+    if !matches!(kind, Kind::Local) {
+        two_servers_over_one_place_know_nothing_of_each_others_keys(kind);
+        a_folder_of_one_server_says_nothing_to_another(kind);
+    }
 }
 
 fn what_a_key_wrapped_opens_under_that_key_and_its_aad_only(kind: &Kind) {
@@ -319,6 +339,43 @@ fn two_processes_that_destroy_at_once_come_to_the_same_end(kind: &Kind) {
     }
 }
 
+/// Also of the same consignment, which both may have been given.
+fn two_servers_over_one_place_know_nothing_of_each_others_keys(kind: &Kind) {
+    let (ground, beside) = (Ground::new(), Ground::new());
+    let (ring, other) = (ground.open(kind), beside.open(&kind.of_another_server()));
+    ring.create(DYING).unwrap();
+    let wrapped = ring.encrypt(DYING, b"aad", b"share").unwrap();
+    assert!(other.held().unwrap().is_empty(), "what is listed is taken for its own, and destroyed");
+    assert_eq!(other.attest(DYING).unwrap(), KeyState::Absent);
+    assert!(!other.still_opens(DYING, b"aad", &wrapped).unwrap());
+
+    other.create(LIVING).unwrap();
+    other.create(DYING).unwrap();
+    assert_eq!((ring.held().unwrap(), other.held().unwrap()), (vec![DYING], vec![DYING, LIVING]));
+    let evidence = [&ring, &other].map(|ring| ring.destroy(LIVING, &receipt()).unwrap());
+    assert_eq!(evidence.map(|evidence| evidence.found), [false, true]);
+    assert_eq!(code(other.decrypt(DYING, b"aad", &wrapped)), 706, "it is another key");
+    let evidence = other.destroy(DYING, &receipt()).unwrap();
+    assert_eq!(ring.attest(DYING).unwrap(), KeyState::Alive);
+    assert_eq!(ring.decrypt(DYING, b"aad", &wrapped).unwrap().as_slice(), b"share");
+    let own = ring.destroy(DYING, &receipt()).unwrap();
+    assert!(own.found && own.key != evidence.key, "{} and {}", own.key, evidence.key);
+}
+
+/// There everything would be absent, which is no proof that it is gone.
+fn a_folder_of_one_server_says_nothing_to_another(kind: &Kind) {
+    let ground = Ground::new();
+    let ring = ground.open(kind);
+    ring.create(DYING).unwrap();
+    drop(ring);
+    let other = ground.store_ring(&kind.of_another_server());
+    assert_eq!(other.trouble().map(Trouble::code), Some(Code(727)));
+    assert_eq!(code(other.destroy(DYING, &receipt())), 727);
+    assert_eq!(code(other.held()), 727);
+    drop(other);
+    assert!(ground.open(kind).destroy(DYING, &receipt()).unwrap().found);
+}
+
 /// Does nothing unless another test started it as a process.
 #[test]
 fn the_second_process() {
@@ -351,6 +408,7 @@ fn a_folder_of_one_kind_of_ring_is_none_of_another_kind() {
         mount: "transit".to_owned(),
         token_file: ground.path("token"),
         ca_file: None,
+        server: SERVER,
     };
     let ring = ground.open(&Kind::Local);
     ring.create(DYING).unwrap();

@@ -12,12 +12,13 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lexicon::{Code, ConsignmentId, Fault, Refusal, Result, Retry};
+use lexicon::{Code, ConsignmentId, Digest, Fault, Refusal, Result, Retry};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use self::http::{Answer, Body, Client, Verb, unexpected};
+use super::names::Names;
 use super::store::{KeyStore, Unwrapped, leaves, still_there};
 use super::{Level, Said};
 
@@ -25,15 +26,15 @@ use super::{Level, Said};
 const SEALED_VERSION: u8 = 3;
 /// What keys are made as.
 const KIND: &str = "aes256-gcm96";
-/// Before the consignment's id in a key's name.
-const NAME: &str = "lazaret-";
+/// What a key's name begins with.
+const WORD: &str = "lazaret";
 /// What OpenBao says when it is asked to open with a key that it does not have.
 const NO_KEY: &str = "encryption key not found";
 /// How often a key is deleted that is there again afterwards: another server's POST of its config, begun before the
 /// deletion, writes the whole key back.
 const DELETIONS_MAX: usize = 3;
 
-/// Where an OpenBao is, and what lets this server in.
+/// Where an OpenBao is, what lets this server in, and whose keys in it are meant.
 #[derive(Clone, Debug)]
 pub struct OpenBaoPlace {
     /// `https://host:port`; `http` on loopback only.
@@ -44,11 +45,14 @@ pub struct OpenBaoPlace {
     pub token_file: PathBuf,
     /// The certificates, in PEM, of the authority that its certificate comes from; the machine's own when none is named.
     pub ca_file: Option<PathBuf>,
+    /// The digest of the server's public key, which the names of its keys begin with: others may keep theirs there too.
+    pub server: Digest,
 }
 
 pub(super) struct Transit {
     client: Client,
     mount: String,
+    names: Names,
 }
 
 /// A key, as the service describes it.
@@ -104,7 +108,7 @@ struct Plaintext {
 }
 
 #[derive(Deserialize)]
-struct Names {
+struct Listed {
     keys: Vec<String>,
 }
 
@@ -125,7 +129,8 @@ impl Transit {
             )
             .into());
         }
-        Ok(Self { client: Client::new(place)?, mount })
+        let names = Names::new(WORD, '-', &place.server);
+        Ok(Self { client: Client::new(place)?, mount, names })
     }
 
     fn ask(&self, verb: Verb, path: &str, body: Option<&dyn Body>) -> Result<Answer> {
@@ -134,7 +139,7 @@ impl Transit {
 
     /// The key as the service describes it, and what it said; none when it has none.
     fn described(&self, id: ConsignmentId) -> Result<(Option<Described>, Answer)> {
-        let answer = self.ask(Verb::Get, &format!("keys/{NAME}{id}"), None)?;
+        let answer = self.ask(Verb::Get, &format!("keys/{}", self.names.of(id)), None)?;
         match answer.status {
             200 => {
                 let Carries { data } = answer.parsed()?;
@@ -166,25 +171,25 @@ impl Transit {
     fn encrypt(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<(Answer, Option<String>)> {
         let plain = Zeroizing::new(STANDARD.encode(plain));
         let body = Wraps { plaintext: &plain, associated_data: STANDARD.encode(aad) };
-        let answer = self.ask(Verb::Post, &format!("encrypt/{NAME}{id}"), Some(&body))?;
+        let answer = self.ask(Verb::Post, &format!("encrypt/{}", self.names.of(id)), Some(&body))?;
         let sealed = (answer.status == 200).then(|| answer.parsed::<Carries<Ciphertext>>()).transpose()?;
         Ok((answer, sealed.map(|sealed| sealed.data.ciphertext)))
     }
 
     fn decrypt(&self, id: ConsignmentId, aad: &[u8], sealed: &str) -> Result<Answer> {
         let body = json!({ "ciphertext": sealed, "associated_data": STANDARD.encode(aad) });
-        self.ask(Verb::Post, &format!("decrypt/{NAME}{id}"), Some(&body))
+        self.ask(Verb::Post, &format!("decrypt/{}", self.names.of(id)), Some(&body))
     }
 
     /// What follows once the key is described: it is made deletable and deleted, whatever its flaws.
     fn delete(&self, id: ConsignmentId, said: &mut Vec<Said>) -> Result<()> {
         let allow = json!({ "deletion_allowed": true });
-        let answer = self.ask(Verb::Post, &format!("keys/{NAME}{id}/config"), Some(&allow))?;
+        let answer = self.ask(Verb::Post, &format!("keys/{}/config", self.names.of(id)), Some(&allow))?;
         said.push(answer.said("POST config deletion_allowed=true"));
-        let answer = self.ask(Verb::Delete, &format!("keys/{NAME}{id}"), None)?;
+        let answer = self.ask(Verb::Delete, &format!("keys/{}", self.names.of(id)), None)?;
         said.push(answer.said("DELETE the key"));
         if answer.status == 204 || self.described(id)?.0.is_none() {
-            // Another server over the same engine may have been faster.
+            // Somebody else may have been faster.
             return Ok(());
         }
         Err(unexpected("delete a key", &answer))
@@ -214,7 +219,7 @@ pub(crate) fn openbao_answer(status: u16, body: &[u8]) -> (Said, Vec<Result<()>>
         answer.parsed::<Carries<Described>>().map(drop),
         answer.parsed::<Carries<Ciphertext>>().map(drop),
         answer.parsed::<Carries<Plaintext>>().map(drop),
-        answer.parsed::<Carries<Names>>().map(drop),
+        answer.parsed::<Carries<Listed>>().map(drop),
         answer.parsed::<Health>().map(drop),
         Err(unexpected("open", &answer)),
     ];
@@ -245,8 +250,8 @@ impl KeyStore for Transit {
         let answer = self.ask(Verb::Get, "keys?list=true", None)?;
         match answer.status {
             200 => {
-                let Carries::<Names> { data } = answer.parsed()?;
-                Ok(data.keys.iter().filter_map(|name| name.strip_prefix(NAME)?.parse().ok()).collect())
+                let Carries::<Listed> { data } = answer.parsed()?;
+                Ok(data.keys.iter().filter_map(|name| self.names.consignment(name)).collect())
             }
             404 if answer.is_absent() => Ok(Vec::new()),
             404 => Err(self.no_engine().into()),
@@ -263,7 +268,7 @@ impl KeyStore for Transit {
             return Ok(());
         }
         let body = json!({ "type": KIND, "exportable": false, "allow_plaintext_backup": false, "derived": false });
-        let answer = self.ask(Verb::Post, &format!("keys/{NAME}{id}"), Some(&body))?;
+        let answer = self.ask(Verb::Post, &format!("keys/{}", self.names.of(id)), Some(&body))?;
         if matches!(answer.status, 200 | 204) && self.usable(id)? {
             return Ok(());
         }
@@ -336,8 +341,8 @@ impl KeyStore for Transit {
         }
     }
 
-    fn prefix(&self) -> &'static str {
-        NAME
+    fn names(&self) -> &Names {
+        &self.names
     }
 
     fn level(&self) -> Level {

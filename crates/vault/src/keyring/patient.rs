@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use lexicon::{Code, ConsignmentId, Fault, Result, Retry};
 
+use super::names::Names;
 use super::store::{KeyStore, Unwrapped};
 use super::{Level, Said};
 
@@ -25,7 +26,7 @@ pub(super) struct Patient {
     /// Whether the thread is at a call; it is given no second one.
     at_work: Arc<AtomicBool>,
     patience: Duration,
-    prefix: &'static str,
+    names: Names,
     level: Level,
     achieves: &'static str,
 }
@@ -36,7 +37,7 @@ impl Patient {
     /// # Errors
     /// A fault when the machine gives no thread.
     pub(super) fn over(store: Box<dyn KeyStore>, patience: Duration) -> Result<Self> {
-        let (prefix, level, achieves) = (store.prefix(), store.level(), store.achieves());
+        let (names, level, achieves) = (store.names().clone(), store.level(), store.achieves());
         let (calls, inbox) = sync_channel::<Call>(1);
         // Until nobody is left who calls. A call that never comes back keeps its thread, and nothing else.
         let work = move || inbox.into_iter().for_each(|call| call(store.as_ref()));
@@ -45,7 +46,7 @@ impl Patient {
             Fault::new(Code(720), Retry::Later, why)
         })?;
         let (calls, working) = (Some(calls), Some(working));
-        Ok(Self { calls, working, at_work: Arc::default(), patience, prefix, level, achieves })
+        Ok(Self { calls, working, at_work: Arc::default(), patience, names, level, achieves })
     }
 
     fn ask<T: Send + 'static>(&self, call: impl FnOnce(&dyn KeyStore) -> Result<T> + Send + 'static) -> Result<T> {
@@ -119,8 +120,8 @@ impl KeyStore for Patient {
         self.ask(move |store| store.kill(id))
     }
 
-    fn prefix(&self) -> &'static str {
-        self.prefix
+    fn names(&self) -> &Names {
+        &self.names
     }
 
     fn level(&self) -> Level {
@@ -137,6 +138,8 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
+    use lexicon::Digest;
+
     use super::*;
 
     const ID: ConsignmentId = ConsignmentId([1; 16]);
@@ -145,6 +148,13 @@ mod tests {
     struct Hanging {
         let_go: Mutex<Receiver<()>>,
         back: Sender<&'static str>,
+        names: Names,
+    }
+
+    impl Hanging {
+        fn new(let_go: Receiver<()>, back: Sender<&'static str>) -> Self {
+            Self { let_go: Mutex::new(let_go), back, names: Names::new("key", '-', &Digest([1; 32])) }
+        }
     }
 
     impl KeyStore for Hanging {
@@ -172,8 +182,8 @@ mod tests {
             self.back.send("killed").unwrap();
             Ok(Vec::new())
         }
-        fn prefix(&self) -> &'static str {
-            "key-"
+        fn names(&self) -> &Names {
+            &self.names
         }
         fn level(&self) -> Level {
             Level::K1
@@ -186,7 +196,7 @@ mod tests {
     #[test]
     fn a_call_that_hangs_is_given_up_others_are_not_begun_behind_it_and_once_it_is_back_all_go_on() {
         let ((go, let_go), (back, came_back)) = (channel(), channel());
-        let hanging = Hanging { let_go: Mutex::new(let_go), back };
+        let hanging = Hanging::new(let_go, back);
         let patient = Arc::new(Patient::over(Box::new(hanging), Duration::from_millis(20)).unwrap());
         assert_eq!(patient.seal(ID, b"", b"plain").unwrap().unwrap(), b"plain");
 
@@ -211,7 +221,7 @@ mod tests {
     #[test]
     fn a_call_that_panics_is_told_as_one_that_broke_off_and_the_next_is_asked() {
         let ((go, let_go), (back, came_back)) = (channel(), channel());
-        let hanging = Hanging { let_go: Mutex::new(let_go), back };
+        let hanging = Hanging::new(let_go, back);
         let patient = Patient::over(Box::new(hanging), PATIENCE).unwrap();
         drop(go);
         for _ in 0..2 {

@@ -20,6 +20,7 @@ use cryptoki::types::AuthPin;
 use lexicon::{Code, ConsignmentId, Digest, Entropy, Fault, Refusal, Result, Retry, Trouble};
 use zeroize::Zeroizing;
 
+use super::names::Names;
 use super::store::{KeyStore, Unwrapped, credential, leaves, still_there};
 use super::{Level, Said};
 
@@ -29,10 +30,10 @@ const SEALED_VERSION: u8 = 2;
 const IV_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 const KEY_BYTES: u64 = 32;
-/// Before the consignment's id in a key's label.
-const LABEL: &str = "lazaret ring key ";
+/// What a key's label begins with.
+const WORD: &str = "lazaret ring key";
 
-/// Where a token is, and what opens it.
+/// Where a token is, what opens it, and whose keys in it are meant.
 #[derive(Clone, Debug)]
 pub struct TokenPlace {
     /// The module: a library of the token's maker.
@@ -41,10 +42,13 @@ pub struct TokenPlace {
     pub token: String,
     /// The file with the user's PIN.
     pub pin_file: PathBuf,
+    /// The digest of the server's public key, which the labels of its keys begin with: others may keep theirs there too.
+    pub server: Digest,
 }
 
 pub(super) struct Token {
     place: TokenPlace,
+    names: Names,
     entropy: Arc<dyn Entropy>,
     loaded: Mutex<Option<Pkcs11>>,
     /// The PIN that the token did not take: given again and again, it would lock the token.
@@ -57,6 +61,7 @@ struct At<'a> {
     module: &'a Pkcs11,
     slot: Slot,
     info: &'a TokenInfo,
+    names: &'a Names,
 }
 
 /// Why a step failed.
@@ -101,7 +106,8 @@ impl Failed {
 
 impl Token {
     pub(super) fn new(place: TokenPlace, entropy: Arc<dyn Entropy>) -> Self {
-        Self { place, entropy, loaded: Mutex::new(None), not_taken: Mutex::new(None) }
+        let names = Names::new(WORD, ' ', &place.server);
+        Self { place, names, entropy, loaded: Mutex::new(None), not_taken: Mutex::new(None) }
     }
 
     fn module(&self) -> Result<MutexGuard<'_, Option<Pkcs11>>> {
@@ -134,7 +140,7 @@ impl Token {
         let (slot, info) = self.find(module)?;
         let session = module.open_rw_session(slot).map_err(self::module("open a session"))?;
         self.log_in(&session)?;
-        work(&At { session: &session, module, slot, info: &info })
+        work(&At { session: &session, module, slot, info: &info, names: &self.names })
     }
 
     fn load(&self) -> Step<Pkcs11> {
@@ -215,17 +221,13 @@ fn not_let_in(why: &str) -> Trouble {
     Fault::new(Code(722), Retry::Never, format!("the token does not let this server in: it {why}")).into()
 }
 
-fn label(id: ConsignmentId) -> String {
-    format!("{LABEL}{id}")
-}
-
-/// Every key of one consignment: none, one, or what two servers made at once.
+/// Every key of one consignment: none, one, or what somebody put there beside it.
 fn keys(at: &At<'_>, id: ConsignmentId) -> Step<Vec<ObjectHandle>> {
     let wanted = [
         Attribute::Class(ObjectClass::SECRET_KEY),
         Attribute::Token(true),
         Attribute::Id(id.0.to_vec()),
-        Attribute::Label(label(id).into_bytes()),
+        Attribute::Label(at.names.of(id).into_bytes()),
     ];
     at.session.find_objects(&wanted).map_err(module("find a key"))
 }
@@ -287,7 +289,7 @@ fn make(at: &At<'_>, id: ConsignmentId) -> Step<()> {
         Attribute::Sign(false),
         Attribute::Verify(false),
         Attribute::Id(id.0.to_vec()),
-        Attribute::Label(label(id).into_bytes()),
+        Attribute::Label(at.names.of(id).into_bytes()),
     ];
     let made = at.session.generate_key(&Mechanism::AesKeyGen, &template).map_err(module("make a key"))?;
     let kept = key(at, id);
@@ -331,7 +333,7 @@ impl KeyStore for Token {
                     at.session.get_attributes(object, &[AttributeType::Label]).map_err(module("look at a key"))?;
                 let labels = told.iter().filter_map(|attribute| {
                     let Attribute::Label(label) = attribute else { return None };
-                    str::from_utf8(label).ok()?.strip_prefix(LABEL)?.parse::<ConsignmentId>().ok()
+                    at.names.consignment(str::from_utf8(label).ok()?)
                 });
                 ids.extend(labels);
             }
@@ -384,8 +386,8 @@ impl KeyStore for Token {
         Ok(said)
     }
 
-    fn prefix(&self) -> &'static str {
-        LABEL
+    fn names(&self) -> &Names {
+        &self.names
     }
 
     fn level(&self) -> Level {
@@ -419,7 +421,7 @@ fn kill(entropy: &dyn Entropy, at: &At<'_>, id: ConsignmentId) -> Step<Vec<Said>
         let probe = seal(entropy, at, key, &aad, b"probe").ok();
         match at.session.destroy_object(key) {
             Ok(()) => said.push(answer("C_DestroyObject", "CKR_OK")),
-            // Another server over the same token was faster.
+            // Somebody else was faster.
             Err(Error::Pkcs11(RvError::ObjectHandleInvalid, _)) => {
                 said.push(answer("C_DestroyObject", "ObjectHandleInvalid"));
             }

@@ -14,6 +14,7 @@ use journal::Receipt;
 use lexicon::{Alarm, Clock, Code, ConsignmentId, Entropy, Fault, Refusal, Result, Retry, Trouble};
 use zeroize::Zeroizing;
 
+use super::names::Names;
 use super::patient::{PATIENCE, Patient};
 use super::tombs::{Mark, Tombs, Tombstone, absent, bound, does_not_open, listed, of_another_kind, unless_back};
 use super::{KeyRing, KeyState, Level, RingEvidence, Said};
@@ -39,7 +40,7 @@ pub(super) enum Unwrapped {
 pub(super) trait KeyStore: Send + Sync {
     /// Which place it is, by what it says itself and does not change.
     fn identity(&self) -> Result<String>;
-    /// The consignments that it has keys for.
+    /// The consignments that it has keys of this server for.
     fn held(&self) -> Result<Vec<ConsignmentId>>;
     /// Whether there is a key, usable or not.
     fn holds(&self, id: ConsignmentId) -> Result<bool>;
@@ -51,8 +52,8 @@ pub(super) trait KeyStore: Send + Sync {
     fn open(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<Unwrapped>;
     /// Destroys every key of a consignment and looks again; what the place said to each step. No key is no trouble.
     fn kill(&self, id: ConsignmentId) -> Result<Vec<Said>>;
-    /// What stands before a consignment's id in what it calls the key.
-    fn prefix(&self) -> &'static str;
+    /// What it calls the keys of this server.
+    fn names(&self) -> &Names;
     /// Where it is.
     fn level(&self) -> Level;
     /// What its destruction achieves, in the words of the certificate.
@@ -145,10 +146,11 @@ impl StoreRing {
         Ok(())
     }
 
-    /// A key that is not found is only gone if this is the place where it was: the first one is remembered.
+    /// A key that is not found is only gone if this is the place where it was, and what it was called there: the first
+    /// one is remembered.
     fn same_store(&self) -> Result<()> {
         let path = self.tombs.folder().join(STORE);
-        let found = self.store.identity()?;
+        let found = format!("{}, keys of server {}", self.store.identity()?, self.store.names().server());
         let known = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return self.disk.place(&path, found.as_bytes()),
@@ -198,7 +200,7 @@ impl StoreRing {
         });
         let evidence = RingEvidence {
             consignment: id,
-            key: format!("{}{id}", self.store.prefix()),
+            key: self.store.names().of(id),
             level: self.store.achieves().to_owned(),
             kind: self.store.level(),
             found: stone.found,

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use drill::{Name, World, copy_folder, files_below, write_file};
 use lexicon::Trouble;
-use procedure::Plan;
+use procedure::{Act, Plan};
 
 use super::{RETRY, Scene, command, ended, passphrase_file};
 use crate::stories::program::{Program, lazaret, serving};
@@ -221,6 +221,17 @@ async fn away_and_back((scene, place, server): (Scene, Place, Program), code: u1
     scene.next_is_silent().await;
     assert!(files_below(&[&shelf]).is_empty());
     assert_eq!(place.keys(), 0, "the key is there");
+
+    let ledger = scene.ledger().await;
+    let called = ledger.recorded().iter().find_map(|recorded| {
+        if let Act::Destroyed { evidence, .. } = &recorded.fact.act { Some(evidence.key.id.clone()) } else { None }
+    });
+    // By the key that a restored server has too; others may use the token.
+    let server = scene.world.card.key.digest().to_string();
+    let (server, _) = server.split_at(16);
+    if let Place::Token(_) = place {
+        assert_eq!(called.unwrap(), format!("lazaret ring key {server} {}", scene.consignment));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

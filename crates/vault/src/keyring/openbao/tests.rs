@@ -7,11 +7,17 @@ mod real;
 use std::path::Path;
 
 use super::*;
-use crate::keyring::kit::{DYING, Ground, Kind, LIVING, code, copy, keeps_its_word, receipt, write};
+use crate::keyring::kit::{DYING, Ground, Kind, LIVING, SERVER, code, copy, keeps_its_word, receipt, write};
 use crate::keyring::{KeyRing, KeyState};
 
 fn place(address: String, token_file: &Path) -> OpenBaoPlace {
-    OpenBaoPlace { address, mount: "transit".to_owned(), token_file: token_file.to_owned(), ca_file: None }
+    OpenBaoPlace {
+        address,
+        mount: "transit".to_owned(),
+        token_file: token_file.to_owned(),
+        ca_file: None,
+        server: SERVER,
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::MutexGuard;
 use lexicon::SystemEntropy;
 
 use super::*;
-use crate::keyring::kit::{DYING, Ground, Kind, code, copy, keeps_its_word, receipt, write};
+use crate::keyring::kit::{DYING, Ground, Kind, SERVER, code, copy, keeps_its_word, receipt, write};
 use crate::keyring::{KeyRing, KeyState};
 
 static TURN: Mutex<()> = Mutex::new(());
@@ -35,7 +35,7 @@ fn soft(test: &str) -> Option<Soft> {
     let drawn = SystemEntropy::new();
     let entropy: &dyn Entropy = &drawn;
     let token = format!("ring {:x}", u64::from_be_bytes(entropy.bytes().unwrap()));
-    let place = TokenPlace { module: module.into(), token, pin_file: ground.path("pin") };
+    let place = TokenPlace { module: module.into(), token, pin_file: ground.path("pin"), server: SERVER };
     write(&place.pin_file, format!("{PIN}\n").as_bytes());
     let soft = Soft { ground, place, _turn: turn };
     soft.initialise();
@@ -79,7 +79,7 @@ impl Soft {
                 Attribute::Encrypt(true),
                 Attribute::Decrypt(true),
                 Attribute::Id(DYING.0.to_vec()),
-                Attribute::Label(label(DYING).into_bytes()),
+                Attribute::Label(at.names.of(DYING).into_bytes()),
             ];
             template.push(change.clone());
             at.session.generate_key(&Mechanism::AesKeyGen, &template).map_err(module("plant a key"))
@@ -278,7 +278,8 @@ fn a_pin_file_that_is_missing_empty_or_everybodys_is_said_to_be() {
 #[test]
 fn what_is_no_module_is_said_to_be_none() {
     let ground = Ground::new();
-    let place = TokenPlace { module: ground.path("no.so"), token: "t".to_owned(), pin_file: ground.path("pin") };
+    let (module, pin_file) = (ground.path("no.so"), ground.path("pin"));
+    let place = TokenPlace { module, token: "t".to_owned(), pin_file, server: SERVER };
     let ring = ground.store_ring(&Kind::Token(place));
     assert_eq!(ring.trouble().map(Trouble::code), Some(Code(726)));
     assert_eq!(code(ring.create(DYING)), 726);

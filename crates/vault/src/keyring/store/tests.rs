@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lexicon::Timestamp;
 
 use super::*;
-use crate::keyring::kit::{DYING, Ground, code, receipt};
+use crate::keyring::kit::{DYING, Ground, SERVER, code, receipt};
 
 #[derive(Default)]
 struct Kept {
@@ -14,8 +14,14 @@ struct Kept {
     loses_an_answer: bool,
 }
 
-#[derive(Clone, Default)]
-struct List(Arc<Mutex<Kept>>);
+#[derive(Clone)]
+struct List(Arc<Mutex<Kept>>, Names);
+
+impl Default for List {
+    fn default() -> Self {
+        Self(Arc::default(), Names::new("key", ' ', &SERVER))
+    }
+}
 
 impl List {
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -56,8 +62,8 @@ impl KeyStore for List {
         }
         Ok(vec![Said { asked: "strike it out".to_owned(), answered, request: None }])
     }
-    fn prefix(&self) -> &'static str {
-        "key "
+    fn names(&self) -> &Names {
+        &self.1
     }
     fn level(&self) -> Level {
         Level::K1

@@ -134,8 +134,12 @@ impl Bao {
     }
 }
 
+fn name(id: ConsignmentId) -> String {
+    Names::new(WORD, '-', &SERVER).of(id)
+}
+
 fn key(id: ConsignmentId) -> String {
-    format!("transit/keys/{NAME}{id}")
+    format!("transit/keys/{}", name(id))
 }
 
 impl Drop for Bao {
@@ -168,7 +172,7 @@ fn a_key_is_made_so_that_it_stays_and_cannot_be_deleted_by_mistake() {
     let client = bao.root();
     let refused = client.ask(Verb::Delete, &key(DYING), None).unwrap();
     assert_ne!(refused.status, 204, "not without deletion_allowed");
-    let export = format!("transit/export/encryption-key/{NAME}{DYING}");
+    let export = format!("transit/export/encryption-key/{}", name(DYING));
     assert_eq!(client.ask(Verb::Get, &export, None).unwrap().status, 400);
 }
 
