@@ -102,7 +102,7 @@ pub(crate) fn test(root: &Path) -> Result<ExitCode> {
     for step in &STEPS {
         let mut command = process::cargo(root);
         command.args(step.words);
-        let listening = (step.name == TEST).then(|| Listening::to(&mut command)).transpose()?;
+        let listening = (step.name == TEST).then(|| Listening::to(&mut command, std::io::stderr())).transpose()?;
         tally.step(&mut servers, step.name, &mut command, step.minutes)?;
         if let Some(listening) = listening {
             left_out = listening.end(&mut command)?;

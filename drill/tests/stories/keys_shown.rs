@@ -18,12 +18,12 @@ use super::program::{clean, lazaret};
 const SCOPE: &str = "[[table]]\nname = 'patient'\ntarget = 'import_patient'\nkey = ['patient_id']\nleave = []\ntake = [\n\
      { column = 'patient_id', as = 'number', type = 'int64' },\n{ column = 'family_name', type = 'text' },\n\
      { column = 'born', type = 'date' },\n]\n";
-/// Of sixty patients, 7301944 and two digits.
+/// Of sixty patients, 7301944 and two digits. No later statement says such a number: the driver logs what it executes.
 const OLD: &str = "CREATE TABLE patient (patient_id BIGINT PRIMARY KEY, family_name VARCHAR(40), born DATE); \
      INSERT INTO patient SELECT 730194400 + seq, CONCAT('name ', seq), '1970-01-01' FROM seq_1_to_60";
 /// A target that changes what it is given.
 const MEDDLING: &str = "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-     IF NEW.number = 730194409 THEN NEW.family_name := 'another'; END IF; RETURN NEW; END $$; \
+     IF NEW.number % 100 = 9 THEN NEW.family_name := 'another'; END IF; RETURN NEW; END $$; \
      CREATE TRIGGER meddle BEFORE INSERT ON import_patient FOR EACH ROW EXECUTE FUNCTION meddle()";
 
 /// One person's command.
@@ -100,7 +100,7 @@ fn different(said: &Value, status: i32, link: &str) -> Value {
 }
 
 async fn extraction(operator: &Caller, databases: &Databases) {
-    databases.on_mariadb("UPDATE patient SET born = '0000-00-00' WHERE patient_id = 730194417").await;
+    databases.on_mariadb("UPDATE patient SET born = '0000-00-00' WHERE patient_id % 100 = 17").await;
     let (status, refused, complained) = operator.says("extract", &[]).await;
     assert_eq!(status, 3, "{complained}");
     hidden(&refused, &complained);
@@ -122,7 +122,7 @@ async fn comparison(world: &World, recipient: &Caller, databases: &Databases) {
     let (status, loaded, complained) = recipient.says("load", &["--show-keys"]).await;
     assert_eq!((status, at(&loaded, "/equal")), (0, &json!(true)), "{complained}");
     hidden(&loaded, &complained);
-    databases.on_postgres("UPDATE import_patient SET family_name = 'another' WHERE number = 730194405").await;
+    databases.on_postgres("UPDATE import_patient SET family_name = 'another' WHERE number % 100 = 5").await;
     let (status, report, complained) = recipient.says("reconcile", &[]).await;
     let digest = different(&report, status, "in the target since it was loaded");
     hidden(&report, &complained);
@@ -163,6 +163,7 @@ async fn the_rows_of_a_refusal_and_of_a_difference_are_shown_by_key_to_whoever_a
             let scope = Scope::parse(SCOPE).unwrap();
             databases.on_postgres(&scope::target_ddl(&scope, Dialect::Postgres).unwrap()).await;
             let world = World::start_as(false).await;
+            world.plant_in("patient", "patient_id", (1..=60).map(|number| (730_194_400 + number).to_string()));
             world.clock.set(SystemClock.now());
             let source = connectors::connect_source(&databases.mariadb, None).unwrap();
             let sink = connectors::connect_sink(&databases.postgres, None).unwrap();

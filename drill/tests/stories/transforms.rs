@@ -50,6 +50,7 @@ async fn every_transform_does_what_is_meant_by_the_comparison_by_other_means() {
             let scope = Scope::parse(SCOPE).unwrap();
             databases.on_postgres(&scope::target_ddl(&scope, Dialect::Postgres).unwrap()).await;
             let world = World::start().await;
+            world.plant_in("visit", "label", (1..=200).map(|number| format!("cœur €{number}")));
             let source = connectors::connect_source(&databases.mariadb, None).unwrap();
             let sink = connectors::connect_sink(&databases.postgres, None).unwrap();
             let plan = world.approved(SCOPE, source.as_ref(), sink.as_ref()).await;

@@ -10,8 +10,10 @@ use anyhow::{Result, anyhow};
 use crate::process;
 
 /// What a machine may lack whoever runs the tests on it.
-const OF_THE_MACHINE: [&str; 4] = [
+const OF_THE_MACHINE: [&str; 6] = [
     "this kernel has none",
+    "this server has no ICU collations",
+    "no strace that may look",
     "this machine allows nobody either",
     "openssl is not installed",
     "git does not know this folder",
@@ -27,14 +29,14 @@ const OF_ROOT: [&str; 4] = [
 
 const VARIABLES: &str = "LAZARET_TEST_";
 
-/// Listens to what a command says on its standard error, and passes it on.
+/// Listens to what a command says on its standard error, and passes it on to `further`.
 pub(super) struct Listening(JoinHandle<Vec<String>>);
 
 impl Listening {
-    pub(super) fn to(command: &mut Command) -> Result<Self> {
+    pub(super) fn to(command: &mut Command, further: impl Write + Send + 'static) -> Result<Self> {
         let (said, says) = std::io::pipe()?;
         command.stderr(says);
-        Ok(Self(std::thread::spawn(|| passed_on(said))))
+        Ok(Self(std::thread::spawn(|| passed_on(said, further))))
     }
 
     /// What was skipped, once the command has ended.
@@ -46,12 +48,12 @@ impl Listening {
     }
 }
 
-fn passed_on(said: PipeReader) -> Vec<String> {
+fn passed_on(said: PipeReader, mut further: impl Write) -> Vec<String> {
     let mut lines = Vec::new();
     for line in BufReader::new(said).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line).into_owned();
         // Nobody may read it any more.
-        drop(writeln!(std::io::stderr(), "{line}"));
+        drop(writeln!(further, "{line}"));
         if line.starts_with(PREFIX) {
             lines.push(line);
         }
@@ -133,7 +135,7 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo 'skipped: this (that)' >&2; echo other >&2; echo 'skipped: none (of it)'"]);
         command.stdout(Stdio::null());
-        let listening = Listening::to(&mut command).unwrap();
+        let listening = Listening::to(&mut command, std::io::sink()).unwrap();
         assert!(command.status().unwrap().success());
         assert_eq!(listening.end(&mut command).unwrap(), Skipped::of(&["skipped: this (that)".to_owned()]));
     }
