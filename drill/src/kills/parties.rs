@@ -101,13 +101,15 @@ impl Parties {
         &mut self,
         mut command: Command,
         next: &mut dyn FnMut() -> Option<Point>,
-        usual: Duration,
+        (usual, stored): (Duration, &dyn Fn() -> usize),
     ) -> (Ended, Vec<Victim>) {
         let mut running = Running::start(&mut command);
         let (mut point, mut since, mut killed) = (next(), Instant::now(), Vec::new());
         let mut beat = interval(Duration::from_millis(1));
         while running.has_ended().is_none() {
-            if let Some(Point { victim, .. }) = point.take_if(|point| running.has_reached(point.when, since, usual)) {
+            if let Some(Point { victim, .. }) =
+                point.take_if(|point| running.has_reached(point.when, (since, usual), stored))
+            {
                 match victim {
                     Victim::Agent => running.kill(),
                     Victim::Server => {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use desk::Desk;
@@ -163,14 +163,15 @@ impl<'a> Passing<'a> {
                 drawn = drawn.saturating_add(u32::from(point.is_some()));
                 point
             };
-            let (words, before) = (self.words(stride).await, self.large_parcels());
-            let (ended, killed) = self.parties.run(words, &mut next, stride.left(took, cuts)).await;
+            let (words, folder) = (self.words(stride).await, self.shelf());
+            let before = if stride == Stride::Extract { large_parcels(&folder) } else { BTreeSet::new() };
+            let stored = || large_parcels(&folder).difference(&before).count();
+            let (ended, killed) = self.parties.run(words, &mut next, (stride.left(took, cuts), &stored)).await;
             self.judge(stride, &ended, &killed).await;
             for victim in &killed {
                 figures.count((stride, self.account), *victim);
             }
-            let stored = self.large_parcels().difference(&before).count();
-            if stride == Stride::Extract && !killed.is_empty() && (1..PARCELS).contains(&stored) {
+            if stride == Stride::Extract && !killed.is_empty() && (1..PARCELS).contains(&stored()) {
                 figures.between_parcels = figures.between_parcels.saturating_add(1);
             }
             let kills = u32::try_from(killed.len()).unwrap();
@@ -190,11 +191,8 @@ impl<'a> Passing<'a> {
         bound
     }
 
-    /// The parcels of the largest table that lie on the shelf, of whichever attempt.
-    fn large_parcels(&self) -> BTreeSet<PathBuf> {
-        let folder = self.parties.world().server_folder().join("shelf").join(self.consignment.to_string());
-        let parcels = files_below(&[&folder]).into_iter();
-        parcels.filter(|file| std::fs::metadata(file).is_ok_and(|of| of.len() >= PARCEL_BYTES_LEAST)).collect()
+    fn shelf(&self) -> PathBuf {
+        self.parties.world().server_folder().join("shelf").join(self.consignment.to_string())
     }
 
     async fn parcels_of_the_largest(&self) -> usize {
@@ -282,7 +280,7 @@ impl<'a> Passing<'a> {
             return;
         }
         let words = self.words(stride).await;
-        let (ended, _) = self.parties.run(words, &mut || None, Duration::ZERO).await;
+        let (ended, _) = self.parties.run(words, &mut || None, (Duration::ZERO, &|| 0)).await;
         let done = matches!(stride, Stride::DestroyOpeningKey | Stride::DestroyShare);
         let fits = if done { ended.status == Some(0) } else { matches!(ended.status, Some(3 | 4)) };
         assert!(fits, "{stride:?}, given again, ended with {:?}: {}", ended.status, ended.text);
@@ -299,4 +297,14 @@ impl<'a> Passing<'a> {
         }
         unreachable!("the server does not destroy its part within a minute");
     }
+}
+
+/// The parcels of the largest table that lie wholly on a shelf, of whichever attempt.
+fn large_parcels(shelf: &Path) -> BTreeSet<PathBuf> {
+    let is_large = |file: &PathBuf| {
+        // What is being written has another name.
+        let is_whole = !file.to_string_lossy().contains('#');
+        is_whole && std::fs::metadata(file).is_ok_and(|of| of.len() >= PARCEL_BYTES_LEAST)
+    };
+    files_below(&[shelf]).into_iter().filter(is_large).collect()
 }

@@ -70,13 +70,17 @@ pub(super) enum When {
     Share(f64),
     /// After so many tables are through, and then this share of the usual time.
     Line(usize, f64),
+    /// When so many parcels of the largest table are stored that were not before: in the middle of it.
+    Parcels(usize),
 }
 
 impl When {
     /// How long after the start, or after its line. The machine may be slower or faster than it was for the usual time.
     pub(super) fn delay(self, usual: Duration) -> Duration {
-        let (Self::Share(share) | Self::Line(_, share)) = self;
-        usual.mul_f64(share)
+        match self {
+            Self::Share(share) | Self::Line(_, share) => usual.mul_f64(share),
+            Self::Parcels(_) => Duration::ZERO,
+        }
     }
 }
 
@@ -90,7 +94,7 @@ pub(super) struct Point {
 /// The points of every stride. No process is spared in any: one that none of a stride's points is for gets another.
 pub(super) fn drawn(seed: u64, tables: usize) -> Vec<(Stride, Vec<Point>)> {
     // Dice of their own for those others: a kept seed draws what it drew when it was kept.
-    let (mut dice, mut others) = (Dice(seed), Dice(!seed));
+    let (mut dice, mut others, mut parcels) = (Dice(seed), Dice(!seed), Dice(seed.rotate_left(32)));
     let strides = Stride::ALL.into_iter().map(|stride| {
         let (least, most) = stride.cuts();
         let cuts = least.saturating_add(dice.below(most.saturating_sub(least).saturating_add(1)));
@@ -101,6 +105,11 @@ pub(super) fn drawn(seed: u64, tables: usize) -> Vec<(Stride, Vec<Point>)> {
                 // An agent that outlives its server often takes the step, and what stands behind comes too late.
                 points.insert(if victim == Victim::Agent { 0 } else { points.len() }, other);
             }
+        }
+        // Few of the others fall into the middle of one table.
+        if stride == Stride::Extract && parcels.below(2) == 0 {
+            let number = usize::try_from(parcels.below(2)).unwrap().saturating_add(1);
+            points.insert(0, Point { victim: Victim::Agent, when: When::Parcels(number) });
         }
         (stride, points)
     });

@@ -46,10 +46,17 @@ impl Running {
         Self { child, started: Instant::now(), told, reading }
     }
 
-    /// Whether a point is reached, for which a share of the usual time counts from `since`.
-    pub(super) fn has_reached(&self, when: When, since: Instant, usual: Duration) -> bool {
+    /// Whether a point is reached, for which a share of the usual time counts from `since`; `stored` says how many parcels of
+    /// the largest table there are that were not before.
+    pub(super) fn has_reached(
+        &self,
+        when: When,
+        (since, usual): (Instant, Duration),
+        stored: &dyn Fn() -> usize,
+    ) -> bool {
         let since = match when {
             When::Share(_) => Some(since),
+            When::Parcels(number) => (stored() >= number).then_some(since),
             When::Line(number, _) => {
                 let through = &self.told.lock().unwrap().through;
                 number.checked_sub(1).and_then(|at| through.get(at)).copied()
