@@ -1,7 +1,7 @@
 //! A ring key is made before its consignment is a fact. Where no fact comes of it no key stays, whatever ends the opening;
 //! and no key goes that is somebody's.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -101,18 +101,23 @@ async fn a_key_goes_with_the_opening_that_is_refused_after_it_was_made() {
     assert_eq!(noted(&world), 1);
 }
 
+/// Data and ring of the server as they are now, under these names.
+fn copies(world: &World, names: [&str; 2]) -> [(PathBuf, PathBuf); 2] {
+    names.map(|name| {
+        let (data, ring) = (world.path(&format!("{name} data")), world.path(&format!("{name} ring")));
+        copy_folder(&world.server_folder(), &data);
+        copy_folder(&world.ring_folder(), &ring);
+        (data, ring)
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_goes_at_the_next_start_when_the_server_ended_before_the_fact_and_in_doubt_at_its_last_deadline() {
     let world = World::start().await;
     let systems = world.systems(60);
     let living = world.closed(&systems).await.consignment;
     let Halfway { mut world, consignment, go_on, opening, .. } = Halfway::of(world, &systems).await;
-    let killed = ["killed", "killed and damaged"].map(|name| {
-        let (data, ring) = (world.path(&format!("{name} data")), world.path(&format!("{name} ring")));
-        copy_folder(&world.server_folder(), &data);
-        copy_folder(&world.ring_folder(), &ring);
-        (data, ring)
-    });
+    let killed = copies(&world, ["killed", "killed and damaged"]);
     go_on.send(()).unwrap();
     opening.await.unwrap().unwrap();
     let [(data, ring), damaged] = &killed;
@@ -172,12 +177,7 @@ async fn a_running_server_keeps_the_last_deadline_of_an_opening_that_damage_or_a
     let systems = world.systems(60);
     let living = world.closed(&systems).await.consignment;
     let Halfway { world, consignment, go_on, opening, .. } = Halfway::of(world, &systems).await;
-    let [damaged, put_back] = ["damaged", "put back"].map(|name| {
-        let (data, ring) = (world.path(&format!("{name} data")), world.path(&format!("{name} ring")));
-        copy_folder(&world.server_folder(), &data);
-        copy_folder(&world.ring_folder(), &ring);
-        (data, ring)
-    });
+    let [damaged, put_back] = copies(&world, ["damaged", "put back"]);
     go_on.send(()).unwrap();
     opening.await.unwrap().unwrap();
     let db = Connection::open(damaged.0.join("registry.sqlite")).unwrap();
