@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lexicon::{ConsignmentId, Digest, MigrationId, ParcelId, SeededEntropy, SystemEntropy};
 use proptest::prelude::*;
 
+use super::carry::{Steps, carry};
 use super::cut::{Cutter, Segment};
 use super::*;
 use crate::tests::key_of as keys_of;
@@ -197,21 +198,25 @@ fn a_parcel_of_any_length_keeps_one_segment_for_each_of_16_threads_in_memory() {
     assert!((SEGMENT_BYTES..=17 * SEGMENT_BYTES).contains(&most), "{most}");
 }
 
-/// The other threads wait for a segment that never comes.
+/// In the middle of its segment, whose turn the other threads would wait for without end.
 #[test]
 fn a_thread_that_panics_ends_the_others() {
-    struct Panics(usize);
-    impl Read for Panics {
-        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            self.0 += 1;
-            assert!(self.0 < 20, "as a reader with a fault would");
-            into.fill(1);
-            Ok(into.len())
-        }
-    }
     for count in [1, 2, 8] {
         let ended = std::panic::catch_unwind(|| {
-            key(SMALL).seal(&SystemEntropy::new(), &mut Panics(0), &mut io::sink(), threads(count))
+            let mut taken = 0;
+            let steps = Steps {
+                take: &mut |segment| {
+                    segment.place = Place { number: taken, last: false };
+                    taken += 1;
+                    Ok(taken <= 40)
+                },
+                work: &|segment| {
+                    assert!(segment.place.number > 0, "as a cipher with a fault would");
+                    Ok(())
+                },
+                give: &mut |_| Ok(()),
+            };
+            carry(threads(count), 64, steps)
         });
         assert!(ended.is_err());
     }
