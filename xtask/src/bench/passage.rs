@@ -51,7 +51,6 @@ pub(super) const WORDS: Words = Words {
   *load, staged first*: that account may fill the tables and no more, and rows are staged in its session before.
 * The forecast is of a rehearsal on 1 %. Its time to extract is that of what takes longest of reading, sealing and storing, which go on
   side by side; where they share two cores with the database, they take longer.
-* The forecast's figures of 27 November are of the reckoning before that: everything multiplied, one table after the other.
 * The `COPY` pipe and the dump's restore prove nothing about what arrived; `pg_restore` makes the tables and their indexes,
   the other steps find them there, empty.
 ",
