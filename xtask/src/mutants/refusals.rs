@@ -165,7 +165,11 @@ fn within(part: &[TokenTree]) -> Option<Vec<Vec<TokenTree>>> {
     let inner: Vec<TokenTree> = closure.stream().into_iter().collect();
     let [bar, after @ ..] = inner.as_slice() else { return None };
     let end = after.iter().position(|token| is_mark(token, '|'))?;
-    let body = parts(after.get(end.saturating_add(1)..)?, '&');
+    let body = match after.get(end.saturating_add(1)..)? {
+        [TokenTree::Group(block)] => block.stream().into_iter().collect(),
+        bare => bare.to_vec(),
+    };
+    let body = parts(&body, '&');
     let several = is_word(method, "is_some_and") && is_mark(bar, '|') && body.len() > 1;
     several.then(|| body.into_iter().map(<[_]>::to_vec).collect())
 }
