@@ -75,7 +75,7 @@ const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>,
 }
 
 /// All of them, in the order of the rooms.
-pub const TARGETS: [Target; 29] = [
+pub const TARGETS: [Target; 31] = [
     target("words", words::words, words::seeds, 256),
     target("request_signature", signed::request, signed::request_seeds, 2048),
     target("envelope", signed::envelope, signed::envelope_seeds, 4096),
@@ -96,6 +96,8 @@ pub const TARGETS: [Target; 29] = [
     target("separated_file", rows::separated, rows::separated_seeds, 4096),
     target("copy_stream", rows::copied, rows::copied_seeds, 4096),
     target("mariadb_value", rows::mariadb, rows::mariadb_seeds, 256),
+    target("sqlite_value", rows::sqlite, rows::sqlite_seeds, 256),
+    target("fingerprints", scopes::fingerprints, scopes::fingerprints_seeds, 4096),
     target("bucket_answer", stores::bucket, stores::bucket_seeds, 8192),
     target("service_answer", stores::service, stores::service_seeds, 8192),
     target("settings", papers::settings, papers::settings_seeds, 2048),

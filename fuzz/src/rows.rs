@@ -220,3 +220,34 @@ pub(crate) fn mariadb_seeds() -> Vec<Vec<u8>> {
     let wires = 0..u8::try_from(parsers::WIRES).unwrap();
     wires.flat_map(|wire| values.map(|value| [&[wire], value].concat())).collect()
 }
+
+/// The first byte says in which storage class the value stands.
+pub(crate) fn sqlite(bytes: &[u8]) {
+    let Some((class, value)) = bytes.split_first() else { return };
+    let class = class.checked_rem(CLASSES).unwrap();
+    for table in KINDS.tables() {
+        match parsers::sqlite_value(class, value, table) {
+            Ok(batch) => assert_eq!(batch.map(|batch| batch.num_rows()), Some(1)),
+            Err(trouble) => told_nothing(value, &trouble),
+        }
+    }
+}
+
+/// NULL, INTEGER, REAL, TEXT, BLOB.
+const CLASSES: u8 = 5;
+
+pub(crate) fn sqlite_seeds() -> Vec<Vec<u8>> {
+    let values: [&[u8]; 10] = [
+        &[],
+        &1_i64.to_le_bytes(),
+        &i64::MIN.to_le_bytes(),
+        &12.5_f64.to_le_bytes(),
+        &f64::INFINITY.to_le_bytes(),
+        b"value4711x",
+        b"-12.50",
+        b"2020-02-29 23:59:58.000001",
+        b"2020-02-29T23:59:58Z",
+        b"23:59:59",
+    ];
+    (0..CLASSES).flat_map(|class| values.map(|value| [&[class], value].concat())).collect()
+}

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray};
-use scope::{Dialect, Kind, Predicate, Rows, Scope, Tally, target_ddl};
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray, UInt16Array, UInt64Array,
+};
+use scope::{Dialect, Kind, Predicate, Rows, Scope, TableFingerprint, Tally, target_ddl};
 
 use crate::promises::told_nothing;
 
@@ -142,4 +144,57 @@ pub(crate) fn transform_seeds() -> Vec<Vec<u8>> {
     .iter()
     .map(|text| text.as_bytes().to_vec())
     .collect()
+}
+
+/// A bucket of a fingerprint as it came out of its parcel: table, place, count, sum.
+const BUCKET_BYTES: usize = 1 + 2 + 8 + 32;
+
+/// The first byte says into how many batches the buckets are cut; what they mean does not depend on it.
+pub(crate) fn fingerprints(bytes: &[u8]) {
+    let Some((cut, bytes)) = bytes.split_first() else { return };
+    let (buckets, _) = bytes.as_chunks::<BUCKET_BYTES>();
+    let batches: Vec<_> = buckets.chunks(usize::from(*cut).max(1)).map(batch).collect();
+    match (TableFingerprint::from_batches(&batches), TableFingerprint::from_batches([&batch(buckets)])) {
+        (Ok(found), Ok(whole)) => {
+            assert_eq!(found, whole, "the batches of a fingerprint make another one");
+            let written: Vec<_> = found.iter().map(|found| found.to_batch().unwrap()).collect();
+            assert_eq!(TableFingerprint::from_batches(&written).unwrap(), found, "a fingerprint means another one");
+        }
+        (Err(cut), Err(whole)) => {
+            told_nothing(bytes, &cut);
+            assert_eq!(cut.code(), whole.code(), "the batches of a fingerprint are refused otherwise");
+        }
+        (cut, whole) => assert_eq!(cut.is_ok(), whole.is_ok(), "the batches of a fingerprint are taken otherwise"),
+    }
+}
+
+fn batch(buckets: &[[u8; BUCKET_BYTES]]) -> RecordBatch {
+    let names = buckets.iter().map(|[table, ..]| format!("t{}", table % 3));
+    let places = buckets.iter().map(|[_, low, high, ..]| u16::from_le_bytes([*low, *high]));
+    let counts = buckets.iter().map(|bucket| u64::from_le_bytes(*bucket[3..].first_chunk().unwrap()));
+    let sums = FixedSizeBinaryArray::try_from_sparse_iter_with_size(buckets.iter().map(|bucket| bucket.last_chunk::<32>()), 32);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from_iter_values(names)),
+        Arc::new(UInt16Array::from_iter_values(places)),
+        Arc::new(UInt64Array::from_iter_values(counts)),
+        Arc::new(sums.unwrap()),
+    ];
+    RecordBatch::try_new(TableFingerprint::schema(), columns).unwrap()
+}
+
+pub(crate) fn fingerprints_seeds() -> Vec<Vec<u8>> {
+    let bucket = |table: u8, place: u16, count: u64, sum: u8| {
+        [&[table][..], &place.to_le_bytes(), &count.to_le_bytes(), &[sum; 32]].concat()
+    };
+    let (first, last) = (bucket(0, 0, 3, 7), bucket(0, 4095, 2, 0xff));
+    let (other, beyond) = (bucket(1, 17, u64::MAX, 0xff), bucket(2, 4096, 1, 1));
+    [
+        vec![1],
+        [&[1], first.as_slice()].concat(),
+        [&[2], first.as_slice(), &last, &other].concat(),
+        [&[1], first.as_slice(), &first].concat(),
+        [&[9], other.as_slice(), &bucket(1, 18, u64::MAX, 0xff)].concat(),
+        [&[0], beyond.as_slice()].concat(),
+    ]
+    .into()
 }

@@ -6,11 +6,17 @@ use std::str::FromStr;
 
 use lexicon::{ConsignmentId, Digest, MigrationId, ParcelId, PersonId, Refusal, Serial, Timestamp};
 use people::{AgeIdentity, PublicKey, Recipient};
-use scope::{DocumentName, Kind};
+use scope::{DocumentKind, DocumentName, Kind};
 
 use crate::promises::{said_plainly, told_nothing};
 
 pub(crate) fn words(bytes: &[u8]) {
+    // What begins a document says its kind, and a name can only agree or not.
+    let content = DocumentKind::of_content(bytes);
+    for kind in DocumentKind::ALL {
+        let agreed = DocumentKind::of(&format!("report.{}", kind.name()), bytes);
+        assert_eq!(agreed, content.filter(|found| *found == kind), "a name makes a kind");
+    }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     one_spelling::<Digest>(text);
     one_spelling::<MigrationId>(text);
@@ -68,5 +74,9 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         crate::sealed::IDENTITY,
         "2019/report 12.pdf",
     ];
-    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+    let dicom = [&[0_u8; 128][..], b"DICM"].concat();
+    let beginnings: [&[u8]; 6] =
+        [b"%PDF-1.4\n", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0", b"{\\rtf1", &dicom];
+    let texts = texts.iter().map(|text| text.as_bytes().to_vec());
+    texts.chain(beginnings.map(<[u8]>::to_vec)).collect()
 }

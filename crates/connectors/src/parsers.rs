@@ -42,3 +42,12 @@ pub fn copied_rows<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec
 pub fn mariadb_value(wire: usize, value: Option<&[u8]>, taken: &TableScope) -> Result<Option<RecordBatch>> {
     crate::mariadb::valued(wire, value, taken)
 }
+
+/// One value of a file of `SQLite` in each of these columns' kinds; `class` counts the storage classes: NULL, INTEGER, REAL,
+/// TEXT, BLOB. A number is in the first eight bytes.
+///
+/// # Errors
+/// A refusal when a kind does not hold the value.
+pub fn sqlite_value(class: u8, value: &[u8], taken: &TableScope) -> Result<Option<RecordBatch>> {
+    crate::sqlite::valued(class, value, taken)
+}

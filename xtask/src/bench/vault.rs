@@ -44,11 +44,13 @@ pub(super) const WORDS: Words = Words {
 * Plain AES-256-GCM seals 1 MiB at a time where it lies, by the same library, and copies nothing. Opaque parcels are Tink's format.
 * *In a file* is from one file into another, which is on the disk when the step ends; what is read comes from memory, where the
   kernel keeps what was just written. *The disk alone* writes as many bytes of memory.
+  Each of the three follows such a write that is not measured, or the first would pay for memory that the machine has yet to find.
 * `age`, `openssl` and `gpg` read the same file and write to nothing, and so does the step that they are compared with, on one
   thread as they are; the program's own sealing uses every core, four at most. No step on one core could be faster than plain
   AES-256-GCM, whose ratio to `age` is told for that. Of these, `openssl enc` proves nothing about what it opens.
 * Plain Parquet has the same pages, row groups and compression. A parcel is digested for the manifest when it is sealed, and
-  compared with it when it is opened; the plain files too, but where it says *without digests*.
+  compared with it when it is opened; the plain files too, but where it says *without digests*. Both are held to the same
+  target: the first says what encryption costs, the second what sealing costs in all.
 * The key's act is `vault::destroy_key` on a ring of files: tombstone, key, epoch, the other keys carried over, and the probe. The
   whole includes the parcels on the shelf.
 ",

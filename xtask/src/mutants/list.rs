@@ -33,6 +33,14 @@ pub(super) struct Mutant {
     pub(super) story: Story,
     /// Why no test can notice, if none can.
     pub(super) unreachable: Option<String>,
+    /// Eight hexadecimal digits of what is changed, into what, and of the test: another change of this name has others.
+    pub(super) mark: String,
+}
+
+/// The mark of a change of `file` that puts `replacement` where `was` stands.
+fn mark(file: &str, was: &str, replacement: &str, story: &Story) -> String {
+    let digest = blake3::hash(format!("{:?}", (file, was, replacement, story)).as_bytes());
+    digest.to_hex().chars().take(8).collect()
 }
 
 /// The test that must go red.
@@ -122,7 +130,9 @@ fn controls(root: &Path, written: Vec<Written>) -> Result<Vec<Mutant>> {
         };
         let at = start..start.saturating_add(text.len());
         let story = Story { room, test, name: Some(story) };
-        mutants.push(Mutant { name, finding: Some(finding), control, file, at, replacement, story, unreachable: None });
+        let mark = mark(&file, &text, &replacement, &story);
+        let finding = Some(finding);
+        mutants.push(Mutant { name, finding, control, file, at, replacement, story, unreachable: None, mark });
     }
     if !lost.is_empty() {
         bail!("these texts of {CONTROLS} do not stand exactly once where they should:\n{}", lost.join("\n"));
@@ -154,15 +164,17 @@ fn refused(root: &Path) -> Result<Vec<Mutant>> {
         let place = format!("lz-{:04}-{stem}-{}", refusal.code, refusal.place.replace('_', "-"));
         let count = counts.entry(place.clone()).or_default();
         *count = count.saturating_add(1);
+        let story = Story { room: "procedure".to_owned(), test: Some("all".to_owned()), name: None };
         Mutant {
             name: format!("{place}-{count}"),
             // Each item of the instruction is a control of the case.
             finding: (refusal.code == INSTRUCTION).then_some(8),
             control: format!("LZ-{:04}: {}{condition}", refusal.code, refusal.sentence),
+            mark: mark(&file, &was, &refusal.replacement, &story),
             file,
             at: refusal.at,
             replacement: refusal.replacement,
-            story: Story { room: "procedure".to_owned(), test: Some("all".to_owned()), name: None },
+            story,
             unreachable: None,
         }
     });

@@ -85,7 +85,8 @@ fn run<'a>(root: &Path, mutants: &[Mutant], chosen: &[&'a Mutant]) -> Result<Vec
     let mut results = Vec::new();
     for mutant in chosen {
         let seen = copy.switched_off(mutant)?;
-        eprintln!("{} {} {} s", mutant.name, seen.verdict.word(), seen.seconds);
+        let why = seen.why.as_deref().unwrap_or_default();
+        eprintln!("{} {} {} s {why}", mutant.name, seen.verdict.word(), seen.seconds);
         page.note(root, mutants, mutant, &seen)?;
         results.push((*mutant, seen));
     }
@@ -138,5 +139,6 @@ fn described(mutant: &Mutant, seen: Option<&Seen>) -> serde_json::Value {
         "verdict": seen.map(|seen| seen.verdict.word()),
         "seconds": seen.map(|seen| seen.seconds),
         "fell": seen.map(|seen| seen.fell.as_slice()),
+        "why": seen.and_then(|seen| seen.why.as_deref()),
     })
 }

@@ -8,6 +8,9 @@
 //! | `[(a && b, ".."), ..]` before an error | as for `hold`, for every line of the list |
 //! | any other `Err(..CODE..)` | `Ok(())` |
 //! | `ok_or_else(\|\| refuse(CODE, ..))` | `refuse(0, ..)`: without a value there is nothing to go on with |
+//!
+//! A condition that is a name is what its `let` says; `is_some_and(\|x\| a && b)` is `a` and `b`. What a function of another
+//! place decides is one condition.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -42,7 +45,7 @@ pub(super) fn read(file: &Path, text: &str) -> Result<Vec<Refusal>> {
     let mut named = Named::new();
     names(&tokens, &mut named);
     let place = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let mut walk = Walk { text, named, place, found: Vec::new() };
+    let mut walk = Walk { text, named, place, lets: BTreeMap::new(), found: Vec::new() };
     walk.level(&tokens);
     Ok(walk.found)
 }
@@ -151,6 +154,26 @@ fn parts(condition: &[TokenTree], mark: char) -> Vec<&[TokenTree]> {
     found
 }
 
+/// What `condition` holds by: the parts of `a && b`, and of a closure at the end of a part that holds by several.
+fn holds_by(condition: &[TokenTree]) -> Vec<Vec<TokenTree>> {
+    parts(condition, '&').into_iter().flat_map(|part| within(part).unwrap_or_else(|| vec![part.to_vec()])).collect()
+}
+
+/// The conditions of `x.is_some_and(|y| a && b)`; none if there is only one.
+fn within(part: &[TokenTree]) -> Option<Vec<Vec<TokenTree>>> {
+    let [.., method, TokenTree::Group(closure)] = part else { return None };
+    let inner: Vec<TokenTree> = closure.stream().into_iter().collect();
+    let [bar, after @ ..] = inner.as_slice() else { return None };
+    let end = after.iter().position(|token| is_mark(token, '|'))?;
+    let body = match after.get(end.saturating_add(1)..)? {
+        [TokenTree::Group(block)] => block.stream().into_iter().collect(),
+        bare => bare.to_vec(),
+    };
+    let body = parts(&body, '&');
+    let several = is_word(method, "is_some_and") && is_mark(bar, '|') && body.len() > 1;
+    several.then(|| body.into_iter().map(<[_]>::to_vec).collect())
+}
+
 fn span(tokens: &[TokenTree]) -> Range<usize> {
     let start = tokens.first().map_or(0, |token| token.span().byte_range().start);
     start..tokens.last().map_or(start, |token| token.span().byte_range().end)
@@ -160,6 +183,8 @@ struct Walk<'a> {
     text: &'a str,
     named: Named,
     place: String,
+    /// What the names of this function stand for.
+    lets: BTreeMap<String, Vec<TokenTree>>,
     found: Vec<Refusal>,
 }
 
@@ -177,7 +202,13 @@ impl Walk<'_> {
         match rest {
             [word, TokenTree::Ident(name), ..] if is_word(word, "fn") => {
                 self.place = name.to_string();
+                self.lets.clear();
                 2
+            }
+            [word, TokenTree::Ident(name), equals, value @ ..] if is_word(word, "let") && is_mark(equals, '=') => {
+                let end = value.iter().position(|token| is_mark(token, ';')).unwrap_or(value.len());
+                self.lets.insert(name.to_string(), value.get(..end).unwrap_or_default().to_vec());
+                3
             }
             [word, TokenTree::Group(group), ..] if is_word(word, "hold") => {
                 self.held(&listed(group));
@@ -252,12 +283,25 @@ impl Walk<'_> {
     }
 
     fn conditions(&mut self, code: u16, said: Option<&str>, condition: &[TokenTree], mark: char) {
-        let instead = if mark == '&' { "true ||" } else { "false &&" };
         for part in parts(condition, mark) {
-            let at = span(part);
-            let was = self.text.get(at.clone()).unwrap_or_default();
-            self.keep(code, said.map(str::to_owned), at, format!("({instead} ({was}))"));
+            let name = match part {
+                [not, TokenTree::Ident(name)] if mark == '|' && is_mark(not, '!') => Some(name),
+                [TokenTree::Ident(name)] if mark == '&' => Some(name),
+                _ => None,
+            };
+            let named = name.and_then(|name| self.lets.get(&name.to_string()));
+            let held = if mark == '&' || named.is_some() { holds_by(named.map_or(part, Vec::as_slice)) } else { Vec::new() };
+            match held.as_slice() {
+                [] | [_] => self.without(code, said, part, if mark == '&' { "true ||" } else { "false &&" }),
+                several => several.iter().for_each(|part| self.without(code, said, part, "true ||")),
+            }
         }
+    }
+
+    fn without(&mut self, code: u16, said: Option<&str>, condition: &[TokenTree], instead: &str) {
+        let at = span(condition);
+        let was = self.text.get(at.clone()).unwrap_or_default();
+        self.keep(code, said.map(str::to_owned), at, format!("({instead} ({was}))"));
     }
 
     fn keep(&mut self, code: u16, said: Option<String>, at: Range<usize>, replacement: String) {
@@ -309,6 +353,21 @@ mod tests {
                     "let c = [((true || (a)), \"one\"), (b, \"two\")]; if c { Ok(()) } else { Err(R::new(Code(231), \"\")) }",
                     "let c = [(a, \"one\"), ((true || (b)), \"two\")]; if c { Ok(()) } else { Err(R::new(Code(231), \"\")) }",
                     "let c = [(a, \"one\"), (b, \"two\")]; if c { Ok(()) } else { Ok(()) }",
+                ],
+            ),
+            (
+                "fn f() { let c = a.is_some_and(|it| it.b || d); hold(c && e.is_some_and(|it| it.b && d), 231, \"\", \"\") }",
+                vec![
+                    "fn f() { let c = a.is_some_and(|it| it.b || d); hold((true || (c)) && e.is_some_and(|it| it.b && d), 231, \"\", \"\") }",
+                    "fn f() { let c = a.is_some_and(|it| it.b || d); hold(c && e.is_some_and(|it| (true || (it.b)) && d), 231, \"\", \"\") }",
+                    "fn f() { let c = a.is_some_and(|it| it.b || d); hold(c && e.is_some_and(|it| it.b && (true || (d))), 231, \"\", \"\") }",
+                ],
+            ),
+            (
+                "fn f() { let c = a && b; if !c { return Err(refuse(231, \"\", \"\")); } }",
+                vec![
+                    "fn f() { let c = (true || (a)) && b; if !c { return Err(refuse(231, \"\", \"\")); } }",
+                    "fn f() { let c = a && (true || (b)); if !c { return Err(refuse(231, \"\", \"\")); } }",
                 ],
             ),
             (

@@ -47,6 +47,8 @@ pub(super) struct Seen {
     pub(super) seconds: u64,
     /// The tests that failed.
     pub(super) fell: Vec<String>,
+    /// What the first of them said.
+    pub(super) why: Option<String>,
 }
 
 /// The copy of the workspace, its compiled things, and what the runs printed.
@@ -105,15 +107,20 @@ impl Copy {
     fn tried(&mut self, name: &str, story: &Story) -> Result<Seen> {
         let started = Instant::now();
         let (built, _) = self.cargo(name, story, &["--no-run"], &[], BUILD)?;
-        let (verdict, fell) = if built == Some(true) {
+        let (verdict, fell, why) = if built == Some(true) {
             // Without a name every test but the random walks: they are long, and what only chance finds is not found.
             let chosen = story.name.as_ref().map_or(["--skip", "walks::"], |name| [name.as_str(), "--exact"]);
             let (passed, said) = self.cargo(name, story, &["--no-fail-fast"], &chosen, TEST)?;
-            judged(passed, &said)
+            // Without its servers every story falls, whatever is switched off.
+            if !self.servers.run_still() {
+                bail!("a server ended while {name} was tried: see {}", self.log.display());
+            }
+            let (verdict, fell) = judged(passed, &said);
+            (verdict, fell, why(&said))
         } else {
-            (Verdict::CompileError, Vec::new())
+            (Verdict::CompileError, Vec::new(), None)
         };
-        Ok(Seen { verdict, seconds: started.elapsed().as_secs(), fell })
+        Ok(Seen { verdict, seconds: started.elapsed().as_secs(), fell, why })
     }
 
     /// Runs `cargo test` in the copy; whether it passed, none when it took too long, and what it printed.
@@ -155,6 +162,11 @@ fn judged(passed: Option<bool>, said: &str) -> (Verdict, Vec<String>) {
         _ => Verdict::Unclear,
     };
     (verdict, fell)
+}
+
+/// The first line of the first panic that a run of tests printed.
+fn why(said: &str) -> Option<String> {
+    said.lines().skip_while(|line| !line.contains("panicked at ")).nth(1).map(str::to_owned)
 }
 
 /// Copies what git knows or would take, as it stands in the working tree, and removes what is not there any more.
@@ -217,6 +229,8 @@ mod tests {
         assert_eq!(judged(Some(true), "running 0 tests\n").0, Verdict::Unclear, "no test ran");
         assert_eq!(judged(Some(false), ok).0, Verdict::Unclear, "it ended without a failing test");
         assert_eq!(judged(None, &both).0, Verdict::Unclear, "it did not end");
+        let panic = "thread 'a::c' (7) panicked at drill/a.rs:1:2:\nassertion failed: LZ-0616\nnote: run with\n";
+        assert_eq!(why(panic).as_deref(), Some("assertion failed: LZ-0616"));
     }
 
     #[test]

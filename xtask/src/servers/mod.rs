@@ -115,6 +115,12 @@ impl Servers {
         Ok(status)
     }
 
+    /// Whether every server whose process is told to the tests still runs.
+    pub(crate) fn run_still(&self) -> bool {
+        let mut told = self.environment.iter().filter(|(name, _)| name.ends_with("_PROCESS"));
+        told.all(|(_, process)| Path::new("/proc").join(process).exists())
+    }
+
     /// A process group that the guard ends if we are ended before it.
     pub(crate) fn watch_over(&mut self, child: &Child) -> Result<()> {
         self.tell(&format!("-{}", child.id()))

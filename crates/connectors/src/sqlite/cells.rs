@@ -99,6 +99,31 @@ fn exact_double(number: i64) -> Option<f64> {
     (-EXACT_IN_DOUBLE..=EXACT_IN_DOUBLE).contains(&number).then_some(number as f64)
 }
 
+/// One value of a storage class, counted from 0: NULL, INTEGER, REAL, TEXT, BLOB.
+#[cfg(feature = "parsers")]
+pub(crate) fn valued(
+    class: u8,
+    value: &[u8],
+    taken: &scope::TableScope,
+) -> lexicon::Result<Option<arrow_array::RecordBatch>> {
+    let number = value.first_chunk().copied().unwrap_or_default();
+    let value = match class {
+        1 => ValueRef::Integer(i64::from_le_bytes(number)),
+        // A file holds no NaN: it is NULL there.
+        2 if !f64::from_le_bytes(number).is_nan() => ValueRef::Real(f64::from_le_bytes(number)),
+        3 => ValueRef::Text(value),
+        4 => ValueRef::Blob(value),
+        _ => ValueRef::Null,
+    };
+    let (schema, at_fault) = (taken.source_schema(), crate::at_fault::AtFault::default());
+    let mut batcher = crate::columns::Batcher::new(&taken.name, schema, &at_fault)?;
+    for index in 0..batcher.width() {
+        batcher.cell(index, size(value), |cells| put(cells, value));
+    }
+    batcher.end_row()?;
+    batcher.finish()
+}
+
 /// Whether a target column keeps every value of the kind as it is. In a STRICT table the declared type is enforced.
 pub(super) fn keeps(affinity: Affinity, strict: bool, declared: &str, data: &DataType) -> bool {
     if strict {

@@ -16,6 +16,9 @@ use crate::at_fault::AtFault;
 use crate::columns::Otherwise;
 use crate::trouble;
 
+#[cfg(feature = "parsers")]
+pub(crate) use self::cells::valued;
+
 const SYSTEM: &str = "SQLite";
 /// How long to wait for a writer of the old system to finish its transaction.
 const BUSY_SECONDS: u64 = 10;

@@ -103,8 +103,8 @@ pub(super) fn ratios(part: Part, taken: &Taken) -> Vec<Row> {
         Part::Tables => vec![
             ratio(SEAL, PLAIN, CPU, most(1.05)),
             ratio(OPEN, PLAIN_OPEN, CPU, most(1.10)),
-            ratio(SEAL, UNDIGESTED, CPU, Asked::Nothing),
-            ratio(OPEN, UNDIGESTED_OPEN, CPU, Asked::Nothing),
+            ratio(SEAL, UNDIGESTED, CPU, most(1.05)),
+            ratio(OPEN, UNDIGESTED_OPEN, CPU, most(1.10)),
         ],
         Part::Threads => vec![
             ratio(SEAL, SEAL_TWO, WALL, least(1.7)),
