@@ -220,8 +220,22 @@ fn a_report_on_another_target_or_of_other_tables_is_refused() {
     assert_eq!(told(&|r| r.orphans.clear()), 256);
     assert_eq!(told(&|r| r.orphans.iter_mut().for_each(|orphans| orphans.source = Some(2))), 256);
     assert_eq!(told(&|r| r.orphans.iter_mut().for_each(|orphans| orphans.target = None)), 256);
+    let other = Act::Done { consignment, step: Step::Reconcile, attempt, outcome: Arc::clone(&outcome) };
+    assert_eq!(world.refusal(Hand::Person(Recipient), other).0, 248, "a load runs, and no reconciliation");
     let extract = Act::Done { consignment, step: Step::Extract, attempt, outcome };
     assert_eq!(world.refusal(Hand::Person(Recipient), extract).0, 255);
+}
+
+#[test]
+fn a_difference_is_accepted_of_the_report_that_stands_only() {
+    let mut world = World::after(&HANDED_OVER);
+    world.does(&[BeginLoad, DoneUnequal]);
+    let Act::AcceptDifference { consignment, reason, .. } = fitting(&world, AcceptDifference, 0) else {
+        panic!("no difference")
+    };
+    let other = Act::AcceptDifference { consignment, report: Digest::of(b"another report"), reason };
+    assert_eq!(world.refusal(Hand::Person(Controller), other).0, 257);
+    world.does(&[AcceptDifference]);
 }
 
 #[test]
