@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt64Array, new_null_array};
+use arrow_array::{RecordBatch, new_null_array};
 use arrow_schema::DataType;
 use scope::{Rows, Scope, TableScope, Tally};
+
+use crate::columns::Batcher;
 
 /// Three rows of a table: enough to see a pattern, and each keeps the whole batch that it stood in.
 pub(crate) const ROWS_KEPT_MAX: usize = 3;
@@ -58,35 +60,35 @@ impl AtFault {
     }
 }
 
-/// The columns of a table's key in the target. None when there is no key, or one of other values than whole numbers and
-/// texts: a system can spell those in several ways, and another spelling would name another row.
-pub(crate) fn key_of(table: &TableScope) -> Option<Vec<&str>> {
+/// The columns of a table's key in the target, with their kinds. None when there is no key, or one of floats, bytes or
+/// truth values, which a system can spell in several ways.
+pub(crate) fn key_of(table: &TableScope) -> Option<Vec<(&str, DataType)>> {
     let schema = table.target_schema();
     let columns = table.key.iter().map(|key| {
         let target = table.take.iter().find(|take| take.column == *key)?.target.as_str();
         let kind = schema.field_with_name(target).ok()?.data_type();
-        matches!(kind, DataType::Int64 | DataType::UInt64 | DataType::Utf8).then_some(target)
+        let has_one_spelling = !matches!(kind, DataType::Boolean | DataType::Binary | DataType::Float64);
+        has_one_spelling.then(|| (target, kind.clone()))
     });
     columns.collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty())
 }
 
 fn key_alone(table: &TableScope, key: &[String]) -> Option<RecordBatch> {
     let (schema, names) = (table.target_schema(), key_of(table)?);
-    let columns = schema.fields().iter().map(|field| {
-        let Some(text) = names.iter().zip(key).find_map(|(name, text)| (name == field.name()).then_some(text)) else {
-            return Some(new_null_array(field.data_type(), 1));
-        };
-        let kind = field.data_type();
-        let column: ArrayRef = if *kind == DataType::Int64 {
-            Arc::new(Int64Array::from_iter_values([text.parse().ok()?]))
-        } else if *kind == DataType::UInt64 {
-            Arc::new(UInt64Array::from_iter_values([text.parse().ok()?]))
-        } else {
-            Arc::new(StringArray::from_iter_values([text]))
-        };
-        Some(column)
-    });
-    RecordBatch::try_new(Arc::clone(&schema), columns.collect::<Option<Vec<_>>>()?).ok()
+    // Read into the key's own kinds, so that the same value has the same digest however a system spells it.
+    let mut batcher = Batcher::new(&table.target, Arc::clone(&schema), &AtFault::default()).ok()?;
+    for (index, field) in schema.fields().iter().enumerate() {
+        let text = names.iter().zip(key).find_map(|((name, _), text)| (name == field.name()).then_some(text));
+        batcher.cell(index, text.map_or(0, String::len), |cells| {
+            if let Some(text) = text {
+                return cells.read(text);
+            }
+            cells.null();
+            Ok(())
+        });
+    }
+    let full = batcher.end_row().ok()?;
+    full.or(batcher.finish().ok()?)
 }
 
 fn keys_alone(scope: &Scope, table: &str, row: &RecordBatch) -> Option<RecordBatch> {

@@ -13,7 +13,7 @@ use lexicon::Result;
 use lexicon::limits::ROW_BYTES_MAX;
 
 use crate::at_fault::AtFault;
-use crate::trouble;
+use crate::{spelling, trouble};
 
 /// A batch is cut at this many rows: enough that the cost of a batch vanishes beside its rows.
 const BATCH_ROWS_MAX: usize = 65_536;
@@ -102,6 +102,29 @@ impl Cells {
         }
     }
 
+    /// Appends a value that is spelled as text.
+    pub(crate) fn read(&mut self, text: &str) -> Result<(), Odd> {
+        match self {
+            Self::Bool(cells) => match text {
+                "0" | "f" | "false" => cells.append_value(false),
+                "1" | "t" | "true" => cells.append_value(true),
+                _ => return Err(ODD_SPELLING),
+            },
+            Self::Bytes(cells) | Self::Text(cells) => cells.append_value(text),
+            Self::Date(cells) => cells.append_value(spelling::read_date(text).ok_or(ODD_SPELLING)?),
+            Self::Decimal(cells, precision, scale) => {
+                cells.append_value(spelling::read_decimal(text, *precision, *scale).ok_or(ODD_PRECISION)?);
+            }
+            Self::Float64(cells) => cells.append_value(float(text).ok_or(ODD_SPELLING)?),
+            Self::Int64(cells) => cells.append_value(text.parse().map_err(|_| ODD_SPELLING)?),
+            Self::Time(cells) => cells.append_value(spelling::read_time(text).ok_or(ODD_SPELLING)?),
+            Self::Timestamp(cells) => cells.append_value(spelling::read_timestamp(text).ok_or(ODD_SPELLING)?),
+            Self::TimestampTz(cells) => cells.append_value(spelling::read_timestamp_zoned(text).ok_or(ODD_SPELLING)?),
+            Self::UInt64(cells) => cells.append_value(text.parse().map_err(|_| ODD_SPELLING)?),
+        }
+        Ok(())
+    }
+
     /// Ends a batch's part of the column. The next part begins with as much room as this one took, and seldom grows. Beside
     /// it, the places of texts that are none; they are null.
     fn finish(&mut self) -> (ArrayRef, Vec<usize>) {
@@ -119,6 +142,12 @@ impl Cells {
         };
         (done, Vec::new())
     }
+}
+
+/// Digits, point and exponent; not the words for infinity and for what is no number.
+fn float(text: &str) -> Option<f64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    text.parse().ok().filter(|number: &f64| plain && number.is_finite())
 }
 
 fn fixed<Type: ArrowPrimitiveType>(cells: &mut PrimitiveBuilder<Type>) -> ArrayRef {
@@ -209,6 +238,12 @@ impl Batcher {
             *count = count.saturating_add(u64::try_from(rows.len()).unwrap_or(u64::MAX));
             self.faulty.extend(rows);
         }
+    }
+
+    /// Counts values of rows that the database was asked to leave out: the table is refused for them at its end.
+    pub(crate) fn left_out(&mut self, index: usize, odd: Odd, values: u64) {
+        let count = self.odd.entry((index, odd)).or_default();
+        *count = count.saturating_add(values);
     }
 
     /// Ends a row; a full batch comes out.

@@ -145,8 +145,8 @@ pub trait Sink: Send + Sync {
         async { Ok(None) }.boxed()
     }
 
-    /// As [`Snapshot::at_fault`], with every column: rows with values that the target cannot hold. A constraint is tested
-    /// by counting, so that rows which break one are not among them.
+    /// As [`Snapshot::at_fault`]: rows with values that the target cannot hold, with every column, and rows that break a
+    /// constraint, of which a target that tests it by counting has the key alone.
     fn at_fault(&self, table: &str) -> Vec<RecordBatch>;
 
     /// The rows of the target table, read over a new connection, in the shape of the table's target schema.

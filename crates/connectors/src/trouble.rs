@@ -122,6 +122,12 @@ pub(crate) fn marker_differs(table: &str, rows: u64, marked: u64) -> Trouble {
     .into()
 }
 
+/// How a constraint is called: by its name, and the columns that it is about where the database tells them.
+pub(crate) fn constraint(name: &str, columns: &[String]) -> String {
+    let columns: Vec<_> = columns.iter().map(|column| format!("`{column}`")).collect();
+    if columns.is_empty() { name.to_owned() } else { format!("{name} on {}", columns.join(", ")) }
+}
+
 /// Constraints of the target that rows would break, by name and count. Nothing was loaded.
 pub(crate) fn broken_constraints(table: &str, findings: &[(String, u64)]) -> Trouble {
     let lines: Vec<_> = findings.iter().map(|(name, count)| format!("{name}: {count} rows")).collect();
@@ -199,11 +205,13 @@ pub(crate) fn unfilled(table: &str, column: &str) -> Trouble {
     .into()
 }
 
-/// Rows whose values in the columns that the predicate compares are of another type: they are in no scope.
-pub(crate) fn misfits(table: &str, rows: u64) -> Trouble {
+/// Rows whose values in columns that the predicate compares are of another type, by column and count: they are in no
+/// scope.
+pub(crate) fn misfits(table: &str, findings: &[(String, u64)]) -> Trouble {
+    let lines: Vec<_> = findings.iter().map(|(column, rows)| format!("column `{column}`: {rows} rows")).collect();
     Refusal::new(
         Code(420),
-        format!("table `{table}` has {rows} rows with values of another type in the columns that `where` compares"),
+        format!("table `{table}` holds values of another type than its `where` compares: {}", lines.join("; ")),
         "Correct these rows in the source, or compare other columns: nothing says whether they are in scope.",
     )
     .into()

@@ -13,9 +13,10 @@ pub struct SelectSql {
     pub from: String,
     /// True for the rows in scope; none when all are.
     pub condition: Option<String>,
-    /// True for rows that hold a value of another type in a column that the condition compares. Only `SQLite` can have
-    /// such rows. They are in no scope, so a source counts them first and refuses when there is one.
-    pub misfit: Option<String>,
+    /// Each column that the condition compares, and a condition that is true for rows that hold a value of another type
+    /// there. Only `SQLite` can have such rows. They are in no scope, so a source counts them first and refuses when there
+    /// is one.
+    pub misfits: Vec<(String, String)>,
 }
 
 impl TableScope {
@@ -29,7 +30,7 @@ impl TableScope {
             columns: columns.collect::<Result<_>>()?,
             from: format!("{} AS t0", dialect.quote(&self.name)?),
             condition: sql::condition(scope, self, dialect)?,
-            misfit: if dialect == Dialect::Sqlite { sql::misfit(self)? } else { None },
+            misfits: if dialect == Dialect::Sqlite { sql::misfits(self)? } else { Vec::new() },
         })
     }
 }

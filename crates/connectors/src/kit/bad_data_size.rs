@@ -46,6 +46,41 @@ pub(super) async fn a_row_that_no_parcel_carries_is_refused_with_the_limit(lab: 
     assert_eq!(spelled(&snapshot.at_fault(&scope, "document")), [["3", "-"], ["4", "-"]]);
 }
 
+/// What PostgreSQL leaves out by lengths is told as if it had come: each value that is too long alone, the longest of those
+/// that are together, and whatever else the table holds. A view keeps nothing beside it, and is asked all the same.
+#[test]
+fn long_rows_that_postgresql_leaves_out_are_told_with_all_others() {
+    super::tell(System::Postgres, "long_rows_that_postgresql_leaves_out_are_told_with_all_others", |lab| {
+        Box::pin(async move {
+            lab.run(
+                "CREATE TABLE letter (code text, body text, scan bytea, seen date); CREATE VIEW letters AS TABLE letter; \
+                 INSERT INTO letter VALUES ('good', 'a', 'b', '2020-01-02'), ('odd', 'a', NULL, 'infinity'), \
+                   ('together', repeat('x', 30000000), convert_to(repeat('y', 31000000), 'UTF8'), '2020-01-02'), \
+                   ('each', repeat('x', 52000000), convert_to(repeat('y', 51000000), 'UTF8'), NULL), \
+                   (repeat('z', 51000000), NULL, NULL, NULL)",
+            )
+            .await;
+            for name in ["letter", "letters"] {
+                let take = &[("code", "text"), ("body", "text"), ("scan", "bytes"), ("seen", "date")];
+                let scope = scope_of(&Words { name, target: "arrived", key: &["code"], take, ..Words::default() });
+                let snapshot = lab.source().begin(true).await.unwrap();
+                let refused = super::lab::admitted(snapshot.read(&scope, name)).await.unwrap_err();
+                let said = refused.to_string();
+                assert_eq!(refused.code(), Code(408), "{said}");
+                for (column, count) in [("code", 1), ("body", 1), ("scan", 2)] {
+                    let part = format!("`{column}`: {count} values that take their row over 48 MiB");
+                    assert!(said.contains(&part), "{part} {said}");
+                }
+                assert!(said.contains("`seen`: 1 infinite values"), "{said}");
+                // Three rows are kept, and the one whose key is what is too long has no name.
+                let kept: Vec<_> =
+                    spelled(&snapshot.at_fault(&scope, name)).into_iter().map(|row| row[0].clone()).collect();
+                assert_eq!(kept, ["each", "together"], "{name}");
+            }
+        })
+    });
+}
+
 /// Makes the table of documents anew, with two scans of so many bytes each.
 async fn put_scans(lab: &Lab, scans: [(&str, usize); 2]) {
     if lab.system == System::Csv {

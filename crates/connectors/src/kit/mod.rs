@@ -103,6 +103,7 @@ kit!(
         sinks::a_load_that_is_dropped_leaves_nothing_behind,
         sinks::a_lossy_type_is_refused_before_any_row,
         sinks::a_row_may_point_to_a_row_that_arrives_with_it,
+        sinks::a_row_that_breaks_a_constraint_is_kept_by_its_whole_key,
         sinks::a_second_load_finds_the_marker_and_inserts_nothing,
         sinks::a_stream_that_fails_leaves_nothing_behind,
         sinks::a_table_changed_after_its_load_is_refused,
@@ -110,5 +111,6 @@ kit!(
         sinks::a_target_without_a_marker_table_is_refused,
         sinks::a_value_too_long_for_its_column_is_refused_by_count,
         sinks::of_two_tables_loaded_at_once_one_fails_alone,
-        sinks::tables_are_loaded_after_those_they_point_to;
+        sinks::tables_are_loaded_after_those_they_point_to,
+        sinks::what_a_target_lacks_is_told_together;
 );

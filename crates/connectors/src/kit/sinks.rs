@@ -101,6 +101,35 @@ pub(super) async fn a_column_that_must_be_filled_is_refused_before_any_row(lab: 
     assert!(refused.to_string().contains("`owner`"), "{refused}");
 }
 
+pub(super) async fn what_a_target_lacks_is_told_together(lab: &Lab) {
+    marker(lab).await;
+    lab.run(
+        "CREATE TABLE arrived (id bigint, held bigint, ready integer NOT NULL, owner integer NOT NULL); \
+         CREATE TABLE arrived_too (id bigint, name text)",
+    )
+    .await;
+    let take = &[("id", "int64"), ("held", "text"), ("gone", "text")];
+    let wanted = [
+        Words { name: "person", target: "arrived", key: &["id"], take, ..Words::default() },
+        Words { name: "animal", target: "arrived_too", key: &["id"], take: PERSON, ..Words::default() },
+        Words { name: "ward", target: "nowhere", key: &["id"], take: PERSON, ..Words::default() },
+    ];
+    let refused = lab.sink().prepare(&scope_of_all(&wanted)).await.map(drop).unwrap_err();
+    let said = refused.to_string();
+    assert_eq!(refused.code(), Code(422), "{said}");
+    let told = [
+        "table `arrived`, column `held`: ",
+        "text do not hold the same values [LZ-0407]",
+        "table `arrived` has no column `gone` [LZ-0406]",
+        "target table `arrived` needs a value in column `ready`",
+        "target table `arrived` needs a value in column `owner`",
+        "has no table `nowhere` [LZ-0405]",
+    ];
+    let missing: Vec<_> = told.iter().filter(|part| !said.contains(**part)).collect();
+    assert!(missing.is_empty() && !said.contains("arrived_too"), "{missing:?} not in: {said}");
+    assert_eq!(said.matches("[LZ-").count(), 6, "five faults and what they are together: {said}");
+}
+
 pub(super) async fn a_broken_constraint_is_refused_by_count_and_quotes_nothing(lab: &Lab) {
     marker(lab).await;
     lab.run(
@@ -140,6 +169,45 @@ pub(super) async fn a_broken_constraint_is_refused_by_count_and_quotes_nothing(l
     if lab.system == System::Postgres {
         super::postgres::nothing_in_the_log(&[SENTINEL, "4242424"]);
     }
+}
+
+/// Read from the system that refuses it, a key is value for value the one that was sent: so it has the same digest.
+pub(super) async fn a_row_that_breaks_a_constraint_is_kept_by_its_whole_key(lab: &Lab) {
+    marker(lab).await;
+    let [moment, zoned] = match lab.system {
+        System::MariaDb => ["datetime(6)", "timestamp(6) NULL"],
+        System::Csv | System::Postgres | System::Sqlite => ["timestamp", "timestamptz"],
+    };
+    lab.run(&format!(
+        "CREATE TABLE ward (id integer NOT NULL PRIMARY KEY); INSERT INTO ward VALUES (1); \
+         CREATE TABLE arrived (born date, seen {moment}, changed {zoned}, drawn time, amount decimal(14,4), \
+           code varchar(9), ward integer, FOREIGN KEY (ward) REFERENCES ward (id))"
+    ))
+    .await;
+    let take = &[
+        ("born", "date"),
+        ("seen", "timestamp"),
+        ("changed", "timestamp with time zone"),
+        ("drawn", "time"),
+        ("amount", "decimal(12,2)"),
+        ("code", "text"),
+        ("ward", "int64"),
+    ];
+    let key = &["born", "seen", "changed", "drawn", "amount", "code"];
+    let scope = scope_of(&Words { name: "visit", target: "arrived", key, take, ..Words::default() });
+    let row = |code, ward| {
+        let [born, seen, changed] = ["2020-02-29", "2020-01-01 10:00:00.5", "2020-07-01 10:00:00.25Z"];
+        [Some(born), Some(seen), Some(changed), Some("23:59:58"), Some("-12.50"), Some(code), Some(ward)]
+    };
+    lab.fill("visit", take, &[&row("good", "1"), &row("bad", "7")]).await;
+    let rows = lab.read(&scope, "visit").await.unwrap();
+    let sink = lab.sink();
+    let refused = sink.load(&scope, "visit", mark(1), stream(rows.clone())).await.unwrap_err();
+    let said = refused.to_string();
+    assert!(refused.code() == Code(411) && said.contains(" on `ward`: 1 rows"), "{said}");
+    let sent = spelled(&rows).into_iter().find(|row| row.contains(&"bad".to_owned())).unwrap();
+    let kept = spelled(&sink.at_fault("visit"));
+    assert_eq!((kept.len(), &kept[0][..6], kept[0][6].as_str()), (1, &sent[..6], "-"));
 }
 
 pub(super) async fn a_value_too_long_for_its_column_is_refused_by_count(lab: &Lab) {

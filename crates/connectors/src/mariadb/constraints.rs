@@ -11,6 +11,7 @@ use super::catalog::{self, Column, Table};
 use super::sink::{STAGING, STAGING_AGAIN, Wanted};
 use super::texts;
 use crate::columns::Otherwise;
+use crate::trouble;
 
 /// One constraint, a query that counts the rows of the staging table that would break it, and where these are: what
 /// follows the columns that are asked for.
@@ -78,10 +79,12 @@ const UNIQUE: &str = "SELECT INDEX_NAME, COLUMN_NAME, CAST(SUB_PART AS CHAR) FRO
 async fn unique(session: &mut MySqlConnection, table: &Wanted<'_>, found: &Table) -> Result<Vec<Test>> {
     // No parts at all: a key that new rows cannot break (numbered by the server, or null), or one over an expression.
     let mut keys: BTreeMap<String, Option<Vec<String>>> = BTreeMap::new();
+    let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in texts(session, "listing unique keys", UNIQUE, &[&table.target]).await? {
         let mut row = row.into_iter();
         let mut next = || row.next().flatten();
         let (name, column, prefix) = (next().unwrap_or_default(), next(), next());
+        columns.entry(name.clone()).or_default().extend(column.clone());
         let parts = keys.entry(name).or_insert_with(|| Some(Vec::new()));
         let typed = column.as_deref().map(|column| typed_of(table, column)).transpose()?.flatten();
         match (typed, prefix.and_then(|prefix| prefix.parse::<u32>().ok())) {
@@ -113,7 +116,10 @@ async fn unique(session: &mut MySqlConnection, table: &Wanted<'_>, found: &Table
         let given: Vec<_> = parts.iter().map(|part| format!("{part} IS NOT NULL")).collect();
         let (given, group) = (given.join(" AND "), parts.join(", "));
         Some(Test {
-            name: format!("unique {name}"),
+            name: trouble::constraint(
+                &format!("unique {name}"),
+                columns.get(&name).map(Vec::as_slice).unwrap_or_default(),
+            ),
             sql: format!(
                 "SELECT COALESCE(SUM(same - 1), 0) FROM (SELECT COUNT(*) AS same FROM {STAGING} AS lazaret_row \
                  WHERE {given} \
@@ -161,7 +167,10 @@ async fn checks(session: &mut MySqlConnection, table: &Wanted<'_>, found: &Table
         let mut row = row.into_iter().map(Option::unwrap_or_default);
         let (check, clause) = (row.next().unwrap_or_default(), row.next().unwrap_or_default());
         let broken = format!("FROM (SELECT {rows} FROM {STAGING} AS lazaret_row) AS {name} WHERE NOT ({clause})");
-        tests.push(Test::of(format!("check {check}"), broken));
+        // The server writes every name in the clause in its quotes.
+        let named = |column: &&Column| quote(&column.name).is_ok_and(|quoted| clause.contains(&quoted));
+        let named: Vec<_> = found.columns.iter().filter(named).map(|column| column.name.clone()).collect();
+        tests.push(Test::of(trouble::constraint(&format!("check {check}"), &named), broken));
     }
     Ok(tests)
 }
@@ -185,7 +194,8 @@ fn foreign_key(table: &Wanted<'_>, key: &catalog::ForeignKey) -> Result<Option<T
         orphan = format!("{orphan} AND NOT EXISTS (SELECT 1 FROM {STAGING_AGAIN} AS lazaret_staged WHERE {staged})");
     }
     let rows = format!("FROM {STAGING} AS lazaret_row WHERE {} AND {orphan}", given.join(" AND "));
-    Ok(Some(Test::of(format!("foreign key {}", key.name), rows)))
+    let name = trouble::constraint(&format!("foreign key {}", key.name), &key.reference.columns);
+    Ok(Some(Test::of(name, rows)))
 }
 
 /// Whether a table points to itself, so that its rows are needed a second time.

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::RecordBatch;
-use arrow_schema::{Field, SchemaRef};
+use arrow_schema::{DataType, Field, SchemaRef};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, TryFutureExt, TryStreamExt};
@@ -112,6 +112,7 @@ impl Sink for Database {
                 schema: taken.target_schema(),
                 from: &from,
                 condition: None,
+                may_be_long: false,
                 at_fault: &AtFault::default(),
             };
             let session = std::sync::Arc::new(Mutex::new(session)).lock_owned().await;
@@ -147,13 +148,11 @@ impl<'a> Wanted<'a> {
                 landings.push(landing);
             }
         }
-        refused.verdict(trouble::together)?;
-        let filled: BTreeSet<_> = columns.iter().map(|column| &column.name).collect();
-        let mut left = found.columns.iter().filter(|column| !filled.contains(&column.name));
-        let must_be_filled = |column: &&Column| !column.nullable && column.otherwise == Otherwise::Null;
-        if let Some(column) = left.find(must_be_filled) {
-            return Err(trouble::unfilled(target, &column.name));
+        let left = found.columns.iter().filter(|column| schema.field_with_name(&column.name).is_err());
+        for column in left.filter(|column| !column.nullable && column.otherwise == Otherwise::Null) {
+            refused.keep::<()>(Err(trouble::unfilled(target, &column.name)))?;
         }
+        refused.verdict(trouble::together)?;
         Ok(Self { target: target.clone(), schema, columns, landings })
     }
 
@@ -438,7 +437,11 @@ async fn test(session: &mut MySqlConnection, taken: &TableScope, tests: Vec<Test
 /// The keys of the first of these rows.
 async fn keys_of(session: &mut MySqlConnection, taken: &TableScope, rows: &str) -> Result<Vec<Vec<Option<String>>>> {
     let Some(key) = key_of(taken) else { return Ok(Vec::new()) };
-    let texts = key.iter().map(|name| Ok(format!("CAST({} AS CHAR)", Dialect::MariaDb.quote(name)?)));
+    let texts = key.iter().map(|(name, kind)| {
+        let text = format!("CAST({} AS CHAR)", Dialect::MariaDb.quote(name)?);
+        // A staged moment is in UTC and does not say so.
+        Ok(if matches!(kind, DataType::Timestamp(_, Some(_))) { format!("CONCAT({text}, 'Z')") } else { text })
+    });
     let columns = texts.collect::<Result<Vec<_>>>()?.join(", ");
     super::texts(session, "naming rows", &format!("SELECT {columns} {rows} LIMIT {ROWS_KEPT_MAX}"), &[]).await
 }

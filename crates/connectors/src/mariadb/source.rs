@@ -7,9 +7,10 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::Result;
+use lexicon::limits::ROW_BYTES_MAX;
 use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SourceTable, TableScope, TableTally};
 use sqlx::AssertSqlSafe;
-use sqlx::mysql::MySqlConnection;
+use sqlx::mysql::{MySqlConnection, MySqlRow};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 use super::catalog::{self, Column, Table};
@@ -90,8 +91,8 @@ impl Moment {
         taken.check_columns(&visible(&mut session, taken, &found).await?)?;
         let select = taken.select_sql(scope, Dialect::MariaDb)?;
         let (schema, at_fault) = (schema(taken), self.gate.at_fault());
-        let rows = Rows { table, schema, from: &select.from, condition: select.condition, at_fault };
-        rows.stream(session, &found.columns)
+        let (from, condition) = (&select.from, select.condition);
+        Rows { table, schema, from, condition, may_be_long: true, at_fault }.stream(session, &found.columns)
     }
 }
 
@@ -189,6 +190,8 @@ pub(super) struct Rows<'a> {
     pub(super) schema: SchemaRef,
     pub(super) from: &'a str,
     pub(super) condition: Option<String>,
+    /// Whether it may hold values that no parcel carries: not where all came out of parcels.
+    pub(super) may_be_long: bool,
     pub(super) at_fault: &'a AtFault,
 }
 
@@ -200,7 +203,7 @@ impl Rows<'_> {
         mut session: OwnedMutexGuard<MySqlConnection>,
         found: &[Column],
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let (mut expressions, mut wires) = (Vec::new(), Vec::new());
+        let (mut expressions, mut lengths, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         for field in self.schema.fields() {
             let column = found
                 .iter()
@@ -210,15 +213,24 @@ impl Rows<'_> {
             let (expression, wire) = types::read(column, &quoted, field.data_type()).ok_or_else(|| {
                 trouble::lossy(self.table, &column.name, &column.declared, &kind_name(field.data_type()))
             })?;
-            expressions.push(expression);
-            wires.push(wire);
+            let length = types::length(column, &quoted, wire).filter(|_| self.may_be_long);
+            let length_at = length.as_ref().map(|_| self.schema.fields().len().saturating_add(lengths.len()));
+            parts.push(Part { wire, length_at });
+            // The driver holds a row whole: of a value that no parcel carries its length is sent in its place.
+            expressions.push(match &length {
+                Some(length) => format!("IF({length} > {ROW_BYTES_MAX}, NULL, {expression})"),
+                None => expression,
+            });
+            lengths
+                .extend(length.map(|length| format!("CAST(IF({length} > {ROW_BYTES_MAX}, {length}, NULL) AS CHAR)")));
         }
+        expressions.extend(lengths);
         let condition = self.condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
         let sql = format!("SELECT {} FROM {}{condition}", expressions.join(", "), self.from);
         let mut batcher = Batcher::new(self.table, self.schema, self.at_fault)?;
         let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
         tokio::spawn(async move {
-            if let Err(error) = send_rows(&mut session, sql, &wires, &mut batcher, &sender).await {
+            if let Err(error) = send_rows(&mut session, sql, &parts, &mut batcher, &sender).await {
                 // Nobody listens any more if this fails.
                 drop(sender.send(Err(error)).await);
             }
@@ -227,20 +239,36 @@ impl Rows<'_> {
     }
 }
 
+/// How one column is read, and where its length is told if its value is too long to be sent.
+struct Part {
+    wire: Wire,
+    length_at: Option<usize>,
+}
+
+fn number_at(row: &MySqlRow, place: usize) -> Result<Option<usize>, sqlx::Error> {
+    let text = raw(row, place)?.and_then(|bytes| std::str::from_utf8(bytes).ok());
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
 async fn send_rows(
     session: &mut MySqlConnection,
     sql: String,
-    wires: &[Wire],
+    parts: &[Part],
     batcher: &mut Batcher,
     sender: &mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
     let fail = |error: &sqlx::Error| failed("reading rows", error);
     let mut rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch(session);
     while let Some(row) = rows.try_next().await.map_err(|error| fail(&error))? {
-        for (index, wire) in wires.iter().enumerate() {
+        for (index, part) in parts.iter().enumerate() {
             let value = raw(&row, index).map_err(|error| fail(&error))?;
-            batcher.cell(index, value.map_or(0, <[u8]>::len), |cells| decode::put(cells, *wire, value));
+            let beyond =
+                part.length_at.map(|place| number_at(&row, place)).transpose().map_err(|error| fail(&error))?;
+            let bytes = beyond.flatten().unwrap_or(value.map_or(0, <[u8]>::len));
+            batcher.cell(index, bytes, |cells| decode::put(cells, part.wire, value));
         }
+        // It may have 48 MiB, and whoever takes the batch takes its time.
+        drop(row);
         if let Some(batch) = batcher.end_row()?
             && sender.send(Ok(batch)).await.is_err()
         {

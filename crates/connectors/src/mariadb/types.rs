@@ -90,6 +90,15 @@ pub(super) fn read(column: &Column, quoted: &str, data: &DataType) -> Option<(St
     }
 }
 
+/// The expression for the bytes of a quoted column that may hold a value which no parcel carries: as many as are sent, or
+/// fewer, told without making another text of it.
+pub(super) fn length(column: &Column, quoted: &str, wire: Wire) -> Option<String> {
+    // What these keep in two or four bytes may be sent in one.
+    let sent_shorter = matches!(column.charset.as_deref(), Some("ucs2" | "utf16" | "utf16le" | "utf32"));
+    let measure = if sent_shorter && wire == Wire::Text { "CHAR_LENGTH" } else { "OCTET_LENGTH" };
+    matches!(column.base.as_str(), "longblob" | "longtext").then(|| format!("{measure}({quoted})"))
+}
+
 /// How a kind goes into a target column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Landing {

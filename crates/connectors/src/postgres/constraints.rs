@@ -120,7 +120,8 @@ pub(super) async fn of_rows(client: &Client, table: &Wanted<'_>, found: &Table) 
         match (constraint.form.as_str(), &constraint.expression) {
             ("c", Some(expression)) => {
                 let rows = format!("FROM {typed} WHERE NOT ({expression})");
-                tests.push(Test::of(format!("check {}", constraint.name), rows));
+                let name = trouble::constraint(&format!("check {}", constraint.name), &constraint.columns);
+                tests.push(Test::of(name, rows));
             }
             ("f", _) => tests.push(foreign_key(&constraint, &typed)?),
             // Keys are tested by their indexes; triggers are named in the notes.
@@ -152,7 +153,7 @@ fn foreign_key(constraint: &Constraint, typed: &str) -> Result<Test> {
             format!("({condition}) OR num_nulls({}) BETWEEN 1 AND {}", ours.join(", "), ours.len().saturating_sub(1));
     }
     let rows = format!("FROM (SELECT * FROM {typed}) AS lazaret_row WHERE {condition}");
-    Ok(Test::of(format!("foreign key {}", constraint.name), rows))
+    Ok(Test::of(trouble::constraint(&format!("foreign key {}", constraint.name), &constraint.columns), rows))
 }
 
 // NULLS NOT DISTINCT came with PostgreSQL 15; asked for by name, older catalogs say NULL.
@@ -160,18 +161,24 @@ const UNIQUE: &str = "SELECT o.relname::text, \
        ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k::int, false) \
          FROM generate_series(1, i.indnkeyatts) AS k), \
        pg_catalog.pg_get_expr(i.indpred, i.indrelid), \
-       coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) \
+       coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false), \
+       ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place) \
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+         WHERE k.place <= i.indnkeyatts ORDER BY k.place) \
      FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class o ON o.oid = i.indexrelid \
      WHERE i.indrelid = $1 AND i.indisunique ORDER BY o.relname";
+
+/// Name, parts (columns or expressions) and predicate.
+type Index = (String, Vec<String>, Option<String>);
 
 async fn unique(client: &Client, found: &Table, typed: &str) -> Result<Vec<Test>> {
     let doing = "listing unique keys";
     let mut tests = Vec::new();
     for row in client.query(UNIQUE, &[&found.oid]).await.map_err(|error| failed(doing, &error))? {
-        let read = || -> Result<(String, Vec<String>, Option<String>, bool), tokio_postgres::Error> {
-            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
+        let read = || -> Result<(Index, bool, Vec<String>), tokio_postgres::Error> {
+            Ok(((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?), row.try_get(3)?, row.try_get(4)?))
         };
-        let (name, parts, predicate, nulls_are_equal) = read().map_err(|error| failed(doing, &error))?;
+        let ((name, parts, predicate), nulls_are_equal, columns) = read().map_err(|error| failed(doing, &error))?;
         let mut conditions: Vec<_> = predicate.into_iter().map(|predicate| format!("({predicate})")).collect();
         if !nulls_are_equal {
             conditions.extend(parts.iter().map(|part| format!("({part}) IS NOT NULL")));
@@ -179,7 +186,7 @@ async fn unique(client: &Client, found: &Table, typed: &str) -> Result<Vec<Test>
         let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
         let group = parts.iter().map(|part| format!("({part})")).collect::<Vec<_>>().join(", ");
         tests.push(Test {
-            name: format!("unique {name}"),
+            name: trouble::constraint(&format!("unique {name}"), &columns),
             sql: format!(
                 "SELECT coalesce(sum(same - 1), 0)::int8 FROM (SELECT count(*) AS same FROM {typed} \
                  WHERE {condition} GROUP BY {group} HAVING count(*) > 1) AS lazaret_same"

@@ -9,7 +9,7 @@ use lexicon::Result;
 use super::SYSTEM;
 use super::types::Wire;
 use crate::at_fault::AtFault;
-use crate::columns::{Batcher, Cells, ODD_INFINITE, ODD_KIND, ODD_NAN, ODD_PRECISION, ODD_RANGE, Odd};
+use crate::columns::{Batcher, Cells, ODD_INFINITE, ODD_KIND, ODD_LONG, ODD_NAN, ODD_PRECISION, ODD_RANGE, Odd};
 use crate::spelling::{self, DAY};
 use crate::trouble;
 
@@ -34,6 +34,13 @@ impl Decoder {
     pub(super) fn new(table: &str, schema: SchemaRef, wires: Vec<Wire>, at_fault: &AtFault) -> Result<Self> {
         let batcher = Batcher::new(table, schema, at_fault)?;
         Ok(Self { batcher, wires, waiting: BytesMut::new(), header: false, ended: false })
+    }
+
+    /// Tells of rows that do not come, by column and number of values.
+    pub(super) fn left_out(&mut self, long: &[(usize, u64)]) {
+        for (index, values) in long {
+            self.batcher.left_out(*index, ODD_LONG, *values);
+        }
     }
 
     /// Takes the next piece; full batches come out.

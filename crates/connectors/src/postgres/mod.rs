@@ -4,6 +4,7 @@ mod catalog;
 mod constraints;
 mod decode;
 mod encode;
+mod long;
 mod sink;
 mod source;
 mod straight;

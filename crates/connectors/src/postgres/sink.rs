@@ -109,9 +109,10 @@ impl Sink for Database {
                 schema: taken.target_schema(),
                 from: &from,
                 condition: None,
+                key: &[],
                 at_fault: &AtFault::default(),
             };
-            rows.stream(client, &found.columns).await
+            rows.stream(client, &found).await
         };
         read_again(scope, table, rows.try_flatten_stream())
     }
@@ -140,12 +141,11 @@ impl<'a> Wanted<'a> {
                 landings.push(landing);
             }
         }
-        refused.verdict(trouble::together)?;
-        let filled: BTreeSet<_> = columns.iter().map(|column| &column.name).collect();
-        let mut left = found.columns.iter().filter(|column| !filled.contains(&column.name));
-        if let Some(column) = left.find(|column| !constraints::can_stay_empty(column)) {
-            return Err(trouble::unfilled(target, &column.name));
+        let left = found.columns.iter().filter(|column| schema.field_with_name(&column.name).is_err());
+        for column in left.filter(|column| !constraints::can_stay_empty(column)) {
+            refused.keep::<()>(Err(trouble::unfilled(target, &column.name)))?;
         }
+        refused.verdict(trouble::together)?;
         Ok(Self { target: target.clone(), schema, columns, landings })
     }
 }
@@ -402,7 +402,7 @@ async fn test(client: &Client, taken: &TableScope, tests: Vec<Test>, at_fault: &
 /// The keys of the first of these rows.
 async fn keys_of(client: &Client, taken: &TableScope, rows: &str) -> Result<Vec<Vec<Option<String>>>> {
     let Some(key) = key_of(taken) else { return Ok(Vec::new()) };
-    let texts = key.iter().map(|name| Ok(format!("{}::text", Dialect::Postgres.quote(name)?)));
+    let texts = key.iter().map(|(name, _)| Ok(format!("{}::text", Dialect::Postgres.quote(name)?)));
     let columns = texts.collect::<Result<Vec<_>>>()?.join(", ");
     let sql = format!("SELECT {columns} {rows} LIMIT {ROWS_KEPT_MAX}");
     let failed = |error| failed("naming rows", &error);

@@ -10,8 +10,9 @@ use lexicon::Result;
 use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SourceTable, TableScope, TableTally};
 use tokio_postgres::{Client, CopyOutStream};
 
-use super::catalog::{self, Column, Table};
+use super::catalog::{self, Table};
 use super::decode::Decoder;
+use super::long::{self, Part};
 use super::{Database, SYSTEM, count, failed, run, types};
 use crate::address::Line;
 use crate::at_fault::AtFault;
@@ -107,8 +108,8 @@ impl Moment {
         taken.check_columns(&found.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>())?;
         let select = taken.select_sql(scope, Dialect::Postgres)?;
         let (schema, at_fault) = (schema(taken), self.gate.at_fault());
-        let source = Rows { table, schema, from: &select.from, condition: select.condition, at_fault };
-        source.stream(client, &found.columns).await
+        let (from, condition) = (&select.from, select.condition);
+        Rows { table, schema, from, condition, key: &taken.key, at_fault }.stream(client, &found).await
     }
 }
 
@@ -185,19 +186,18 @@ pub(super) struct Rows<'a> {
     pub(super) schema: SchemaRef,
     pub(super) from: &'a str,
     pub(super) condition: Option<String>,
+    /// By which rows that cannot be carried are kept.
+    pub(super) key: &'a [String],
     pub(super) at_fault: &'a AtFault,
 }
 
 impl Rows<'_> {
     /// Starts the COPY. The stream owns the session.
-    pub(super) async fn stream(
-        self,
-        client: Client,
-        found: &[Column],
-    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        let (mut expressions, mut wires) = (Vec::new(), Vec::new());
+    pub(super) async fn stream(self, client: Client, found: &Table) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let mut parts = Vec::new();
         for field in self.schema.fields() {
             let column = found
+                .columns
                 .iter()
                 .find(|column| column.name == *field.name())
                 .ok_or_else(|| trouble::no_column(self.table, field.name()))?;
@@ -205,18 +205,28 @@ impl Rows<'_> {
             let (expression, wire) = types::read(column, &quoted, field.data_type()).ok_or_else(|| {
                 trouble::lossy(self.table, &column.name, &column.declared, &kind_name(field.data_type()))
             })?;
-            expressions.push(expression);
-            wires.push(wire);
+            parts.push(Part { length: long::length(column, &quoted, wire), expression, wire });
         }
-        let condition = self.condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
-        let select = format!("SELECT {} FROM {}{condition}", expressions.join(", "), self.from);
         run(&client, "reading rows", AS_IT_IS).await?;
+        let long = long::look(&client, &self, found, &parts).await?;
+        let condition = self.condition_and(long.as_ref().map(|long| long.others.as_str()));
+        let expressions: Vec<_> = parts.iter().map(|part| part.expression.as_str()).collect();
+        let select = format!("SELECT {} FROM {}{condition}", expressions.join(", "), self.from);
         let copy = client
             .copy_out(&format!("COPY ({select}) TO STDOUT (FORMAT binary)"))
             .await
             .map_err(|error| failed("reading rows", &error))?;
-        let decoder = Decoder::new(self.table, self.schema, wires, self.at_fault)?;
+        let wires = parts.iter().map(|part| part.wire).collect();
+        let mut decoder = Decoder::new(self.table, self.schema, wires, self.at_fault)?;
+        decoder.left_out(&long.map(|long| long.values).unwrap_or_default());
         Ok(batches(client, Box::pin(copy), decoder).boxed())
+    }
+
+    /// What stands behind the table's name for the rows in scope of which this holds too.
+    pub(super) fn condition_and(&self, also: Option<&str>) -> String {
+        let conditions: Vec<_> =
+            self.condition.as_deref().into_iter().chain(also).map(|condition| format!("({condition})")).collect();
+        if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
     }
 }
 

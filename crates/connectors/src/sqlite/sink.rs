@@ -25,6 +25,10 @@ const BATCHES_WAITING: usize = 2;
 /// Whole pages, of the table and of its indexes.
 const SIZE: &str = "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name IN \
      (SELECT name FROM sqlite_schema WHERE tbl_name = ?1 COLLATE NOCASE AND type IN ('table', 'index'))";
+/// Each foreign key of a table that rows break: where it leads, its columns, and in how many rows.
+const FOREIGN_KEYS_BROKEN: &str = r#"SELECT c."parent", (SELECT group_concat(l."from", '`, `' ORDER BY l.seq)
+       FROM pragma_foreign_key_list(?1) AS l WHERE l.id = c.fkid), count(*)
+     FROM pragma_foreign_key_check(?1) AS c GROUP BY c.fkid"#;
 /// `SQLite` has one writer at a time.
 const TABLES_AT_ONCE: usize = 1;
 
@@ -220,14 +224,12 @@ fn check(connection: &Connection, table: &Wanted) -> Result<()> {
     for field in table.schema.fields() {
         refused.keep(keeps(table, field, &found, strict))?;
     }
-    refused.verdict(trouble::together)?;
     let filled = |name: &str| table.schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
-    let stays_empty =
-        |column: &&Column| !column.not_null || column.otherwise != Otherwise::Null || filled(&column.name);
-    match found.iter().find(|column| !stays_empty(column)) {
-        Some(column) => Err(trouble::unfilled(&table.target, &column.name)),
-        None => Ok(()),
+    let must_be_filled = |column: &&Column| column.not_null && column.otherwise == Otherwise::Null;
+    for column in found.iter().filter(must_be_filled).filter(|column| !filled(&column.name)) {
+        refused.keep::<()>(Err(trouble::unfilled(&table.target, &column.name)))?;
     }
+    refused.verdict(trouble::together)
 }
 
 /// One wanted column is there and keeps its kind.
@@ -356,7 +358,7 @@ fn insert(statement: &mut Statement<'_>, batch: &RecordBatch, row: usize, broken
 /// The keys of the first rows that point nowhere.
 fn orphans_keys(connection: &Connection, table: &Wanted) -> Result<Vec<Vec<Option<String>>>> {
     let Some(key) = key_of(&table.scope) else { return Ok(Vec::new()) };
-    let texts = key.iter().map(|name| Ok(format!("CAST({} AS TEXT)", quote(name)?)));
+    let texts = key.iter().map(|(name, _)| Ok(format!("CAST({} AS TEXT)", quote(name)?)));
     let sql = format!(
         "SELECT {} FROM {} WHERE rowid IN (SELECT \"rowid\" FROM pragma_foreign_key_check(?1)) LIMIT {ROWS_KEPT_MAX}",
         texts.collect::<Result<Vec<_>>>()?.join(", "),
@@ -416,13 +418,12 @@ impl Broken {
 
     fn foreign_keys(&mut self, connection: &Connection, table: &Wanted) -> Result<()> {
         let doing = "checking foreign keys";
-        let mut statement = connection
-            .prepare(r#"SELECT "parent", count(*) FROM pragma_foreign_key_check(?1) GROUP BY 1"#)
-            .map_err(|error| failed(doing, &error))?;
-        let found: rusqlite::Result<Vec<(String, u64)>> =
-            statement.query_map([&table.target], |row| Ok((row.get(0)?, natural(row, 1)?))).and_then(Iterator::collect);
-        for (parent, rows) in found.map_err(|error| failed(doing, &error))? {
-            self.constraints.insert(format!("foreign key to `{parent}`"), rows);
+        let mut statement = connection.prepare(FOREIGN_KEYS_BROKEN).map_err(|error| failed(doing, &error))?;
+        let found: rusqlite::Result<Vec<(String, String, u64)>> = statement
+            .query_map([&table.target], |row| Ok((row.get(0)?, row.get(1)?, natural(row, 2)?)))
+            .and_then(Iterator::collect);
+        for (parent, columns, rows) in found.map_err(|error| failed(doing, &error))? {
+            self.constraints.insert(trouble::constraint(&format!("foreign key to `{parent}`"), &[columns]), rows);
             // A row that cannot be named is counted all the same: tables WITHOUT ROWID do not say which it is.
             self.at_fault.keep_keys(&table.scope, orphans_keys(connection, table).unwrap_or_default());
         }

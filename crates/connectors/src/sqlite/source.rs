@@ -10,7 +10,8 @@ use rusqlite::Connection;
 use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SelectSql, SourceTable, TableScope, TableTally};
 use tokio::sync::mpsc;
 
-use super::{Database, cells, columns, count, describe_all, failed};
+use super::{Database, cells, columns, count, describe_all, failed, natural};
+use crate::at_fault::{AtFault, ROWS_KEPT_MAX};
 use crate::columns::Batcher;
 use crate::gate::{Gate, drawn, hanging, table_scope};
 use crate::{Snapshot, Source, trouble};
@@ -76,13 +77,21 @@ impl Moment {
     }
 
     /// `SQLite` keeps any value in any column; a row whose compared values are of another type is in no scope.
-    async fn refuse_misfits(&self, table: &str, select: &SelectSql) -> Result<()> {
-        let Some(misfit) = &select.misfit else { return Ok(()) };
-        let sql = format!("SELECT count(*) FROM {} WHERE {misfit}", select.from);
-        match self.on_connection(move |connection| count(connection, &sql)).await? {
-            0 => Ok(()),
-            rows => Err(trouble::misfits(table, rows)),
+    async fn refuse_misfits(&self, taken: &TableScope, select: &SelectSql) -> Result<()> {
+        if select.misfits.is_empty() {
+            return Ok(());
         }
+        let (taken, select, at_fault) = (taken.clone(), select.clone(), self.gate.at_fault().clone());
+        self.on_connection(move |connection| {
+            let misfits = misfits(connection, &select)?;
+            if misfits.is_empty() {
+                return Ok(());
+            }
+            // A row that cannot be named is counted all the same.
+            drop(keep_misfits(connection, &taken, &select, &at_fault));
+            Err(trouble::misfits(&taken.name, &misfits))
+        })
+        .await
     }
 
     async fn raw(
@@ -99,7 +108,7 @@ impl Moment {
         }
         taken.check_columns(&found.into_iter().map(|column| column.name).collect::<Vec<_>>())?;
         let select = taken.select_sql(scope, Dialect::Sqlite)?;
-        self.refuse_misfits(table, &select).await?;
+        self.refuse_misfits(taken, &select).await?;
         let condition = select.condition.map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
         let schema = schema(taken);
         let columns = schema.fields().iter().map(|field| Ok(format!("t0.{}", Dialect::Sqlite.quote(field.name())?)));
@@ -114,6 +123,41 @@ impl Moment {
     }
 }
 
+/// The columns that hold values of another type than they are compared in, and in how many rows.
+fn misfits(connection: &Connection, select: &SelectSql) -> Result<Vec<(String, u64)>> {
+    let counts: Vec<_> = select.misfits.iter().map(|(_, misfit)| format!("count(*) FILTER (WHERE {misfit})")).collect();
+    let sql = format!("SELECT {} FROM {}", counts.join(", "), select.from);
+    let counted: rusqlite::Result<Vec<u64>> =
+        connection.query_row(&sql, [], |row| (0..counts.len()).map(|at| natural(row, at)).collect());
+    let counted = counted.map_err(|error| failed("counting rows", &error))?;
+    let columns = select.misfits.iter().map(|(column, _)| column.clone());
+    Ok(columns.zip(counted).filter(|(_, rows)| *rows > 0).collect())
+}
+
+/// Keeps the first of these rows, with their keys alone. One whose key is what has another type has no name.
+fn keep_misfits(connection: &Connection, taken: &TableScope, select: &SelectSql, at_fault: &AtFault) -> Result<()> {
+    let schema = taken.source_schema();
+    let is_key = |column: &String| taken.key.contains(column);
+    let cells = schema.fields().iter().map(|field| {
+        let quoted = Dialect::Sqlite.quote(field.name())?;
+        Ok(if is_key(field.name()) { format!("t0.{quoted}") } else { "NULL".to_owned() })
+    });
+    let cells = cells.collect::<Result<Vec<_>>>()?.join(", ");
+    let any: Vec<_> = select.misfits.iter().map(|(_, misfit)| misfit.as_str()).collect();
+    let mut condition = format!("({})", any.join(" OR "));
+    for (_, misfit) in select.misfits.iter().filter(|(column, _)| is_key(column)) {
+        condition = format!("{condition} AND NOT {misfit}");
+    }
+    let sql = format!("SELECT {cells} FROM {} WHERE {condition} LIMIT {ROWS_KEPT_MAX}", select.from);
+    let batcher = Batcher::new(&taken.name, schema, &AtFault::default())?;
+    read_rows(connection, &sql, batcher, &mut |rows| {
+        for row in 0..rows.num_rows() {
+            at_fault.keep(&taken.name, rows.slice(row, 1));
+        }
+        true
+    })
+}
+
 impl Snapshot for Moment {
     fn description(&self) -> String {
         self.description.clone()
@@ -121,7 +165,9 @@ impl Snapshot for Moment {
 
     fn count<'a>(&'a self, scope: &'a Scope, table: &'a str) -> BoxFuture<'a, Result<(u64, u64)>> {
         async move {
-            let select = table_scope(scope, table)?.select_sql(scope, Dialect::Sqlite)?;
+            let taken = table_scope(scope, table)?;
+            let select = taken.select_sql(scope, Dialect::Sqlite)?;
+            self.refuse_misfits(taken, &select).await?;
             self.on_connection(move |connection| {
                 let all = count(connection, &format!("SELECT count(*) FROM {}", select.from))?;
                 let taken = match select.condition {

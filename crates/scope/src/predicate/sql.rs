@@ -2,7 +2,7 @@
 //!
 //! Text is compared by bytes: `COLLATE "C"` in `PostgreSQL`, `BINARY` of the UTF-8 form in `MariaDB`, `COLLATE BINARY`
 //! in `SQLite`. `SQLite` columns can hold any type, so each operand there is guarded: a value of another type counts as
-//! null, and [`misfit`] finds it. `MariaDB`'s `0000-00-00` and its like count as null in comparisons.
+//! null, and [`misfits`] finds it. `MariaDB`'s `0000-00-00` and its like count as null in comparisons.
 
 use lexicon::Result;
 
@@ -27,9 +27,9 @@ pub(crate) fn condition(scope: &Scope, table: &TableScope, dialect: Dialect) -> 
     table.filter.as_ref().map(|filter| compiler.node(&filter.0)).transpose()
 }
 
-/// For `SQLite`: the condition for rows that hold, in a compared column, a value of another type.
-pub(crate) fn misfit(table: &TableScope) -> Result<Option<String>> {
-    let Some(filter) = &table.filter else { return Ok(None) };
+/// For `SQLite`: each compared column, and the condition for rows that hold a value of another type there.
+pub(crate) fn misfits(table: &TableScope) -> Result<Vec<(String, String)>> {
+    let Some(filter) = &table.filter else { return Ok(Vec::new()) };
     let mut parts = Vec::new();
     for column in filter.columns() {
         let read = table.taken(&column).map(crate::Take::read_kind);
@@ -40,9 +40,9 @@ pub(crate) fn misfit(table: &TableScope) -> Result<Option<String>> {
         }
         let quoted = format!("t0.{}", Dialect::Sqlite.quote(&column)?);
         let operand = sqlite_operand(table, &column, &quoted, kind)?;
-        parts.push(format!("({quoted} IS NOT NULL AND ({operand}) IS NULL)"));
+        parts.push((column, format!("({quoted} IS NOT NULL AND ({operand}) IS NULL)")));
     }
-    Ok((!parts.is_empty()).then(|| parts.join(" OR ")))
+    Ok(parts)
 }
 
 impl Compiler<'_> {

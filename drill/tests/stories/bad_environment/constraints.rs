@@ -53,7 +53,7 @@ async fn refused_and_mended(address: &str, run: Run<'_>, [drop_index, has_checks
     scene.world.extract(&scene.plan, scene.consignment, scene.systems.source.as_ref()).await.unwrap();
     scene.world.release(&scene.plan, scene.consignment).await.unwrap();
 
-    let orphan = named(&scene, "foreign key").await;
+    let orphan = named(&scene, " on `bench_id`: 1 rows").await;
     assert_eq!(orphan.len(), 1);
     run("INSERT INTO bench VALUES (1)".to_owned()).await;
     run("CREATE UNIQUE INDEX one_kind ON import_analyser (kind)".to_owned()).await;
@@ -65,7 +65,7 @@ async fn refused_and_mended(address: &str, run: Run<'_>, [drop_index, has_checks
     } else {
         assert!(same.len() == 2 && same.is_superset(&orphan), "{same:?}, {orphan:?}");
         run("ALTER TABLE import_analyser ADD CONSTRAINT later CHECK (analyser_id > 71)".to_owned()).await;
-        assert_eq!(named(&scene, "check later: 1 rows").await, orphan);
+        assert_eq!(named(&scene, "check later on `analyser_id`: 1 rows").await, orphan);
         run("ALTER TABLE import_analyser DROP CONSTRAINT later".to_owned()).await;
     }
     let report = scene.world.load(&scene.plan, scene.consignment, scene.systems.sink.as_ref()).await.unwrap();

@@ -122,7 +122,11 @@ async fn told(databases: &Databases, way: Way) {
     load(&new, "new.word").await.says(REFUSED, 636, &["changed since the plan was approved"]);
     databases.on(way.new, "ALTER TABLE import_analyser DROP COLUMN remark").await;
     databases.on(way.new, "ALTER TABLE import_analyser ADD CONSTRAINT short CHECK (length(label) < 10)").await;
-    load(&new, "new.word").await.says(REFUSED, 411, &["`import_analyser`", "check short: 1 rows", "keyed digest"]);
+    load(&new, "new.word").await.says(
+        REFUSED,
+        411,
+        &["`import_analyser`", "check short on `label`: 1 rows", "keyed digest"],
+    );
     databases.on(way.new, "ALTER TABLE import_analyser DROP CONSTRAINT short").await;
     assert_eq!(scene.given_up().await, [402, 423, 423, 423, 611, 611, 402, 423, 423, 423, 405, 636, 411]);
     assert_eq!(load(&new, "new.word").await.done()["equal"], true);

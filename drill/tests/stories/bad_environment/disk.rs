@@ -1,15 +1,18 @@
 //! Disks that are full: the server's in the middle of an upload, the one that a device's folder lies on, and the new
-//! system's. Each is a disk of its own in memory, which only the root account can make.
+//! system's, a file's and a database server's. Each is a disk of its own in memory, which only the root account can make.
 
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use drill::{Name, World, copy_folder, files_below};
+use futures::FutureExt;
 
 use super::line::Line;
 use super::wire::{end, waiting};
 use super::{RETRY, Scene, ended};
+use crate::stories::databases::{self, Databases};
 use crate::stories::program::{Program, lazaret};
 
 /// A disk of a fixed size in the place of a folder, with what was in it.
@@ -20,14 +23,30 @@ impl Disk {
     fn in_place_of(folder: &Path, kilobytes: u32) -> Option<Self> {
         let kept = folder.with_extension("kept");
         copy_folder(folder, &kept);
-        let size = format!("size={kilobytes}k,mode=700");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder).stderr(Stdio::null());
-        if !mount.status().is_ok_and(|status| status.success()) {
-            return None;
-        }
+        let disk = Self::mounted(folder, &format!("size={kilobytes}k,mode=700"))?;
         copy_folder(&kept, folder);
-        Some(Self(folder.to_owned()))
+        Some(disk)
+    }
+
+    /// An empty one for a database server with data of this owner. None where disks cannot be made.
+    fn beside(data: &Path, folder: &Path, megabytes: u32) -> Option<Self> {
+        let owner = std::fs::metadata(data).ok()?;
+        std::fs::create_dir(folder).unwrap();
+        Self::mounted(folder, &format!("size={megabytes}m,uid={},gid={},mode=700", owner.uid(), owner.gid()))
+    }
+
+    fn mounted(folder: &Path, options: &str) -> Option<Self> {
+        Self::mounts(folder, options).then(|| Self(folder.to_owned()))
+    }
+
+    fn mounts(folder: &Path, options: &str) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder).stderr(Stdio::null());
+        mount.status().is_ok_and(|status| status.success())
+    }
+
+    fn grow(&self, megabytes: u32) {
+        assert!(Self::mounts(&self.0, &format!("remount,size={megabytes}m")));
     }
 
     /// Leaves nothing free but so many bytes.
@@ -192,4 +211,62 @@ async fn a_new_system_whose_disk_is_full_is_told_so_and_loaded_to_the_end_once_t
     assert_eq!(scene.given_up().await, [432, 432, 432]);
     scene.to_the_end().await;
     drop(disk);
+}
+
+const LABELS: &str = "[[table]]\nname = 'label'\ntarget = 'import_label'\nkey = ['id']\nleave = []\n\
+     take = [{ column = 'id', type = 'int64' }, { column = 'words', type = 'text' }]\n";
+/// 8 MB, each row too short to be compressed.
+const OLD_LABELS: &str = "CREATE TABLE label (id INTEGER PRIMARY KEY, words TEXT); \
+     WITH RECURSIVE n (id) AS (VALUES (1) UNION ALL SELECT id + 1 FROM n WHERE id < 8000) \
+       INSERT INTO label SELECT id, printf('%01000d', id) FROM n";
+const MARKER: &str = "CREATE TABLE lazaret_load (consignment VARCHAR(32) NOT NULL, target_table VARCHAR(128) NOT NULL, \
+     attempt BIGINT NOT NULL, row_count BIGINT NOT NULL, PRIMARY KEY (consignment, target_table))";
+
+/// A table of the new system has a disk of its own, of 4 MB.
+async fn on_a_tablespace(databases: &Databases) {
+    let session = databases::postgres(&databases.postgres).await;
+    let data: String = session.query_one("SHOW data_directory", &[]).await.unwrap().get(0);
+    let folder = drill::folder();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let place = folder.path().join("disk");
+    let Some(disk) = Disk::beside(Path::new(&data), &place, 4) else {
+        drill::skipped!("a full disk of PostgreSQL, through the program (no disk can be made in memory here)");
+        return;
+    };
+    let old = folder.path().join("labels.sqlite");
+    rusqlite::Connection::open(&old).unwrap().execute_batch(OLD_LABELS).unwrap();
+    let space = format!("{}_disk", databases.account());
+    databases.on_postgres(&format!("CREATE TABLESPACE {space} LOCATION '{}'", place.display())).await;
+    databases.on_postgres(MARKER).await;
+    let table = format!("CREATE TABLE import_label (id BIGINT PRIMARY KEY, words TEXT) TABLESPACE {space}");
+    databases.on_postgres(&table).await;
+    let (source, owner, writer) =
+        (format!("sqlite:{}", old.display()), databases.postgres.clone(), databases.writer().await);
+    let scene = Scene::between(&source, &owner, LABELS, &[]).await;
+    scene.extract().await.done();
+    scene.world.release(&scene.plan, scene.consignment).await.unwrap();
+
+    // Whose rows go straight into the table, and whose are staged first.
+    let full = ["target table `import_label`: the disk under the PostgreSQL database is full", "make space"];
+    for target in [&owner, &writer] {
+        scene.now();
+        ended(scene.loading_into(target)).await.says(RETRY, 432, &full);
+        let there = "SELECT (SELECT count(*) FROM import_label) + (SELECT count(*) FROM lazaret_load)";
+        assert_eq!(session.query_one(there, &[]).await.unwrap().get::<_, i64>(0), 0, "it is half loaded");
+    }
+    disk.grow(64);
+
+    assert_eq!(scene.given_up().await, [432, 432]);
+    scene.now();
+    assert_eq!(ended(scene.loading_into(&writer)).await.done()["equal"], true);
+    assert_eq!(databases.rows(databases::Server::Postgres, "import_label").await, 8_000);
+    scene.destroyed().await;
+    databases.on_postgres("DROP TABLE import_label").await;
+    databases.on_postgres(&format!("DROP TABLESPACE {space}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_system_on_a_server_whose_disk_is_full_is_told_so_and_loaded_once_it_has_grown() {
+    let name = "a_new_system_on_a_server_whose_disk_is_full_is_told_so_and_loaded_once_it_has_grown";
+    databases::with(name, |databases| on_a_tablespace(databases).boxed_local()).await;
 }

@@ -21,7 +21,7 @@ fn sqlite_and_a_batch_decide_alike() {
             let scope = world.scope(&predicate);
             prop_assert_eq!(scope.table("main").unwrap().filter.as_ref(), Some(&predicate));
             let select = scope.table("main").unwrap().select_sql(&scope, Dialect::Sqlite).unwrap();
-            if let Some(misfit) = select.misfit {
+            for (_, misfit) in &select.misfits {
                 let misfits = ids(&connection, &format!("SELECT count(*) FROM {} WHERE {misfit}", select.from));
                 prop_assert_eq!(misfits, [0]);
             }
@@ -44,7 +44,8 @@ fn odd(kind: &str, predicate: &str, values: &str) -> (Vec<i64>, i64) {
     );
     let scope = Scope::parse(&toml).unwrap();
     let select = scope.table("main").unwrap().select_sql(&scope, Dialect::Sqlite).unwrap();
-    let misfits = ids(&connection, &format!("SELECT count(*) FROM {} WHERE {}", select.from, select.misfit.unwrap()));
+    let [(_, misfit)] = select.misfits.as_slice() else { unreachable!("one column is compared") };
+    let misfits = ids(&connection, &format!("SELECT count(*) FROM {} WHERE {misfit}", select.from));
     (ids(&connection, &question(&scope, Dialect::Sqlite)), misfits[0])
 }
 

@@ -4,6 +4,7 @@
 mod carried;
 mod held;
 mod large;
+mod misfits;
 mod named;
 
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use crate::stories::server_logs::Log;
 const KEY: &str = "730194401";
 
 /// What goes wrong and how it is told. The same table holds a good row beside the bad one.
-struct Bad {
+pub(super) struct Bad {
     /// In the old system; the new one's is `import_` and the same.
     table: &'static str,
     column: &'static str,
@@ -110,7 +111,7 @@ fn nothing_in(logs: &[Log], bad: &[Bad]) {
 
 impl Scene {
     /// A server that takes real sources, and the two systems at these addresses, under this scope.
-    async fn between(source: &str, sink: &str, scope: &str, bad: &[Bad]) -> Self {
+    pub(super) async fn between(source: &str, sink: &str, scope: &str, bad: &[Bad]) -> Self {
         let world = World::start_as(false).await;
         plant(&world, bad);
         let systems = Systems {
