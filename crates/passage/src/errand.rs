@@ -144,7 +144,6 @@ pub(crate) async fn papers(desk: &Desk, migration: MigrationId, ledger: &Ledger)
         )
         .into());
     }
-    report.check(&scope)?;
     let same_source = report.source == plan.source.identity && report.schema == plan.source.schema;
     if report.scope != scope.digest()? || !same_source {
         return Err(Refusal::new(
@@ -154,6 +153,7 @@ pub(crate) async fn papers(desk: &Desk, migration: MigrationId, ledger: &Ledger)
         )
         .into());
     }
+    report.check(&scope)?;
     if !scope.documents().is_empty()
         && let Some(target) = plan.targets.iter().find(|target| target.documents.is_none())
     {

@@ -2,10 +2,12 @@
 //! scruples. Everything that its key signs in a lie holds together, so that only the lie itself can be what is refused.
 //!
 //! What can only be withheld is bounded: a release by its load-by, a freeze and a revocation by whoever knows of it.
+//! Persons lie beside it or without it (`persons`).
 
 mod again;
 mod invented;
 mod parcels;
+mod persons;
 mod rounds;
 mod server;
 mod set_back;
@@ -75,6 +77,12 @@ impl Hands {
     fn errand(&self, migration: MigrationId, consignment: ConsignmentId) -> Errand<'_> {
         Errand { desk: &self.desk, passphrase: &self.passphrase, migration, consignment, progress: &Quiet }
     }
+}
+
+/// How many patients the new system has.
+fn patients(systems: &Systems) -> i64 {
+    let target = rusqlite::Connection::open(&systems.new).unwrap();
+    target.query_row("SELECT count(*) FROM import_patient", [], |row| row.get(0)).unwrap()
 }
 
 /// A plan that is proposed and not approved.

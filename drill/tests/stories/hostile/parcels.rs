@@ -7,14 +7,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use drill::{Name, Round, Systems, World, entropy};
-use lexicon::{Code, Digest, ParcelId, Refusal};
+use lexicon::{Code, Digest, MigrationId, ParcelId, Refusal};
+use people::Recipient;
 use procedure::ManifestParcel;
 use seal::Share;
 use wire::{Answer, ParcelLine, path};
 
 use super::server::{Hostile, bytes, json};
 use super::story::{Story, body_of};
-use super::{Hands, said};
+use super::{Hands, patients, said};
 
 /// A consignment that is handed over, and the line of its parcel of patients.
 async fn handed_over(world: &World, systems: &Systems) -> (Round, ManifestParcel) {
@@ -32,11 +33,6 @@ async fn load(world: &World, systems: &Systems, round: &Round, server: &Arc<Host
     let hands = Hands::of(world, Name::Recipient, server);
     let errand = hands.errand(round.plan.migration, round.consignment);
     said(passage::load(&errand, systems.sink.as_ref()).await.map(|report| report.notes))
-}
-
-fn patients(systems: &Systems) -> i64 {
-    let target = rusqlite::Connection::open(&systems.new).unwrap();
-    target.query_row("SELECT count(*) FROM import_patient", [], |row| row.get(0)).unwrap()
 }
 
 fn not_the_one(line: &ManifestParcel, found: &[u8]) -> String {
@@ -155,6 +151,26 @@ async fn a_refused_parcel_ends_the_extraction_however_much_is_left_to_read() {
     assert_eq!(server.acts(plan.migration), ["begin", "failed"], "nothing is closed");
 }
 
+/// A server that makes a begin a fact as the true one does, and gives this in the place of the strongroom share.
+fn giving(
+    world: &World,
+    id: MigrationId,
+    given: impl Fn(&Recipient) -> Option<String> + Send + Sync + 'static,
+) -> Arc<Hostile> {
+    let acts = path::acts(id);
+    Hostile::changing(world, move |outgoing, answer| {
+        let mut submitted: wire::Submitted = match serde_json::from_slice(&answer.body) {
+            Ok(submitted) if outgoing.path == acts => submitted,
+            _ => return answer,
+        };
+        let sent: wire::SubmitAct = serde_json::from_slice(&outgoing.body).unwrap();
+        if let procedure::Act::Begin { key, .. } = body_of(&sent.proof).body {
+            submitted.share = given(&key);
+        }
+        json(&submitted)
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swapped_share_opens_nothing() {
     let world = World::start().await;
@@ -171,20 +187,35 @@ async fn a_swapped_share_opens_nothing() {
     let other = "ALARM: the server gave another document than the hand-over names [LZ-0635]";
     assert_eq!(load(&world, &systems, &round, &server).await, other);
     // The strongroom share: another than was committed to when the consignment was opened.
-    let acts = path::acts(round.plan.migration);
-    let server = Hostile::changing(&world, move |outgoing, answer| {
-        let mut submitted: wire::Submitted = match serde_json::from_slice(&answer.body) {
-            Ok(submitted) if outgoing.path == acts => submitted,
-            _ => return answer,
-        };
-        let sent: wire::SubmitAct = serde_json::from_slice(&outgoing.body).unwrap();
-        if let procedure::Act::Begin { key, .. } = body_of(&sent.proof).body {
-            let mine = people::seal_to(&[key], &[7; 32]).unwrap();
-            submitted.share = Some(STANDARD.encode(mine));
-        }
-        json(&submitted)
+    let server = giving(&world, round.plan.migration, |key| {
+        let mine = people::seal_to(std::slice::from_ref(key), &[7; 32]).unwrap();
+        Some(STANDARD.encode(mine))
     });
     let other = "ALARM: the server gave another strongroom share than the one it committed to [LZ-0606]";
     assert_eq!(load(&world, &systems, &round, &server).await, other);
     assert_eq!(patients(&systems), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_begin_that_brings_no_share_is_an_alarm_and_the_next_one_goes_on() {
+    let world = World::start().await;
+    let systems = world.systems(60);
+    let plan = super::approved(&world, &systems).await;
+    let (id, consignment) = (plan.migration, world.consign(&plan).await);
+    let nothing = "ALARM: the server recorded a begin and gave no strongroom share [LZ-0605]";
+    // The attempt that got nothing is a fact: whoever begins again gives it up first.
+    for (given, sent) in [(None, vec!["begin"]), (Some("no base64"), vec!["failed", "begin"])] {
+        let server = giving(&world, id, move |_| given.map(str::to_owned));
+        let operator = Hands::of(&world, Name::Operator, &server);
+        let outcome = passage::extract(&operator.errand(id, consignment), systems.source.as_ref(), entropy()).await;
+        assert_eq!(said(outcome), nothing);
+        assert_eq!((server.acts(id), server.parcels().len()), (sent, 0), "something was sealed");
+    }
+    let manifest = world.extract(&plan, consignment, systems.source.as_ref()).await.unwrap();
+    world.release(&plan, consignment).await.unwrap();
+    let round = Round { plan, consignment, manifest };
+    assert_eq!(load(&world, &systems, &round, &giving(&world, id, |_| None)).await, nothing);
+    assert_eq!(patients(&systems), 0);
+    world.load(&round.plan, consignment, systems.sink.as_ref()).await.unwrap();
+    assert!(patients(&systems) > 0);
 }

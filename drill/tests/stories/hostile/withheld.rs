@@ -11,7 +11,7 @@ use super::story::{By, Story};
 use super::{Hands, KEPT, approved, hears, refused, said};
 
 /// The controller releases to what is offered, until so many hours from now; nothing is handed over.
-async fn release(world: &World, round: &Round, hours: i64) {
+pub(crate) async fn release(world: &World, round: &Round, hours: i64) {
     let load_by = hours_after(world.clock.now(), hours);
     let mut build = |migration: &Migration| Ok(releasing(migration, round, load_by));
     world.desk(Name::Controller).act(round.plan.migration, &mut build, &[]).await.unwrap();
