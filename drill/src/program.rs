@@ -3,13 +3,28 @@
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::time::interval;
 use wire::{Https, Method, Outgoing, Transport};
 
 use crate::World;
+
+/// What `kill -9` sends.
+pub const KILL: i32 = 9;
+
+/// The signal that a process was ended by; none if it came to an end by itself.
+#[cfg(unix)]
+pub fn signal(status: ExitStatus) -> Option<i32> {
+    std::os::unix::process::ExitStatusExt::signal(&status)
+}
+
+/// There are no signals here.
+#[cfg(not(unix))]
+pub fn signal(_: ExitStatus) -> Option<i32> {
+    None
+}
 
 /// The program beside this test, if it was built.
 pub fn lazaret() -> Option<PathBuf> {
@@ -51,9 +66,18 @@ impl Program {
     }
 
     /// As `kill -9` does it.
+    ///
+    /// # Panics
+    /// When the server had ended otherwise before: whoever crashed was not killed.
     pub fn kill(mut self) {
         self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        let status = self.0.wait().unwrap();
+        assert_eq!(signal(status), Some(KILL), "the server was to be killed, and had ended before: {status}");
+    }
+
+    /// How it ended, if it has: nobody asked it to.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
     }
 }
 

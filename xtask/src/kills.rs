@@ -43,7 +43,8 @@ pub(crate) const WORDS: Words = Words {
 * Processes of whole migrations are ended by `kill -9` at points drawn from a seed: that of the person whose step it is
   (agent), or the server's. Where it has ended before its point comes, nothing is killed, and that is counted as too late.
 * A failure is a migration whose end differs from the undisturbed one's in a byte, in a table, in a key that is left, in an
-  attempt that the journal lacks or shows twice, or in evidence that is not complete.
+  attempt that the journal lacks or shows twice, or in evidence that is not complete; or one in which a process ended by a
+  signal that nobody sent it, or panicked.
 ",
 };
 

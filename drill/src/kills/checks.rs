@@ -1,6 +1,7 @@
 //! What must hold at the end of every migration, however often its processes were killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use super::passing::{Passing, Tries};
 use super::points::Stride;
-use super::running::{Ended, Running};
+use super::running::{Ended, Running, Way};
 use crate::{Name, World, files_below};
 
 /// What is left at the end.
@@ -52,8 +53,7 @@ pub(super) async fn end(passing: &Passing<'_>) -> End {
     let world = passing.parties.world();
     nothing_is_left(world, passing.plan.migration, passing.consignment);
     verified(passing);
-    let log = passing.parties.log();
-    assert!(!log.contains("ALARM"), "{log}");
+    nobody_cries(&"the server's log", &passing.parties.log());
     passing.target.alone().await;
     let round = passing.round(&ledger);
     assert_eq!(round.stage, ConsignmentStage::Destroyed);
@@ -78,6 +78,13 @@ fn parts(ledger: &Ledger, consignment: ConsignmentId) -> BTreeMap<&'static str, 
     said.iter().map(|(part, _, keys, _)| (name(*part), *keys)).collect()
 }
 
+/// However many processes are killed, none of the others panics or raises an alarm.
+pub(super) fn nobody_cries(who: &dyn Debug, said: &str) {
+    for cry in ["ALARM", "panicked"] {
+        assert!(!said.contains(cry), "{cry}, said by {who:?}: {said}");
+    }
+}
+
 /// Every attempt of the journal has one beginning and one end, and none is missing or there twice.
 fn attempts(ledger: &Ledger, tries: &BTreeMap<Stride, Tries>) {
     let (mut begun, mut ended) = (BTreeMap::new(), BTreeMap::<u32, Vec<Option<Step>>>::new());
@@ -97,16 +104,24 @@ fn attempts(ledger: &Ledger, tries: &BTreeMap<Stride, Tries>) {
     assert_eq!(begun.keys().copied().collect::<Vec<_>>(), numbers, "attempts that begin");
     assert_eq!(ended.keys().copied().collect::<Vec<_>>(), numbers, "attempts that end");
     assert!(ended.values().all(|ends| ends.len() == 1), "an attempt ends twice: {ended:?}");
-    for (stride, step) in
-        [(Stride::Extract, Step::Extract), (Stride::Load, Step::Load), (Stride::Reconcile, Step::Reconcile)]
-    {
+    for step in [Step::Extract, Step::Load, Step::Reconcile] {
         let well = ended.values().flatten().filter(|end| **end == Some(step)).count();
-        assert!(well == 1, "{stride:?} came to its end {well} times");
-        let shown = begun.values().filter(|of| **of == step).count();
-        let Tries { begun: most, witnessed: least } = tries.get(&stride).copied().unwrap_or_default();
-        let range = usize::try_from(least).unwrap()..=usize::try_from(most).unwrap();
-        assert!(range.contains(&shown), "{stride:?}: {shown} attempts in the journal, and {range:?} were made");
+        assert!(well == 1, "{step:?} came to its end {well} times");
+        let shown = begun.iter().filter(|(_, of)| **of == step).map(|(attempt, _)| *attempt).collect();
+        let (_, tries) = tries.iter().find(|(stride, _)| stride.step() == Some(step)).unwrap();
+        each_is_shown(&shown, tries).unwrap_or_else(|missing| unreachable!("{step:?}: {missing}"));
     }
+}
+
+/// The attempts that a journal shows are as many as commands were given at most, and those among them of which a device
+/// has a receipt.
+fn each_is_shown(shown: &BTreeSet<u32>, tries: &Tries) -> Result<(), String> {
+    let missing: Vec<u32> = tries.receipts.difference(shown).copied().collect();
+    if !missing.is_empty() {
+        return Err(format!("a device has the receipts of attempts {missing:?}, and the journal shows {shown:?} only"));
+    }
+    let given = tries.given;
+    if shown.len() > given { Err(format!("{given} commands, and attempts {shown:?} in the journal")) } else { Ok(()) }
 }
 
 /// Shelf, registry, ring and devices hold no key and no parcel of the round, but tombstones.
@@ -146,7 +161,32 @@ fn verified(passing: &Passing<'_>) {
 
 /// What a command says that comes to its good end.
 fn done(mut command: Command) -> String {
-    let Ended { status, text, .. } = Running::start(&mut command).end();
-    assert!(status == Some(0), "{command:?} ended with {status:?}: {text}");
+    let Ended { way, text, .. } = Running::start(&mut command).end();
+    assert!(way == Way::Status(0), "{command:?} ended with {way:?}: {text}");
+    nobody_cries(&command, &text);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_a_device_has_a_receipt_of_and_the_journal_lacks_is_told() {
+        let tries = Tries { given: 4, receipts: [1, 2, 4].into() };
+        let shown = |attempts: &[u32]| each_is_shown(&attempts.iter().copied().collect(), &tries);
+        // Of the third the process did not live to hear whether it had begun.
+        assert_eq!([shown(&[1, 2, 4]), shown(&[1, 2, 3, 4])], [Ok(()), Ok(())]);
+        for attempts in [&[1, 2][..], &[1, 4], &[1, 2, 3]] {
+            assert!(shown(attempts).is_err_and(|told| told.contains("receipts")), "{attempts:?}");
+        }
+        assert!(shown(&[1, 2, 3, 4, 5]).is_err_and(|told| told.contains("4 commands")));
+    }
+
+    #[test]
+    fn an_alarm_and_a_panic_are_heard() {
+        let heard = |said: &str| std::panic::catch_unwind(|| nobody_cries(&"a log", said)).is_err();
+        assert!(heard("ALARM: consignment 7 lives") && heard("thread 'main' panicked at src/main.rs"));
+        assert!(!heard("1 rows in table `alarm`"));
+    }
 }

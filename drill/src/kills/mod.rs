@@ -26,6 +26,7 @@ pub use figures::{Failure, Figures};
 use pair::{Account, Pair};
 use parties::Parties;
 use passing::Bound;
+use source::TARGETS;
 
 /// When to stop; the migration that is under way then comes to its end undisturbed.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +34,7 @@ pub enum Until {
     /// After so many kills.
     Kills(u32),
     /// After this time, but not before every kept seed had its turn. Then processes that were killed in no run of a step
-    /// have theirs, for four times as long at most.
+    /// have theirs, in as many migrations as that takes, eight at most: nobody comes through all of those.
     Elapsed(Duration),
 }
 
@@ -95,26 +96,32 @@ async fn kill_until(wanted: Wanted, pair: &Pair, program: &Path, figures: &mut F
         usual.insert(account, of);
     }
     let kept = kept_seeds();
-    let mut left = kept.len();
+    let (mut left, mut more) = (kept.len(), 0_u32);
     for seed in kept.iter().copied().chain((wanted.seed..).filter(|seed| !kept.contains(seed))) {
         let bound = match wanted.until {
             Until::Kills(count) => Bound::Kills(count.saturating_sub(figures.kills())),
             Until::Elapsed(_) if left > 0 => Bound::None,
-            Until::Elapsed(enough) => Bound::Time { started, enough },
+            Until::Elapsed(enough) if started.elapsed() < enough => Bound::Time { started, enough },
+            Until::Elapsed(_) => {
+                more = more.saturating_add(1);
+                Bound::Spared
+            }
         };
-        if !bound.allows(!figures.spared().is_empty()) {
+        if more > points::ROUNDS_MAX || !bound.allows(!figures.spared().is_empty()) {
             break;
         }
+        let points = if more > 0 { points::earlier(more) } else { points::drawn(seed, TARGETS.len()) };
         left = left.saturating_sub(1);
         let killed_before = figures.kills();
         let account = Account::of(seed);
         let wanted = (pair, account, usual.get(&account).unwrap());
-        let passing = passing::disturbed(&mut parties, wanted, (seed, bound), figures);
+        let passing = passing::disturbed(&mut parties, wanted, (points, bound), figures);
         if let Err(panic) = AssertUnwindSafe(passing).catch_unwind().await {
             let failure = Failure { seed, what: told(panic.as_ref()) };
             tell(&format!("seed {seed} FAILED: {}", failure.what));
             let killed = figures.kills() > killed_before;
-            if killed {
+            // Points that were not drawn from it are none that it brings back.
+            if killed && more == 0 {
                 keep_seed(&failure);
             }
             figures.failures.push(failure);

@@ -9,7 +9,7 @@ use lexicon::{Clock, Digest, SystemClock};
 use tokio::time::interval;
 
 use super::points::{Point, Victim};
-use super::running::{Ended, Running};
+use super::running::{Ended, Running, Way};
 use crate::program::{Program, clean};
 use crate::{Name, World, files_below, write_file};
 
@@ -120,11 +120,13 @@ impl Parties {
                     }
                 }
             }
+            let server = self.server.as_mut().unwrap().has_ended();
+            assert!(server.is_none(), "the server ended, and nobody killed it: {server:?}");
             assert!(running.lasts() < AT_MOST, "a command does not end");
             beat.tick().await;
         }
         let ended = running.end();
-        if ended.status.is_none() {
+        if ended.way == Way::Killed {
             killed.push(Victim::Agent);
         }
         self.answers().await;

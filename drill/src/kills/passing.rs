@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use desk::Desk;
 use lexicon::{ConsignmentId, digest_of};
-use procedure::{Act, Consignment, ConsignmentStage, Ledger, Part, Plan, Stage, Step};
+use people::PayloadType;
+use procedure::{Act, ActBody, Consignment, ConsignmentStage, Ledger, Part, Plan, Proof, Stage, Step};
 use tokio::time::interval;
+use wire::Placed;
 
 use super::checks;
 use super::figures::Figures;
 use super::pair::{Account, Pair, Target};
 use super::parties::Parties;
-use super::points::{Point, Stride, Victim, drawn};
-use super::running::Ended;
-use super::source::{PARCEL_BYTES_LEAST, PARCELS, SCOPE, TARGETS};
+use super::points::{Point, Stride, Victim};
+use super::running::{Ended, Way};
+use super::source::{PARCEL_BYTES_LEAST, PARCELS, SCOPE};
 use crate::{Name, files_below};
 
 /// What may still be killed.
@@ -24,11 +26,13 @@ use crate::{Name, files_below};
 pub(super) enum Bound {
     None,
     Kills(u32),
-    /// After so long only those that were spared so far, for four times as long at most.
+    /// After so long only those that were spared so far.
     Time {
         started: Instant,
         enough: Duration,
     },
+    /// Only those that were spared so far.
+    Spared,
 }
 
 impl Bound {
@@ -37,9 +41,8 @@ impl Bound {
         match self {
             Self::None => true,
             Self::Kills(left) => left > 0,
-            Self::Time { started, enough } => {
-                started.elapsed() < if spared { enough.saturating_mul(5) } else { enough }
-            }
+            Self::Time { started, enough } => spared || started.elapsed() < enough,
+            Self::Spared => spared,
         }
     }
 
@@ -63,11 +66,13 @@ impl fmt::Display for Usual {
     }
 }
 
-/// How often a step was begun, and how often it is known from outside to have had an attempt.
-#[derive(Clone, Copy, Default)]
+/// What is known of a step's attempts without the journal.
+#[derive(Clone, Default)]
 pub(super) struct Tries {
-    pub(super) begun: u32,
-    pub(super) witnessed: u32,
+    /// How often its command was given: each makes one attempt at most.
+    pub(super) given: usize,
+    /// The attempts of which its device had the server's signed receipt, at the end of any of these commands.
+    pub(super) receipts: BTreeSet<u32>,
 }
 
 pub(super) struct Passing<'a> {
@@ -99,15 +104,15 @@ pub(super) async fn undisturbed(parties: &mut Parties, pair: &Pair, account: Acc
     Usual { took, end }
 }
 
-/// A migration that is cut at the points of a seed, and must come to the same end.
+/// A migration that is cut at these points, and must come to the same end.
 pub(super) async fn disturbed(
     parties: &mut Parties,
     (pair, account, usual): (&Pair, Account, &Usual),
-    (seed, mut bound): (u64, Bound),
+    (points, mut bound): (Vec<(Stride, Vec<Point>)>, Bound),
     figures: &mut Figures,
 ) {
     let mut passing = Passing::begin(parties, pair, account).await;
-    for (stride, points) in drawn(seed, TARGETS.len()) {
+    for (stride, points) in points {
         bound = passing.take(stride, (&points, bound, Some(usual)), figures).await;
     }
     let end = checks::end(&passing).await;
@@ -253,24 +258,49 @@ impl<'a> Passing<'a> {
 
     /// Whether a run ended as it may: well, killed, or, when its server was killed, with a status that says to try again.
     async fn judge(&mut self, stride: Stride, ended: &Ended, killed: &[Victim]) {
-        let fits = match ended.status {
-            Some(0) => true,
+        let fits = match ended.way {
+            Way::Status(0) | Way::Killed => true,
             // Unreachable, or try again.
-            Some(status) => killed.contains(&Victim::Server) && matches!(status, 7 | 75),
-            None => killed.contains(&Victim::Agent),
+            Way::Status(status) => killed.contains(&Victim::Server) && matches!(status, 7 | 75),
+            Way::ForeignSignal(_) => false,
         };
-        assert!(fits, "{stride:?} (killed: {killed:?}) ended with {:?}: {}", ended.status, ended.text);
-        assert!(!ended.text.contains("ALARM"), "{stride:?}: {}", ended.text);
-        let tries = self.tries.entry(stride).or_default();
-        tries.begun = tries.begun.saturating_add(1);
-        if ended.tables > 0 || ended.status == Some(0) {
-            tries.witnessed = tries.witnessed.saturating_add(1);
+        assert!(fits, "{stride:?} (killed: {killed:?}) ended with {:?}: {}", ended.way, ended.text);
+        checks::nobody_cries(&stride, &ended.text);
+        if let Some(step) = stride.step() {
+            self.tried(stride, step, ended);
         }
         let halves = self.target.halves().await;
         assert!(halves.is_empty(), "{stride:?} (killed: {killed:?}) left {halves:?}");
         let [old, new] = self.parties.both_reports();
         let halves: Vec<_> = new.iter().filter(|(name, digest)| old.get(*name) != Some(*digest)).collect();
         assert!(halves.is_empty(), "{stride:?} (killed: {killed:?}) left {halves:?}");
+    }
+
+    /// One more attempt, or none: whoever was killed early enough had begun nothing.
+    fn tried(&mut self, stride: Stride, step: Step, ended: &Ended) {
+        let receipts = self.receipts(step);
+        let tries = self.tries.entry(stride).or_default();
+        tries.given = tries.given.saturating_add(1);
+        let before = tries.receipts.len();
+        tries.receipts.extend(receipts);
+        let is_new = tries.receipts.len() > before;
+        let has_worked = ended.tables > 0 || ended.way == Way::Status(0);
+        assert!(is_new || !has_worked, "{stride:?} worked without a receipt of its beginning: {}", ended.text);
+    }
+
+    /// The attempts of a step that the device of its person holds receipts of.
+    fn receipts(&self, step: Step) -> BTreeSet<u32> {
+        let world = self.parties.world();
+        let name = if step == Step::Extract { Name::Operator } else { Name::Recipient };
+        let facts = world.home(name).join(format!("migrations/{}/facts.jsonl", self.plan.migration));
+        let attempt = |line: &str| {
+            let Placed { entry, .. } = serde_json::from_str(line).unwrap();
+            entry.fact.verified(PayloadType::Fact, &world.card.key).unwrap();
+            let Proof::Signed(act) = entry.proof else { return None };
+            let ActBody { body, .. } = serde_json::from_slice(&act.bytes().unwrap()).unwrap();
+            if let Act::Begin { step: of, attempt, .. } = body { (of == step).then_some(attempt) } else { None }
+        };
+        std::fs::read_to_string(facts).unwrap().lines().filter_map(attempt).collect()
     }
 
     /// Somebody whose process was killed does not know that the step is taken, and gives the command again.
@@ -282,8 +312,9 @@ impl<'a> Passing<'a> {
         let words = self.words(stride).await;
         let (ended, _) = self.parties.run(words, &mut || None, (Duration::ZERO, &|| 0)).await;
         let done = matches!(stride, Stride::DestroyOpeningKey | Stride::DestroyShare);
-        let fits = if done { ended.status == Some(0) } else { matches!(ended.status, Some(3 | 4)) };
-        assert!(fits, "{stride:?}, given again, ended with {:?}: {}", ended.status, ended.text);
+        let fits = if done { ended.way == Way::Status(0) } else { matches!(ended.way, Way::Status(3 | 4)) };
+        assert!(fits, "{stride:?}, given again, ended with {:?}: {}", ended.way, ended.text);
+        checks::nobody_cries(&stride, &ended.text);
     }
 
     /// Waits until the server has destroyed its part: at once, or in a sweep when it was killed.

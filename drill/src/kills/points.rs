@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use procedure::Step;
 use serde::Serialize;
 
 /// A step of a migration that one command of one person takes.
@@ -27,9 +28,14 @@ impl Stride {
     pub(super) const ALL: [Self; 6] =
         [Self::Extract, Self::Load, Self::Reconcile, Self::SignOff, Self::DestroyOpeningKey, Self::DestroyShare];
 
-    /// Whether it tells of each table that is through, and is an attempt in the journal.
-    pub(super) fn is_long(self) -> bool {
-        matches!(self, Self::Extract | Self::Load | Self::Reconcile)
+    /// Of which step it is an attempt in the journal, if it is one; it tells of each table then that is through.
+    pub(super) fn step(self) -> Option<Step> {
+        match self {
+            Self::Extract => Some(Step::Extract),
+            Self::Load => Some(Step::Load),
+            Self::Reconcile => Some(Step::Reconcile),
+            Self::SignOff | Self::DestroyOpeningKey | Self::DestroyShare => None,
+        }
     }
 
     /// How long the step takes that was cut so often before: what is stored or loaded already is not done again.
@@ -91,9 +97,25 @@ pub(super) struct Point {
     pub(super) when: When,
 }
 
+/// Migrations for processes that came through unharmed so far, at most.
+pub(super) const ROUNDS_MAX: u32 = 8;
+/// In so many of them, the last ones, each account has its turn, also where a kept seed is passed over.
+const ROUNDS_AT_ONCE: u32 = 4;
+
+/// Points for processes that came through unharmed so far: one for each of every stride, in each round in half of the time of
+/// the round before, and in the last ones as soon as the process runs. However fast or slow a machine is, and however long
+/// a step took when it was undisturbed: nobody comes through all of them.
+pub(super) fn earlier(round: u32) -> Vec<(Stride, Vec<Point>)> {
+    let at_once = round > ROUNDS_MAX.saturating_sub(ROUNDS_AT_ONCE);
+    let share = if at_once { 0.0 } else { 0.5_f64.powi(i32::try_from(round).unwrap()) };
+    let points = Victim::ALL.map(|victim| Point { victim, when: When::Share(share) });
+    Vec::from(Stride::ALL.map(|stride| (stride, points.to_vec())))
+}
+
 /// The points of every stride. No process is spared in any: one that none of a stride's points is for gets another.
 pub(super) fn drawn(seed: u64, tables: usize) -> Vec<(Stride, Vec<Point>)> {
-    // Dice of their own for those others: a kept seed draws what it drew when it was kept.
+    // Dice of their own for those others: they come before or behind a seed's own points, and move none of them. What another
+    // number of tables moves is the line that a point waits for, and nothing else.
     let (mut dice, mut others, mut parcels) = (Dice(seed), Dice(!seed), Dice(seed.rotate_left(32)));
     let strides = Stride::ALL.into_iter().map(|stride| {
         let (least, most) = stride.cuts();
@@ -138,10 +160,10 @@ impl Dice {
     fn point(&mut self, stride: Stride, tables: usize) -> Point {
         // Most agents outlive their server's death, and the step is taken then: fewer, or little else would be cut.
         let victim = if self.below(4) < 3 { Victim::Agent } else { Victim::Server };
-        let when = if stride.is_long() && self.below(2) == 0 {
+        let when = if stride.step().is_some() && self.below(2) == 0 {
             let line = self.below(u64::try_from(tables).unwrap()).saturating_add(1);
             When::Line(usize::try_from(line).unwrap(), self.share() / 10.0)
-        } else if stride.is_long() {
+        } else if stride.step().is_some() {
             When::Share(self.share())
         } else {
             // The later of two: a command begins with a passphrase, and at the end stand its acts.
@@ -154,15 +176,45 @@ impl Dice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kills::source::TARGETS;
 
     #[test]
     fn every_seed_cuts_every_process_of_every_step() {
         for seed in 0..500 {
-            for (stride, points) in drawn(seed, 5) {
+            for (stride, points) in drawn(seed, TARGETS.len()) {
                 for victim in Victim::ALL {
                     assert!(points.iter().any(|point| point.victim == victim), "{seed}: {stride:?} spares {victim:?}");
                 }
             }
         }
+    }
+    #[test]
+    fn with_another_table_a_seed_waits_for_other_lines_and_draws_all_else_as_before() {
+        let but_for_the_line = |tables: usize| {
+            let without = |point: Point| match point.when {
+                When::Line(_, share) => Point { when: When::Line(0, share), ..point },
+                When::Share(_) | When::Parcels(_) => point,
+            };
+            let drawn = (0..500).flat_map(|seed| drawn(seed, tables)).flat_map(|(_, points)| points);
+            drawn.map(|point| format!("{:?}", without(point))).collect::<Vec<_>>()
+        };
+        assert_eq!(but_for_the_line(TARGETS.len()), but_for_the_line(TARGETS.len() + 1));
+        assert_ne!(format!("{:?}", drawn(2, TARGETS.len())), format!("{:?}", drawn(2, TARGETS.len() - 1)));
+    }
+
+    #[test]
+    fn whoever_came_through_is_struck_earlier_in_each_round_and_at_once_in_the_last() {
+        let delay = |round| {
+            let delays: Vec<Duration> = earlier(round)
+                .into_iter()
+                .flat_map(|(_, points)| points.into_iter().map(|point| point.when.delay(Duration::from_mins(5))))
+                .collect();
+            assert_eq!(delays.len(), Stride::ALL.len() * Victim::ALL.len());
+            delays[0]
+        };
+        let delays: Vec<Duration> = (1..=ROUNDS_MAX).map(delay).collect();
+        let (shorter, at_once) = delays.split_at(delays.len() - usize::try_from(ROUNDS_AT_ONCE).unwrap());
+        assert!(shorter.is_sorted_by(|one, next| one > next), "{delays:?}");
+        assert!(at_once.iter().all(Duration::is_zero), "{delays:?}");
     }
 }

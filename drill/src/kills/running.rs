@@ -7,11 +7,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::points::When;
+use crate::program::{KILL, signal};
 
 /// A process that runs.
 pub(super) struct Running {
     child: Child,
     started: Instant,
+    /// Whether we killed it.
+    struck: bool,
     told: Arc<Mutex<Told>>,
     /// Both streams, read to their end.
     reading: [JoinHandle<()>; 2],
@@ -24,11 +27,31 @@ struct Told {
     through: Vec<Instant>,
 }
 
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By itself, with this status.
+    Status(i32),
+    /// By our kill.
+    Killed,
+    /// By a signal that we did not send: it crashed, or the machine had no memory left.
+    ForeignSignal(i32),
+}
+
+impl Way {
+    fn of(status: ExitStatus, struck: bool) -> Self {
+        match (status.code(), signal(status)) {
+            (Some(code), _) => Self::Status(code),
+            (None, Some(KILL)) if struck => Self::Killed,
+            (None, signal) => Self::ForeignSignal(signal.unwrap_or_default()),
+        }
+    }
+}
+
 /// A process that ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    /// None when it was killed.
-    pub(super) status: Option<i32>,
+    pub(super) way: Way,
     /// All that it said.
     pub(super) text: String,
     /// How many tables it told of.
@@ -43,7 +66,7 @@ impl Running {
         let told = Arc::new(Mutex::new(Told::default()));
         let (output, progress) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let reading = [read(output, Arc::clone(&told)), read(progress, Arc::clone(&told))];
-        Self { child, started: Instant::now(), told, reading }
+        Self { child, started: Instant::now(), struck: false, told, reading }
     }
 
     /// Whether a point is reached, for which a share of the usual time counts from `since`; `stored` says how many parcels of
@@ -75,6 +98,7 @@ impl Running {
 
     /// As `kill -9` does it, whatever it is doing.
     pub(super) fn kill(&mut self) {
+        self.struck = true;
         self.child.kill().unwrap();
     }
 
@@ -83,7 +107,7 @@ impl Running {
         let took = self.started.elapsed();
         self.reading.into_iter().for_each(|reading| reading.join().unwrap());
         let told = std::mem::take(&mut *self.told.lock().unwrap());
-        Ended { status: status.code(), text: told.text, tables: told.through.len(), took }
+        Ended { way: Way::of(status, self.struck), text: told.text, tables: told.through.len(), took }
     }
 }
 
@@ -99,4 +123,37 @@ fn read(stream: impl Read + Send + 'static, told: Arc<Mutex<Told>>) -> JoinHandl
             told.text.extend([&line, "\n"]);
         }
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn only_a_process_that_we_killed_was_killed() {
+        let ended = |wait: i32, struck| Way::of(ExitStatus::from_raw(wait), struck);
+        assert_eq!(ended(KILL, true), Way::Killed);
+        // As when memory runs out.
+        assert_eq!(ended(KILL, false), Way::ForeignSignal(KILL));
+        for signal in [4, 6, 11] {
+            // It crashed, perhaps right before it would have been killed.
+            assert_eq!([ended(signal, true), ended(signal, false)], [Way::ForeignSignal(signal); 2]);
+        }
+        for struck in [true, false] {
+            assert_eq!(ended(75 << 8, struck), Way::Status(75), "it came to its end before its point");
+        }
+    }
+
+    #[test]
+    fn a_process_that_another_signal_ended_is_told_from_one_that_was_killed() {
+        let running = |signal: &str| Running::start(Command::new("sh").args(["-c", &format!("kill -{signal} $$")]));
+        assert_eq!(running("TERM").end().way, Way::ForeignSignal(15));
+        assert_eq!(running("KILL").end().way, Way::ForeignSignal(KILL));
+        // It stands still until it is killed.
+        let mut still = running("STOP");
+        still.kill();
+        assert_eq!(still.end().way, Way::Killed);
+    }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use drill::kills::{Until, Wanted, run};
 use drill::skipped;
 
-/// What a run of all tests can spare, with half a minute for the migration that is under way then, and some more where a
-/// process came through unharmed so far; `cargo xtask kills` takes as long as one likes.
+/// What a run of all tests can spare, with half a minute for the migration that is under way then, and some more migrations
+/// where a process came through unharmed so far; `cargo xtask kills` takes as long as one likes.
 const TIME: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]

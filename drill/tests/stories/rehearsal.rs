@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use connectors::Sink;
-use drill::{Name, Systems, World};
+use connectors::{Sink, Source};
+use drill::{Name, Systems, World, entropy, passphrase};
 use lexicon::{Clock, Code, ConsignmentId, SystemClock, Trouble};
-use passage::{Forecast, Window};
+use passage::{Errand, Forecast, Progress, Seen, Window};
 use procedure::{Act, Allowed, Kind, Manifest, Plan, Step, Target};
 use scope::{Dialect, Scope};
 
@@ -29,9 +30,14 @@ fn trial(world: &World) -> (PathBuf, Box<dyn Sink>) {
 
 /// An approved plan that allows rehearsals into the test target.
 async fn approved(world: &World, systems: &Systems, trial: &dyn Sink) -> Plan {
-    let (id, toml) = (world.open().await, synth::scope_toml());
-    let (mut plan, documents) = world.plan(id, &toml, systems.source.as_ref(), systems.sink.as_ref()).await;
-    let schema = trial.prepare(&Scope::parse(&toml).unwrap()).await.unwrap().schema;
+    let both = (systems.source.as_ref(), systems.sink.as_ref());
+    approved_with(world, &synth::scope_toml(), both, trial).await
+}
+
+/// As [`approved`], under this scope.
+async fn approved_with(world: &World, toml: &str, both: (&dyn Source, &dyn Sink), trial: &dyn Sink) -> Plan {
+    let (mut plan, documents) = world.plan(world.open().await, toml, both.0, both.1).await;
+    let schema = trial.prepare(&Scope::parse(toml).unwrap()).await.unwrap().schema;
     plan.targets.push(Target {
         kinds: vec![Kind::Rehearsal],
         identity: trial.identity(),
@@ -244,6 +250,128 @@ async fn everything_that_the_target_would_refuse_is_told_at_once() {
     assert!(forecast.total.sealed_bytes.is_some() && forecast.total.load_ms.is_none());
     let empty = numbers(&new, "SELECT count(*) FROM import_patient");
     assert_eq!(empty, [0]);
+}
+
+/// Sheets are few, and cross whole; 256 of them are a batch. Of the visits in scope a sample crosses.
+const SHEETS_AND_VISITS: &str = "
+CREATE TABLE sheet (sheet_id INTEGER PRIMARY KEY, state TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE visit (visit_id INTEGER PRIMARY KEY, seen DATE, weight INTEGER);
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 800)
+  INSERT INTO sheet SELECT i, 'V', hex(randomblob(4096)) FROM n;
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+  INSERT INTO visit SELECT i, '2024-03-01', 60 FROM n;
+";
+
+const SHEETS_AND_VISITS_SCOPE: &str = r#"
+[[table]]
+name = "sheet"
+target = "import_sheet"
+key = ["sheet_id"]
+take = [
+  { column = "sheet_id", type = "int64" },
+  { column = "state", type = "text", map = { V = "valid", A = "absent" } },
+  { column = "body", type = "text" },
+]
+leave = []
+[[table]]
+name = "visit"
+target = "import_visit"
+key = ["visit_id"]
+take = [
+  { column = "visit_id", type = "int64" },
+  { column = "seen", type = "date" },
+  { column = "weight", type = "int64" },
+]
+leave = []
+where = "visit_id <= 2900"
+"#;
+
+/// Somebody types into the old system, which takes anything, what neither code map nor scope knows: into the first and the
+/// last batch of the sheets, and into visits of which one is not in scope. By table and column, what was typed.
+fn typed_in(old: &rusqlite::Connection) -> [(&'static str, &'static str, Vec<String>); 3] {
+    let sheets = (1..=30).chain(781..=800).collect::<Vec<i64>>();
+    let columns = [
+        ("sheet", "state", "etat de Kergloff", sheets),
+        ("visit", "seen", "le mardi de Kergloff", vec![100, 1_500, 2_900, 2_950]),
+        ("visit", "weight", "poids de Kergloff", vec![7, 2_000]),
+    ];
+    columns.map(|(table, column, word, rows)| {
+        let typed: Vec<String> = rows.iter().map(|row| format!("{word} {row}")).collect();
+        for (row, value) in rows.iter().zip(&typed) {
+            let sql = format!("UPDATE {table} SET {column} = ?1 WHERE {table}_id = ?2");
+            assert_eq!(old.execute(&sql, rusqlite::params![value, row]).unwrap(), 1);
+        }
+        (table, column, typed)
+    })
+}
+
+/// Counts the rows of one table that went on.
+struct WentOn(&'static str, AtomicU64);
+
+impl Progress for WentOn {
+    fn seen(&self, seen: Seen<'_>) {
+        if let Seen::Rows { name, rows } = seen
+            && name == self.0
+        {
+            self.1.fetch_add(rows, Ordering::Relaxed);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_an_extraction_would_refuse_is_told_at_once() {
+    let world = World::start().await;
+    let paths = [world.path("old.sqlite"), world.path("new.sqlite"), world.system("trial.sqlite")];
+    let scope = Scope::parse(SHEETS_AND_VISITS_SCOPE).unwrap();
+    let empty = scope::target_ddl(&scope, Dialect::Sqlite).unwrap();
+    let [old, new, tried] = paths.each_ref().map(|path| rusqlite::Connection::open(path).unwrap());
+    for (system, sql) in [(&old, SHEETS_AND_VISITS), (&new, empty.as_str()), (&tried, empty.as_str())] {
+        system.execute_batch(sql).unwrap();
+    }
+    let [source, sink, trial] = paths.map(|path| format!("sqlite:{}", path.display()));
+    let source = connectors::connect_source(&source, None).unwrap();
+    let [sink, trial] = [sink, trial].map(|address| connectors::connect_sink(&address, None).unwrap());
+    let both = (source.as_ref(), sink.as_ref());
+    let plan = approved_with(&world, SHEETS_AND_VISITS_SCOPE, both, trial.as_ref()).await;
+    // All that was counted and approved is as it was, but for what stands in some columns.
+    let typed = typed_in(&old);
+    for (table, column, values) in &typed {
+        world.plant_in(table, column, values.clone());
+    }
+
+    let rehearsal = world.consign_as(&plan, Kind::Rehearsal, SAMPLE).await;
+    let (desk, secret, went_on) = (world.desk(Name::Operator), passphrase(), WentOn("sheet", AtomicU64::new(0)));
+    let (migration, consignment) = (plan.migration, rehearsal);
+    let errand = Errand { desk: &desk, passphrase: &secret, migration, consignment, progress: &went_on };
+    let (code, said) = refused(passage::extract(&errand, source.as_ref(), entropy()).await);
+    drop(desk);
+    assert_eq!(code, Code(640), "{said}");
+    // The whole list, and every row in scope, whether the sample has it or not; each sentence once.
+    for told in [
+        "the rehearsal met 2 refusals: ",
+        "50 values in column state of table sheet are not in the code map",
+        "table `visit` holds values that its scope cannot carry: ",
+        "column `seen`: 3 values that do not spell the declared type",
+        "column `weight`: 2 values of another type than the scope declares",
+    ] {
+        assert_eq!(said.matches(told).count(), 1, "{told}: {said}");
+    }
+    assert!(!said.contains("Kergloff"), "{said}");
+    let between = went_on.1.into_inner();
+    assert!(
+        (1..750).contains(&between),
+        "the control: batches with sheets that are refused stand around others: {between}"
+    );
+    let ledger = world.desk(Name::Controller).follow(plan.migration).await.unwrap();
+    let failed = Act::Failed { consignment: rehearsal, step: Step::Extract, attempt: 1, code: 640 };
+    assert_eq!(ledger.recorded().last().map(|recorded| &recorded.fact.act), Some(&failed));
+
+    // Once all of it is mended nothing else is refused.
+    old.execute_batch("UPDATE sheet SET state = 'V'; UPDATE visit SET seen = '2024-03-01', weight = 60").unwrap();
+    let manifest = world.extract(&plan, rehearsal, source.as_ref()).await.unwrap();
+    let [sheets, visits] = manifest.tables.as_slice() else { panic!("{:?}", manifest.tables) };
+    assert_eq!(sheets.rows, 800);
+    assert!((80..220).contains(&visits.rows), "{}", visits.rows);
 }
 
 #[tokio::test(flavor = "multi_thread")]
