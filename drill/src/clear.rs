@@ -2,13 +2,14 @@
 //! old system, names of documents and what stands in them included.
 //!
 //! Searched are the world's folder (server, ring, devices, organisations, whatever the story copied), what came into the
-//! folder of temporary files, what every room logged meanwhile, buckets that it used, and core files. Not searched are the
-//! two laboratory systems, and what a story names with [`World::system`]: there records stand in clear because that is
-//! where they belong.
+//! folder of temporary files, what every room logged and every process said meanwhile, buckets that it used, and core
+//! files. Not searched are the two laboratory systems, and what a story names with [`World::system`]: there records stand
+//! in clear because that is where they belong. Nor is what a person asked a process to show: see
+//! [`Command::shows`](crate::Command::shows).
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -35,18 +36,39 @@ pub fn folder() -> TempDir {
 pub fn log() -> &'static Path {
     static LOG: OnceLock<PathBuf> = OnceLock::new();
     LOG.get_or_init(|| {
-        // Three up from the test: the folder that cargo builds into.
-        let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("tmp");
-        std::fs::create_dir_all(&target).unwrap();
-        let path = target.join("drill.log");
-        // Appended to, so that what a story writes there itself stays.
-        let file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
-        file.set_len(0).unwrap();
+        let (path, file) = emptied("drill.log");
         // Of each frame of HTTP/2 its head alone would be half a gigabyte.
         let everything = tracing_subscriber::fmt().with_env_filter(EnvFilter::new("trace,h2=debug"));
         everything.with_writer(Arc::new(file)).with_ansi(false).init();
         path
     })
+}
+
+/// Everything that processes of stories say on either stream, line by line, in one file.
+pub fn said() -> &'static Path {
+    &said_file().0
+}
+
+fn said_file() -> &'static (PathBuf, File) {
+    static SAID: OnceLock<(PathBuf, File)> = OnceLock::new();
+    SAID.get_or_init(|| emptied("drill.said"))
+}
+
+/// A process said this.
+pub(crate) fn keep(line: &[u8]) {
+    let mut file = &said_file().1;
+    file.write_all(line).unwrap();
+}
+
+/// A file beside what cargo builds, for this run. It is appended to, so that what a story writes there itself stays.
+fn emptied(name: &str) -> (PathBuf, File) {
+    // Three up from the test: the folder that cargo builds into.
+    let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("tmp");
+    std::fs::create_dir_all(&target).unwrap();
+    let path = target.join(name);
+    let file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+    file.set_len(0).unwrap();
+    (path, file)
 }
 
 /// What to look for at a world's end, and where not.
@@ -55,7 +77,8 @@ pub(crate) struct Planted {
     none_because: OnceLock<&'static str>,
     systems: Mutex<Vec<String>>,
     buckets: Mutex<Vec<PathBuf>>,
-    logged: u64,
+    /// Both files that all worlds share, and how long they were before this one.
+    shared: [(&'static Path, u64); 2],
     before: Vec<PathBuf>,
 }
 
@@ -63,10 +86,10 @@ impl Planted {
     /// Nothing is planted; what is there already is not this world's.
     pub(crate) fn nothing() -> Self {
         let systems = ["old.sqlite", "new.sqlite"].map(str::to_owned).to_vec();
-        let logged = std::fs::metadata(log()).unwrap().len();
+        let shared = [log(), said()].map(|file| (file, std::fs::metadata(file).unwrap().len()));
         let (needles, buckets) = (Mutex::default(), Mutex::default());
         let none_because = OnceLock::new();
-        Self { needles, none_because, systems: Mutex::new(systems), buckets, logged, before: temporary() }
+        Self { needles, none_because, systems: Mutex::new(systems), buckets, shared, before: temporary() }
     }
 }
 
@@ -139,11 +162,13 @@ impl World {
                     Err(trouble) => assert!(!place.exists(), "{trouble}"),
                 }
             }
-            let mut logged = File::open(log()).unwrap();
-            logged.seek(SeekFrom::Start(self.planted.logged)).unwrap();
-            // So that what is logged while it is read does not lengthen it.
-            let length = logged.metadata().unwrap().len().saturating_sub(self.planted.logged);
-            add(&mut left, search::reader(needles, log(), &mut logged.take(length)).unwrap());
+            for (path, from) in self.planted.shared {
+                let mut file = File::open(path).unwrap();
+                file.seek(SeekFrom::Start(from)).unwrap();
+                // So that what comes while it is read does not lengthen it.
+                let length = file.metadata().unwrap().len().saturating_sub(from);
+                add(&mut left, search::reader(needles, path, &mut file.take(length)).unwrap());
+            }
         }
         // What is gone was somebody else's; sockets hold nothing.
         left.missed.retain(|missed| missed.file.is_file() || missed.file.is_dir());

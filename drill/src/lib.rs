@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a story that cannot go on has failed")]
 
 mod bucket;
+mod child;
 mod clear;
 pub mod kills;
 mod paper;
@@ -15,7 +16,8 @@ mod systems;
 mod world;
 
 pub use bucket::garage;
-pub use clear::{folder, log};
+pub use child::{Child, Command};
+pub use clear::{folder, log, said};
 pub use paper::{instruction, scope_report};
 pub use systems::{Round, Systems, copy_folder, files_below, notes, write_file};
 pub use world::{Name, Party, World, entropy, passphrase};

@@ -3,13 +3,13 @@
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{self, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::time::interval;
 use wire::{Https, Method, Outgoing, Transport};
 
-use crate::World;
+use crate::{Command, World};
 
 /// What `kill -9` sends.
 pub const KILL: i32 = 9;
@@ -34,7 +34,7 @@ pub fn lazaret() -> Option<PathBuf> {
 }
 
 /// The server as a process of its own, killed when it is let go.
-pub struct Program(pub Child);
+pub struct Program(pub process::Child);
 
 impl Program {
     /// Starts it on the world's folders and at its address; what it complains of goes into `server.log`.
@@ -43,9 +43,12 @@ impl Program {
     }
 
     /// Starts what [`serving`] made, or something around it.
-    pub fn start(mut command: Command, world: &World) -> Self {
-        let log = OpenOptions::new().create(true).append(true).open(world.path("server.log")).unwrap();
-        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    pub fn start(command: Command, world: &World) -> Self {
+        let [said, log] = ["server.said", "server.log"].map(|name| {
+            let file = OpenOptions::new().create(true).append(true).open(world.path(name));
+            file.unwrap()
+        });
+        Self(command.into_std().stdin(Stdio::null()).stdout(said).stderr(log).spawn().unwrap())
     }
 
     /// Waits until it answers.
@@ -102,7 +105,7 @@ pub fn serving(program: &Path, world: &World) -> Command {
 pub fn run<const N: usize>(program: &Path, arguments: [&OsStr; N], words: &str, passphrase: &Path) {
     let mut command = clean(program);
     command.args(arguments).arg("--words").arg(words).arg("--passphrase-file").arg(passphrase);
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

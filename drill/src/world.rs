@@ -301,7 +301,12 @@ impl World {
 
     /// Starts the server again with something else in its furniture.
     pub fn restart_with(&mut self, change: impl FnOnce(&mut Furniture)) {
-        let mut furniture = self.furniture(&self.server_folder(), &self.ring_folder()).unwrap();
+        self.restart_on(&self.ring_folder(), change);
+    }
+
+    /// As [`Self::restart_with`], with its key ring in this folder.
+    pub fn restart_on(&mut self, ring: &Path, change: impl FnOnce(&mut Furniture)) {
+        let mut furniture = self.furniture(&self.server_folder(), ring).unwrap();
         change(&mut furniture);
         let listener = self.own_address();
         self.serve_with(furniture, listener);

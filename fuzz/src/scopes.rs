@@ -172,7 +172,10 @@ fn batch(buckets: &[[u8; BUCKET_BYTES]]) -> RecordBatch {
     let names = buckets.iter().map(|[table, ..]| format!("t{}", table % 3));
     let places = buckets.iter().map(|[_, low, high, ..]| u16::from_le_bytes([*low, *high]));
     let counts = buckets.iter().map(|bucket| u64::from_le_bytes(*bucket[3..].first_chunk().unwrap()));
-    let sums = FixedSizeBinaryArray::try_from_sparse_iter_with_size(buckets.iter().map(|bucket| bucket.last_chunk::<32>()), 32);
+    let sums = FixedSizeBinaryArray::try_from_sparse_iter_with_size(
+        buckets.iter().map(|bucket| bucket.last_chunk::<32>()),
+        32,
+    );
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(names)),
         Arc::new(UInt16Array::from_iter_values(places)),

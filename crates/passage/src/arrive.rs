@@ -70,6 +70,14 @@ pub(crate) fn planned<'a>(
 }
 
 impl Passing<'_> {
+    /// What a load that was killed left of a document goes before anything is asked of anybody. What does not go is told
+    /// when the folder is taken up.
+    pub(crate) fn clear_folders(&self, step: Step) {
+        if let Some(target) = self.documents.filter(|_| step == Step::Load) {
+            self.papers.scope.documents().iter().for_each(|part| target.clear(part));
+        }
+    }
+
     /// The parts' folders, made or taken up: before any row, so that a folder in which others wrote stops everything.
     pub(crate) fn folders(&self, step: Step) -> Result<Vec<Option<Folder>>> {
         let mark = Mark { consignment: self.errand.consignment, attempt: self.attempt };

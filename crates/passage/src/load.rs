@@ -59,8 +59,8 @@ pub struct LoadReport {
 ///
 /// # Errors
 /// A refusal when something is not as approved, or the target would not take a row exactly; nothing is left half-done
-/// then: each table and its marker are one transaction, and a document has its name once it is whole. An alarm when
-/// parcels are not what the manifest signs.
+/// then: each table and its marker are one transaction, and of a document that has not its name nothing stays. An alarm
+/// when parcels are not what the manifest signs; what came whole out of those that are stays.
 pub async fn load<'a>(errand: &Errand<'_>, into: impl Into<Receiving<'a>>) -> Result<LoadReport> {
     step(errand, (into.into(), None), Step::Load).await
 }
@@ -226,7 +226,8 @@ pub(crate) struct Passing<'a> {
 
 impl Passing<'_> {
     async fn run(&self, consignment: &Consignment, step: Step) -> Result<LoadReport> {
-        // First of all: a device that began has both shares, and owes a probe however its load ends.
+        self.clear_folders(step);
+        // Before all that can fail: a device that began has both shares, and owes a probe however its load ends.
         let opened = self.probe().await?;
         let sums = SumsIn::check(self.errand, &self.key, self.manifest).await?;
         let prepared = self.prepared(consignment.kind).await?;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::path::Path;
-use std::process::Command;
 
 use desk::{Home, Round};
 use lexicon::ConsignmentId;
@@ -14,7 +13,7 @@ use serde_json::Value;
 use super::passing::{Passing, Tries};
 use super::points::Stride;
 use super::running::{Ended, Running, Way};
-use crate::{Name, World, files_below};
+use crate::{Command, Name, World, files_below};
 
 /// What is left at the end.
 pub(super) struct End {

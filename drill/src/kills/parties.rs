@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lexicon::{Clock, Digest, SystemClock};
@@ -11,7 +10,7 @@ use tokio::time::interval;
 use super::points::{Point, Victim};
 use super::running::{Ended, Running, Way};
 use crate::program::{Program, clean};
-use crate::{Name, World, files_below, write_file};
+use crate::{Command, Name, World, files_below, write_file};
 
 /// A small folder beside the tables; its last report spans a segment of a parcel.
 const REPORTS: u64 = 40;

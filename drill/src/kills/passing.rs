@@ -19,7 +19,7 @@ use super::parties::Parties;
 use super::points::{Point, Stride, Victim};
 use super::running::{Ended, Way};
 use super::source::{PARCEL_BYTES_LEAST, PARCELS, SCOPE};
-use crate::{Name, files_below};
+use crate::{Command, Name, files_below};
 
 /// What may still be killed.
 #[derive(Clone, Copy)]
@@ -231,7 +231,7 @@ impl<'a> Passing<'a> {
         }
     }
 
-    async fn words(&self, stride: Stride) -> std::process::Command {
+    async fn words(&self, stride: Stride) -> Command {
         let (migration, consignment) = (self.plan.migration.to_string(), self.consignment.to_string());
         let plan = self.plan.digest().unwrap().to_string();
         let (of, round) = (["--migration", migration.as_str()], ["--consignment", consignment.as_str()]);

@@ -1,13 +1,12 @@
 //! One command of one person as a process of its own, which may not come to its end.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::points::When;
 use crate::program::{KILL, signal};
+use crate::{Child, Command};
 
 /// A process that runs.
 pub(super) struct Running {
@@ -16,8 +15,6 @@ pub(super) struct Running {
     /// Whether we killed it.
     struck: bool,
     told: Arc<Mutex<Told>>,
-    /// Both streams, read to their end.
-    reading: [JoinHandle<()>; 2],
 }
 
 #[derive(Default)]
@@ -48,6 +45,15 @@ impl Way {
     }
 }
 
+impl Told {
+    fn hear(&mut self, line: &str) {
+        if line.contains(" rows in ") {
+            self.through.push(Instant::now());
+        }
+        self.text.extend([line, "\n"]);
+    }
+}
+
 /// A process that ended.
 #[derive(Debug)]
 pub(super) struct Ended {
@@ -61,12 +67,10 @@ pub(super) struct Ended {
 
 impl Running {
     pub(super) fn start(command: &mut Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let told = Arc::new(Mutex::new(Told::default()));
-        let (output, progress) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let reading = [read(output, Arc::clone(&told)), read(progress, Arc::clone(&told))];
-        Self { child, started: Instant::now(), struck: false, told, reading }
+        let told = Arc::<Mutex<Told>>::default();
+        let hears = Arc::clone(&told);
+        let child = command.spawn_heard(move |line| hears.lock().unwrap().hear(line)).unwrap();
+        Self { child, started: Instant::now(), struck: false, told }
     }
 
     /// Whether a point is reached, for which a share of the usual time counts from `since`; `stored` says how many parcels of
@@ -105,24 +109,9 @@ impl Running {
     pub(super) fn end(mut self) -> Ended {
         let status = self.child.wait().unwrap();
         let took = self.started.elapsed();
-        self.reading.into_iter().for_each(|reading| reading.join().unwrap());
         let told = std::mem::take(&mut *self.told.lock().unwrap());
         Ended { way: Way::of(status, self.struck), text: told.text, tables: told.through.len(), took }
     }
-}
-
-fn read(stream: impl Read + Send + 'static, told: Arc<Mutex<Told>>) -> JoinHandle<()> {
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines() {
-            // A killed process may have left half a character.
-            let line = line.unwrap_or_default();
-            let mut told = told.lock().unwrap();
-            if line.contains(" rows in ") {
-                told.through.push(Instant::now());
-            }
-            told.text.extend([&line, "\n"]);
-        }
-    })
 }
 
 #[cfg(all(test, unix))]

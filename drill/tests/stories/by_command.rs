@@ -4,10 +4,10 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
-use drill::{Name, Party, World, write_file};
+use drill::{Child, Command, Name, Party, World, write_file};
 use lexicon::{Clock, SystemClock, hours_after};
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ const AT_MOST: Duration = Duration::from_mins(2);
 fn program(arguments: &[&str]) -> Command {
     // Built before the stories, as `cargo xtask test` does it.
     let mut command = clean(&lazaret().unwrap());
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(arguments);
     command
 }
 
@@ -54,7 +54,7 @@ impl Unlocked {
     async fn of(world: &World, name: Name) -> Self {
         let (home, passphrase) = (world.home(name), passphrase_file(world));
         let arguments = ["--home", text(&home), "--passphrase-file", text(&passphrase), "unlock"];
-        let mut child = Self(program(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let mut child = Self(program(&arguments).spawn().unwrap());
         until(&mut child, || UnixStream::connect(home.join("unlocked.sock")).is_ok()).await;
         child
     }

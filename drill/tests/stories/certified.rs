@@ -31,9 +31,19 @@ struct Ended {
 
 impl Ended {
     async fn migration() -> Self {
-        let mut world = World::start().await;
+        let world = World::start().await;
+        let ring = world.ring_folder();
+        Self::on(world, &ring).await
+    }
+
+    /// With its ring in this folder.
+    async fn on(mut world: World, ring: &Path) -> Self {
         world.stop().await;
-        world.restart_with(|furniture| furniture.snapshot_days = SNAPSHOT_DAYS);
+        let own = world.ring_folder();
+        if ring != own {
+            std::fs::remove_dir_all(own).unwrap();
+        }
+        world.restart_on(ring, |furniture| furniture.snapshot_days = SNAPSHOT_DAYS);
         let systems = world.systems(60);
         let round = world.closed(&systems).await;
         let (plan, consignment) = (&round.plan, round.consignment);
@@ -115,6 +125,57 @@ fn is_of_the_key(ended: &Ended, round: &CertifiedConsignment) {
     assert_eq!(asked, ["write over the key's file", "begin a new epoch"]);
     assert_eq!(round.key_commitment, ended.round.manifest.strongroom_share);
     assert_eq!((round.probes.ring_refused, round.probes.share_refused), (true, Some(Digest::of(&ended.wrapped))));
+}
+
+/// What the system itself calls the file system under a folder.
+fn file_system(folder: &Path) -> Option<String> {
+    let said = Command::new("stat").args(["--file-system", "--format=%T"]).arg(folder).output().ok()?;
+    said.status.success().then(|| String::from_utf8(said.stdout).unwrap().trim().to_owned())
+}
+
+/// What fact and certificate say of a ring key that lay in a file in this folder, which was unlinked, or erased.
+async fn says_of_a_ring_in(ring: &Path, world: World, unlinked: bool, level: &str) {
+    let ended = Ended::on(world, ring).await;
+    assert!(files_below(&[ring]).iter().any(|file| file.ends_with("epoch")), "the control: the ring lies there");
+    let certificate = ended.statement().predicate;
+    let [round] = certificate.consignments.as_slice() else { unreachable!("one consignment") };
+    assert_eq!((round.key.level, round.key.unlinked), (KeyLevel::K0, unlinked));
+    let residue = if unlinked { Residue::UnlinkedFile } else { Residue::Medium };
+    assert!(round.residues.contains(&residue), "{:?}", round.residues);
+    let levels: Vec<&String> = certificate.wording.iter().filter(|sentence| sentence.starts_with("Level ")).collect();
+    assert!(matches!(levels.as_slice(), [only] if only.starts_with(level)), "{levels:?}");
+    let page = String::from_utf8(ended.pack().told.get("certificate.md").unwrap().clone()).unwrap();
+    assert!(page.contains(level), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificate_of_a_ring_on_a_disk_in_memory_says_unlinked() {
+    let memory = tempfile::Builder::new().prefix("drill-").tempdir_in("/dev/shm").ok();
+    let Some(memory) = memory.filter(|memory| file_system(memory.path()).as_deref() == Some("tmpfs")) else {
+        drill::skipped!(
+            "the_certificate_of_a_ring_on_a_disk_in_memory_says_unlinked (there is no disk in memory at /dev/shm)"
+        );
+        return;
+    };
+    let said = "Level K0: the ring key lay in a local file that the server unlinked. Its file system is not known to \
+                write over bytes where they lie";
+    says_of_a_ring_in(&memory.path().join("ring"), World::start().await, true, said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificate_of_a_ring_on_a_disk_that_writes_in_place_says_erased() {
+    let world = World::start().await;
+    if file_system(&world.path("")).as_deref() != Some("ext2/ext3") {
+        world.plants_nothing("there is no such disk here");
+        drill::skipped!(
+            "the_certificate_of_a_ring_on_a_disk_that_writes_in_place_says_erased (temporary files lie on no ext4)"
+        );
+        return;
+    }
+    let said = "Level K0: the ring key lay in a local file that the server overwrote and removed. That is a logical \
+                erasure; remnants on the storage medium are not excluded.";
+    let ring = world.ring_folder();
+    says_of_a_ring_in(&ring, world, false, said).await;
 }
 
 fn python(arguments: &[&Path]) -> Option<Output> {

@@ -9,7 +9,7 @@ mod stores;
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -120,7 +120,8 @@ impl Server {
         write_file(&tells, b"");
         let tells = std::fs::OpenOptions::new().append(true).open(tells).unwrap();
         // What a test that failed has printed comes on its standard output.
-        child.env(CHILD, serde_json::to_string(self).unwrap()).stdout(tells).stderr(Stdio::null());
+        child.env(CHILD, serde_json::to_string(self).unwrap());
+        child.stdout(tells.try_clone().unwrap()).stderr(tells);
         child.spawn().unwrap()
     }
 

@@ -3,9 +3,9 @@
 #![cfg(unix)]
 
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
-use drill::{Name, World};
+use drill::{Command, Name, World};
 use futures::FutureExt;
 use lexicon::{Clock, SystemClock};
 use scope::{Dialect, Scope};
@@ -43,7 +43,7 @@ impl Caller {
         let mut command = clean(&lazaret().unwrap());
         let words = self.start.iter().map(|word| if word == "VERB" { verb } else { word });
         command.args(words).args(more).arg("--json").env("LAZARET_LOG", "lazaret=trace,passage=trace,connectors=trace");
-        command.stdin(Stdio::null());
+        shows_keys(&mut command, more);
         let Output { status, stdout, stderr } =
             tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let said = serde_json::from_slice(&stdout).unwrap_or(Value::Null);
@@ -55,8 +55,8 @@ impl Caller {
         let mut command = clean(&lazaret().unwrap());
         let words = self.start.iter().map(|word| if word == "VERB" { verb } else { word });
         let file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
-        command.args(words).args(more).stdin(Stdio::null()).stdout(file).stderr(Stdio::null());
-        tokio::task::spawn_blocking(move || command.status().unwrap()).await.unwrap().code().unwrap()
+        command.args(words).args(more).stdout(file);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap().status.code().unwrap()
     }
 
     /// On a terminal, which the program `script` makes: status and screen; none without that program.
@@ -66,10 +66,18 @@ impl Caller {
         let program = lazaret().unwrap();
         let line = format!("'{}' {}", program.display(), words.join(" "));
         let mut command = clean(Path::new("script"));
-        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).stdin(Stdio::null());
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        shows_keys(&mut command, more);
         let Output { status, stdout, .. } =
             tokio::task::spawn_blocking(move || command.output().ok()).await.unwrap()?;
         Some((status.code().unwrap(), String::from_utf8(stdout).unwrap()))
+    }
+}
+
+/// The one place where a process of a story may say a value of a patient, and on its standard output alone.
+fn shows_keys(command: &mut Command, words: &[&str]) {
+    if words.contains(&"--show-keys") {
+        command.shows("a person asked to be shown the keys of rows at fault");
     }
 }
 

@@ -2,8 +2,6 @@
 #![cfg(target_os = "linux")]
 
 use std::fmt::Write;
-use std::fs::File;
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use drill::{Name, World, write_file};
@@ -21,8 +19,8 @@ const HELD_MAX: u64 = 256 * 1024;
 const HELD_MAX_OF_MORE: u64 = 320 * 1024;
 
 /// The most memory that a process has held so far, in KiB; none once it has ended.
-fn peak(process: &Child) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
+fn peak(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
@@ -31,19 +29,15 @@ fn peak(process: &Child) -> Option<u64> {
 async fn held(world: &World, name: Name, step: &str, words: &[&str]) -> u64 {
     let mut command = clean(&lazaret().unwrap());
     command.arg("--json").arg("--home").arg(world.home(name));
-    command.arg("--passphrase-file").arg(world.path("passphrase")).arg(step).args(words).stdin(Stdio::null());
-    let said = world.path(&format!("{step}.said"));
-    let log = || File::options().create(true).append(true).open(&said).unwrap();
-    let mut running = command.stdout(log()).stderr(log()).spawn().unwrap();
+    command.arg("--passphrase-file").arg(world.path("passphrase")).arg(step).args(words);
+    let mut running = command.spawn().unwrap();
     let (mut most, mut beat) = (0, interval(Duration::from_millis(5)));
-    let status = loop {
+    while running.try_wait().unwrap().is_none() {
         beat.tick().await;
-        most = most.max(peak(&running).unwrap_or(0));
-        if let Some(status) = running.try_wait().unwrap() {
-            break status;
-        }
-    };
-    assert!(status.success(), "{}", std::fs::read_to_string(&said).unwrap());
+        most = most.max(peak(running.id()).unwrap_or(0));
+    }
+    let ended = running.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     most
 }
 
@@ -103,7 +97,7 @@ async fn all_held(tables: u64) -> [u64; 4] {
     world.release(&plan, consignment).await.unwrap();
     let loading = held(&world, Name::Recipient, "load", &["--target", &target]).await;
     let comparing = held(&world, Name::Recipient, "reconcile", &["--target", &target]).await;
-    let serving = peak(&server.0).unwrap();
+    let serving = peak(server.0.id()).unwrap();
 
     world.clock.set(SystemClock.now());
     let ledger = world.desk(Name::Controller).follow(plan.migration).await.unwrap();

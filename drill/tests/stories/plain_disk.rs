@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use arrow_array::{Array, StringArray};
-use drill::{Name, Round, Systems, World, entropy, files_below, passphrase, write_file};
+use drill::{Command, Name, Round, Systems, World, entropy, files_below, passphrase, write_file};
 use lexicon::{Code, Digest};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -158,14 +158,19 @@ async fn a_value_that_a_story_leaves_anywhere_makes_it_red_at_its_end() {
     core.as_file().write_all(family.as_bytes()).unwrap();
     temporary.as_file().write_all(family.as_bytes()).unwrap();
     writeln!(OpenOptions::new().append(true).open(drill::log()).unwrap(), "{family}").unwrap();
+    // A process that is given them, and says one on each of its streams.
+    let said = Command::new("sh").args(["-c", "echo \"$0\"; echo \"error: $1\" >&2", family, told]).output().unwrap();
+    assert!(said.status.success());
 
     let left = world.left_in_clear();
     let places: BTreeSet<&Path> = left.hits.iter().map(|hit| hit.file.as_path()).collect();
     let mut expected =
         ["server/noted.sqlite-wal", &format!("server/{named}.pdf"), "bucket/object"].map(|at| world.path(at)).to_vec();
     expected.push(world.home(Name::Operator).join("draft"));
-    expected.extend([core.path(), temporary.path(), drill::log()].map(Path::to_owned));
+    expected.extend([core.path(), temporary.path(), drill::log(), drill::said()].map(Path::to_owned));
     assert_eq!(places, expected.iter().map(PathBuf::as_path).collect());
+    let said = left.hits.iter().filter(|hit| hit.file == drill::said()).map(|hit| &hit.label);
+    assert_eq!(said.collect::<BTreeSet<_>>().len(), 2, "one of the streams of a process was not searched");
     assert!(left.missed.is_empty(), "{:?}", left.missed);
 
     drop(open);

@@ -290,7 +290,8 @@ impl Walk<'_> {
                 _ => None,
             };
             let named = name.and_then(|name| self.lets.get(&name.to_string()));
-            let held = if mark == '&' || named.is_some() { holds_by(named.map_or(part, Vec::as_slice)) } else { Vec::new() };
+            let held =
+                if mark == '&' || named.is_some() { holds_by(named.map_or(part, Vec::as_slice)) } else { Vec::new() };
             match held.as_slice() {
                 [] | [_] => self.without(code, said, part, if mark == '&' { "true ||" } else { "false &&" }),
                 several => several.iter().for_each(|part| self.without(code, said, part, "true ||")),

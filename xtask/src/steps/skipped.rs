@@ -10,13 +10,15 @@ use anyhow::{Result, anyhow};
 use crate::process;
 
 /// What a machine may lack whoever runs the tests on it.
-const OF_THE_MACHINE: [&str; 6] = [
+const OF_THE_MACHINE: [&str; 8] = [
     "this kernel has none",
     "this server has no ICU collations",
     "no strace that may look",
     "this machine allows nobody either",
     "openssl is not installed",
     "git does not know this folder",
+    "there is no disk in memory at /dev/shm",
+    "temporary files lie on no ext4",
 ];
 
 /// What is there for whoever may mount disks and change accounts.

@@ -259,6 +259,52 @@ fn a_document_that_came_there_meanwhile_is_not_replaced_and_half_a_document_has_
     assert!(write(&folder, "a.pdf", b"%PDF-1.7 ours").unwrap());
 }
 
+/// Everything in the part's folder, by its name, our own files too.
+fn standing(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder.join("reports")).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn of_a_document_that_does_not_come_whole_nothing_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (part, target) = (part(dir.path()), DocumentTarget::open(&dir.path().display().to_string()).unwrap());
+    let folder = target.part(&part, MARK).unwrap();
+    let begun = || {
+        let Writing::Begun(mut arriving) = folder.begin(&line("a.pdf", b"%PDF-1.7 ours")).unwrap() else { panic!() };
+        arriving.write(b"%PDF-1.7").unwrap();
+        assert_eq!(standing(dir.path()), [".lazaret-arriving", ".lazaret-load"]);
+        arriving
+    };
+    drop(begun());
+    assert_eq!(standing(dir.path()), [".lazaret-load"]);
+    let arriving = begun();
+    put(dir.path(), "reports/a.pdf", b"%PDF-1.7 theirs");
+    assert_eq!(arriving.finish().unwrap_err().code(), Code(429));
+    assert_eq!(standing(dir.path()), [".lazaret-load", "a.pdf"]);
+}
+
+#[test]
+fn what_a_killed_load_left_of_a_document_goes_when_the_next_begins_whatever_it_finds() {
+    let dir = tempfile::tempdir().unwrap();
+    let (part, target) = (part(dir.path()), DocumentTarget::open(&dir.path().display().to_string()).unwrap());
+    let left = || put(dir.path(), "reports/.lazaret-arriving", b"%PDF-1.7 half");
+    let other = Mark { consignment: ConsignmentId([8; 16]), attempt: 1 };
+    // In a folder that nobody marked yet, of this consignment, and of another.
+    for (mark, code) in [(MARK, None), (MARK, None), (other, Some(Code(428)))] {
+        left();
+        assert_eq!(target.part(&part, mark).err().map(|trouble| trouble.code()), code);
+        assert_eq!(standing(dir.path()), [".lazaret-load"]);
+    }
+    // And none is there once a part is whole.
+    let folder = target.part(&part, MARK).unwrap();
+    left();
+    folder.settle().unwrap();
+    assert_eq!(standing(dir.path()), [".lazaret-load"]);
+}
+
 #[tokio::test]
 async fn what_somebody_put_there_or_took_away_is_seen_when_it_is_read_again() {
     let dir = tempfile::tempdir().unwrap();

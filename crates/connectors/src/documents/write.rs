@@ -46,7 +46,13 @@ impl DocumentTarget {
         self.root.join(&part.target)
     }
 
-    /// Makes a part's folder, or takes up the one that this consignment made before.
+    /// Removes what a load that was killed left of a document of a part, if it can be removed.
+    pub fn clear(&self, part: &DocumentsScope) {
+        drop(remove(&staged_in(&self.place(part))));
+    }
+
+    /// Makes a part's folder, or takes up the one that this consignment made before. What a load that was killed left
+    /// of a document is removed first, whatever else stands there.
     ///
     /// # Errors
     /// A refusal when something stands there that this consignment did not bring; a fault when it cannot be made.
@@ -55,6 +61,8 @@ impl DocumentTarget {
         make_folder(&root).map_err(|error| unmade(&part.name, &error))?;
         let marker = root.join(format!("{OWN_FILES}load"));
         let folder = Folder { part: part.name.clone(), root, mark };
+        // Whoever fills this folder or filled it: half a document that a killed process left is of use to nobody.
+        folder.clear()?;
         match std::fs::read(&marker) {
             Ok(bytes) => {
                 let found: Option<Marker> = serde_json::from_slice(&bytes).ok();
@@ -106,12 +114,24 @@ pub enum Writing {
     Begun(Arriving),
 }
 
-/// A document on its way: nobody sees it under its name before it is whole.
+/// A document on its way: nobody sees it under its name before it is whole, and nothing of it stays when it is let go
+/// before.
 pub struct Arriving {
+    // Closed before it is removed.
     file: File,
-    staged: PathBuf,
+    staged: Staged,
     place: PathBuf,
     part: String,
+}
+
+/// The file of a document that has no name yet; it goes when nobody writes it any more.
+struct Staged(PathBuf);
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // What does not go now goes when the next load begins.
+        drop(remove(&self.0));
+    }
 }
 
 impl Folder {
@@ -135,7 +155,12 @@ impl Folder {
     }
 
     fn staged(&self) -> PathBuf {
-        self.root.join(format!("{OWN_FILES}arriving"))
+        staged_in(&self.root)
+    }
+
+    /// Nothing stands here that is on its way.
+    fn clear(&self) -> Result<()> {
+        remove(&self.staged()).map_err(|error| unmade(&self.part, &error))
     }
 
     /// Begins to write a document whose index line is known.
@@ -163,8 +188,8 @@ impl Folder {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(unmade(&self.part, &error)),
         }
-        let staged = self.staged();
-        let file = fresh(&staged).map_err(|error| unmade(&self.part, &error))?;
+        let staged = Staged(self.staged());
+        let file = fresh(&staged.0).map_err(|error| unmade(&self.part, &error))?;
         Ok(Writing::Begun(Arriving { file, staged, place, part: self.part.clone() }))
     }
 
@@ -172,11 +197,12 @@ impl Folder {
         trouble::document_in_the_way(&self.part)
     }
 
-    /// Says that everything is written: the folders' entries are on the disk too.
+    /// Says that everything is written: the folders' entries are on the disk too, and nothing is on its way.
     ///
     /// # Errors
     /// A fault when the disk does not say so.
     pub fn settle(&self) -> Result<()> {
+        self.clear()?;
         sync_folder(&self.root).map_err(|error| unmade(&self.part, &error))
     }
 }
@@ -196,12 +222,22 @@ fn digest(place: &Path) -> Result<Digest> {
     digest().map_err(|error: std::io::Error| trouble::folder_unread(error.kind()))
 }
 
+/// Where a document lies that is on its way into a part's folder.
+fn staged_in(root: &Path) -> PathBuf {
+    root.join(format!("{OWN_FILES}arriving"))
+}
+
+/// Removes a file of our own; that there is none is as good.
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
 /// A file that nobody else wrote: what an earlier process left of one is gone.
 fn fresh(path: &Path) -> std::io::Result<File> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove(path)?;
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
@@ -236,16 +272,16 @@ impl Arriving {
     /// # Errors
     /// A refusal when another file stands there by now; a fault when the disk does not take it.
     pub fn finish(self) -> Result<()> {
-        let Self { file, staged, place, part } = self;
+        let Self { staged, place, part, file } = self;
         file.sync_all().map_err(|error| unmade(&part, &error))?;
         drop(file);
         // A link is refused where a name is taken; renaming would replace it.
-        match std::fs::hard_link(&staged, &place) {
-            Ok(()) => std::fs::remove_file(&staged).map_err(|error| unmade(&part, &error))?,
+        match std::fs::hard_link(&staged.0, &place) {
+            Ok(()) => remove(&staged.0).map_err(|error| unmade(&part, &error))?,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(trouble::document_in_the_way(&part)),
             // File systems without links: one process at a time fills a folder.
             Err(_) if std::fs::symlink_metadata(&place).is_ok() => return Err(trouble::document_in_the_way(&part)),
-            Err(_) => std::fs::rename(&staged, &place).map_err(|error| unmade(&part, &error))?,
+            Err(_) => std::fs::rename(&staged.0, &place).map_err(|error| unmade(&part, &error))?,
         }
         let folder = place.parent().unwrap_or(&place);
         sync_folder(folder).map_err(|error| unmade(&part, &error))

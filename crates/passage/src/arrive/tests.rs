@@ -77,6 +77,7 @@ fn bytes_that_are_not_those_of_the_index_alarm_and_get_no_name() {
         assert_eq!(refused.code(), Code(644), "{refused}");
         assert!(matches!(refused, Trouble::Alarm(_)));
         assert!(!["a.pdf", "b.pdf", "c.pdf"].iter().any(|name| refused.to_string().contains(name)), "{refused}");
+        assert!(!dir.path().join("reports/.lazaret-arriving").exists(), "half a document stays");
     }
     let dir = tempfile::tempdir().unwrap();
     through(splitting(&lines(), Some(folder(dir.path()))), &altered, 7).unwrap_err();

@@ -91,7 +91,8 @@ impl LocalRing {
         }
         let (keys, epoch) = (folder.join("keys"), folder.join("epoch"));
         disk::make_folder(&keys)?;
-        let medium = Medium::of(&keys);
+        // Keys and epoch are written over together; the folder with the keys may be a mount or a link.
+        let medium = Medium::of(&[&keys, &folder]);
         let (returned, turn) = (Vec::new(), Mutex::new(()));
         let mut ring = Self { tombs, keys, epoch, medium, secret, clock, entropy, disk, returned, turn };
         ring.sweep_unfinished(&folder)?;

@@ -17,11 +17,14 @@ pub(super) enum Medium {
 }
 
 impl Medium {
-    /// Looks at the folder's file system, which can be another at every start.
-    pub(super) fn of(folder: &Path) -> Self {
+    /// Looks at the file systems under these folders, wherever they really lie, which can be others at every start: in
+    /// place if each of them writes so.
+    pub(super) fn of(folders: &[&Path]) -> Self {
         let mounts =
             if cfg!(target_os = "linux") { std::fs::read_to_string("/proc/self/mountinfo").ok() } else { None };
-        mounts.map_or_else(unknown, |mounts| among(&mounts, folder))
+        let Some(mounts) = mounts else { return unknown() };
+        let under = |folder: &&Path| folder.canonicalize().map_or_else(|_| unknown(), |real| among(&mounts, &real));
+        folders.iter().map(under).find(|medium| *medium != Self::InPlace).unwrap_or(Self::InPlace)
     }
 }
 
@@ -103,7 +106,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_kernel_is_asked() {
-        assert_ne!(Medium::of(Path::new("/")), unknown());
-        assert_eq!(Medium::of(Path::new("/proc/self")), kept("proc"));
+        assert_ne!(Medium::of(&[Path::new("/")]), unknown());
+        assert_eq!(Medium::of(&[Path::new("/proc/self")]), kept("proc"));
+        assert_eq!(Medium::of(&[Path::new("/proc/no such folder")]), unknown());
     }
 }

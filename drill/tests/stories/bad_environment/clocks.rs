@@ -1,13 +1,12 @@
 //! Clocks that are wrong: the server's and a device's, beforehand or from the middle of a step on, and the one by which a
 //! device once went.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use desk::{Desk, Home, KeyHolder};
-use drill::{Name, entropy, files_below, passphrase};
+use drill::{Command, Name, entropy, files_below, passphrase};
 use jiff::SignedDuration;
 use lexicon::limits::LEASE_HOURS;
 use lexicon::{Clock, Code, FixedClock, SystemClock, Trouble, hours_after};

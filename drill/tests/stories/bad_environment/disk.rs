@@ -106,11 +106,11 @@ async fn a_servers_disk_that_is_full_in_mid_upload_is_waited_for_and_nothing_is_
     disk.fill(0);
     line.mend();
 
-    let (child, errors, said) = waits.await.unwrap();
+    let (child, said) = waits.await.unwrap();
     assert!(said.contains("waiting: ") && said.contains("the disk is full"), "{said}");
     is_whole(&scene).await;
     disk.make_space();
-    let extracted = end((child, errors, said)).await;
+    let extracted = end(child).await;
     extracted.done();
 
     assert!(scene.given_up().await.is_empty(), "it gave up");

@@ -1,8 +1,7 @@
 //! A database that goes away in the middle: while rows are read out of it, while rows go into it, and because somebody
 //! there ends the session or its statement.
 
-use std::process::Command;
-
+use drill::Command;
 use futures::FutureExt;
 use scope::Scope as Wanted;
 use sqlx::AssertSqlSafe;

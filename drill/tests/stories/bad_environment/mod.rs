@@ -27,10 +27,10 @@ mod token;
 mod wire;
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 
-use drill::{Name, Systems, World, write_file};
+use drill::{Command, Name, Systems, World, write_file};
 use lexicon::{Clock, ConsignmentId, SystemClock};
 use procedure::{Act, ConsignmentStage, Ledger, Plan, Stage};
 use serde_json::Value;
@@ -76,7 +76,6 @@ fn command_at(home: &Path, passphrase: &Path, words: &[&str]) -> Command {
     let mut command = clean(&lazaret().unwrap());
     command.args(["--json", "--quiet", "--home"]).arg(home);
     command.arg("--passphrase-file").arg(passphrase).args(words);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -87,7 +86,7 @@ pub(super) async fn ended(mut command: Command) -> Ended {
     let waiting = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
     let output = timeout(AT_MOST, waiting).await;
     if output.is_err() {
-        Command::new("kill").args(["-KILL", &id]).status().unwrap();
+        Command::new("kill").args(["-KILL", &id]).output().unwrap();
     }
     Ended::of(&output.unwrap().unwrap())
 }

@@ -1,11 +1,16 @@
 //! Parcels that are cut, altered, exchanged or gone on the server's own shelf.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use drill::{World, files_below, write_file};
+use drill::{Command, Name, World, files_below, write_file};
+use lexicon::Digest;
 use procedure::{Manifest, ManifestParcel};
+use tokio::time::timeout;
 
-use super::{MISMATCH, Scene, ended, replace};
+use super::line::Line;
+use super::wire::{end, waiting};
+use super::{AT_MOST, MISMATCH, Scene, ended, replace, until};
 
 impl Scene {
     fn on_the_shelf(&self, line: &ManifestParcel) -> PathBuf {
@@ -111,24 +116,67 @@ async fn a_middle_parcel_of_a_table_that_is_not_as_it_was_signed_leaves_nothing_
 /// 1 MiB: where each segment of a parcel of documents begins, but the first.
 const SEGMENT: usize = 1024 * 1024;
 
+impl Scene {
+    /// A folder of reports, and among them these documents beside; released.
+    async fn with_documents(seed: u64, beside: &[(&str, &[u8])]) -> (Self, PathBuf) {
+        let world = World::start().await;
+        let systems = world.systems_of(seed, 60);
+        let (_, folder, scope) = world.reports(seed, 60);
+        for (name, content) in beside {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            write_file(&path, content);
+        }
+        let scene = Self::of(world, systems, &scope).await;
+        scene.extract().await.done();
+        scene.world.release(&scene.plan, scene.consignment).await.unwrap();
+        scene.world.documents();
+        (scene, folder)
+    }
+
+    /// Where documents go.
+    fn new_folder(&self) -> PathBuf {
+        self.world.path("new.sqlite-documents")
+    }
+
+    fn loading_documents(&self) -> Command {
+        self.now();
+        let mut loading = self.loading_into(&self.systems.sink.identity());
+        loading.arg("--documents").arg(self.new_folder());
+        loading
+    }
+
+    /// The parcels of documents, as they are signed.
+    async fn document_parcels(&self) -> Vec<ManifestParcel> {
+        let ledger = self.ledger().await;
+        let (_, manifest) = ledger.migration().consignment(self.consignment).unwrap().manifest.clone().unwrap();
+        manifest.documents.first().unwrap().parcels.clone()
+    }
+
+    /// Every file that lies where documents go, our own and hidden ones too, by its way from the part's folder.
+    fn arrived(&self) -> BTreeMap<String, Digest> {
+        below(&self.new_folder().join("reports"))
+    }
+}
+
+/// Every file below a folder, by its way from there.
+fn below(folder: &Path) -> BTreeMap<String, Digest> {
+    let files = files_below(&[folder]).into_iter();
+    let named = files.map(|path| (path.strip_prefix(folder).unwrap().display().to_string(), path));
+    named.map(|(name, path)| (name, Digest::of(&std::fs::read(path).unwrap()))).collect()
+}
+
+/// Our own files in a part's folder: who fills it, and the document that is on its way.
+const MARKER: &str = ".lazaret-load";
+const ARRIVING: &str = ".lazaret-arriving";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parcel_of_documents_that_is_not_as_it_was_signed_is_an_alarm_and_releases_no_document() {
-    let world = World::start().await;
-    let systems = world.systems_of(51, 60);
-    let (_, folder, scope) = world.reports(51, 60);
     // One that fills more than two segments.
-    let large = folder.join("2019").join("large.pdf");
-    std::fs::create_dir_all(large.parent().unwrap()).unwrap();
-    let mut bytes = b"%PDF-1.4\n".to_vec();
-    bytes.resize(2 * SEGMENT + 9, 7);
-    write_file(&large, &bytes);
-    let scene = Scene::of(world, systems, &scope).await;
-    scene.extract().await.done();
-    scene.world.release(&scene.plan, scene.consignment).await.unwrap();
-    let ledger = scene.ledger().await;
-    let (_, manifest) = ledger.migration().consignment(scene.consignment).unwrap().manifest.clone().unwrap();
-    let line = manifest.documents[0].parcels.first().unwrap();
-    let place = scene.on_the_shelf(line);
+    let large = pdf(2 * SEGMENT + 9, 7);
+    let (scene, folder) = Scene::with_documents(51, &[("2019/large.pdf", &large)]).await;
+    let line = scene.document_parcels().await.remove(0);
+    let place = scene.on_the_shelf(&line);
     let whole = std::fs::read(&place).unwrap();
     assert!(whole.len() > 2 * SEGMENT, "{}", whole.len());
     let flipped = |at: usize| {
@@ -138,27 +186,117 @@ async fn a_parcel_of_documents_that_is_not_as_it_was_signed_is_an_alarm_and_rele
     };
     let moved = [&whole[..SEGMENT], &whole[2 * SEGMENT..], &whole[SEGMENT..2 * SEGMENT]].concat();
     let doubled = [&whole[..2 * SEGMENT], &whole[SEGMENT..]].concat();
-    scene.world.documents();
-    let target = scene.world.path("new.sqlite-documents");
-    let load = || {
-        scene.now();
-        let mut loading = scene.loading_into(&scene.systems.sink.identity());
-        loading.arg("--documents").arg(&target);
-        ended(loading)
-    };
 
     let cut = whole[..2 * SEGMENT].to_vec();
     let altered = [flipped(SEGMENT - 1), flipped(SEGMENT), flipped(whole.len() - 1), cut, moved, doubled];
     for bad in &altered {
         replace(&place, bad);
-        load().await.says(MISMATCH, 503, &[&line.parcel.to_string()]);
-        let arrived = files_below(&[&target]).into_iter().filter(|file| file.extension().is_some());
-        assert_eq!(arrived.count(), 0, "a document came out");
+        ended(scene.loading_documents()).await.says(MISMATCH, 503, &[&line.parcel.to_string()]);
+        assert_eq!(scene.arrived().into_keys().collect::<Vec<_>>(), [MARKER], "a document came out");
     }
     replace(&place, &whole);
 
     assert_eq!(scene.given_up().await, [503; 6]);
-    assert_eq!(load().await.done()["equal"], true);
-    assert_eq!(std::fs::read(target.join("reports/2019/large.pdf")).unwrap(), bytes);
+    assert_eq!(ended(scene.loading_documents()).await.done()["equal"], true);
+    let old = std::fs::read(folder.join("2019/large.pdf")).unwrap();
+    assert_eq!(std::fs::read(scene.new_folder().join("reports/2019/large.pdf")).unwrap(), old);
+    scene.destroyed().await;
+}
+
+/// A document of so many bytes.
+fn pdf(length: usize, of: u8) -> Vec<u8> {
+    let mut bytes = b"%PDF-1.4\n".to_vec();
+    bytes.resize(length, of);
+    bytes
+}
+
+const LARGE: [&str; 3] = ["2019/one.pdf", "2019/two.pdf", "2019/three.pdf"];
+
+/// Three of 12 MiB, and reports of less than two together: whatever their order, one of the three is whole in the first
+/// parcel of 16 MiB, one ends in the second, and one in the third.
+async fn in_three_parcels(seed: u64) -> (Scene, BTreeMap<String, Digest>, Vec<ManifestParcel>) {
+    let large = [1, 2, 3].map(|of| pdf(12 * SEGMENT, of));
+    let beside: Vec<(&str, &[u8])> = LARGE.into_iter().zip(large.iter().map(Vec::as_slice)).collect();
+    let (scene, folder) = Scene::with_documents(seed, &beside).await;
+    let lines = scene.document_parcels().await;
+    assert_eq!(lines.len(), 3);
+    let mut old = below(&folder);
+    old.retain(|name, _| name.starts_with("20") && Path::new(name).extension().is_some_and(|end| end == "pdf"));
+    (scene, old, lines)
+}
+
+impl Scene {
+    /// Of the new folder, without the marker: each is a document of the old one, and how many are of the large ones.
+    fn whole_documents(&self, old: &BTreeMap<String, Digest>) -> usize {
+        let mut arrived = self.arrived();
+        assert!(arrived.remove(MARKER).is_some());
+        for (name, digest) in &arrived {
+            assert_eq!(old.get(name), Some(digest), "{name} is no whole document");
+        }
+        arrived.keys().filter(|name| LARGE.contains(&name.as_str())).count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_parcel_of_documents_that_is_not_as_it_was_signed_leaves_no_half_document() {
+    let (scene, old, lines) = in_three_parcels(52).await;
+    let (place, named) = (scene.on_the_shelf(&lines[1]), lines[1].parcel.to_string());
+    let whole = std::fs::read(&place).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    let another = std::fs::read(scene.on_the_shelf(&lines[2])).unwrap();
+
+    for bad in [&flipped, &another] {
+        replace(&place, bad);
+        ended(scene.loading_documents()).await.says(MISMATCH, 503, &[&named]);
+        assert_eq!(scene.whole_documents(&old), 1, "what the first parcel held whole");
+    }
+    std::fs::remove_file(&place).unwrap();
+    ended(scene.loading_documents()).await.says(MISMATCH, 621, &[&named, "lost"]);
+    assert_eq!(scene.whole_documents(&old), 1);
+    replace(&place, &whole);
+
+    assert_eq!(ended(scene.loading_documents()).await.done()["equal"], true);
+    assert_eq!(scene.whole_documents(&old), 3);
+    scene.destroyed().await;
+}
+
+/// Of a file that may come and go.
+fn length(file: &Path) -> usize {
+    std::fs::metadata(file).map_or(0, |file| file.len().try_into().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_is_killed_in_the_middle_of_a_document_leaves_it_to_the_next_load_to_remove() {
+    let (scene, old, lines) = in_three_parcels(53).await;
+    let half = scene.new_folder().join("reports").join(ARRIVING);
+    let line = Line::to_the_server(&scene.world).await;
+    let on_its_way = half.clone();
+    // More than any of the small ones has: two of the three parcels at most are fetched.
+    line.cut_answers_when(move || length(&on_its_way) > 2 * SEGMENT);
+    line.leads(&scene.world, Name::Recipient);
+
+    let (mut child, said) = waiting(scene.loading_documents()).await;
+    assert!(said.contains("waiting: the server at "), "{said}");
+    // All that was fetched is written: whole parcels, whose own bytes are less than one KiB.
+    let written = || -> usize { files_below(&[&scene.new_folder()]).iter().map(|file| length(file)).sum() };
+    let rests = || length(&half) > 0 && (written() + 1024) % (16 * SEGMENT) < 1024;
+    timeout(AT_MOST, until(async || rests())).await.unwrap();
+    child.kill().unwrap();
+    drop(end(child).await);
+    assert!((1..12 * SEGMENT).contains(&length(&half)), "a killed process removes nothing");
+    line.mend();
+
+    // Whatever the next load comes to: no parcel of documents is to be had, and its probe finds that out first of all.
+    let places: Vec<_> = lines.iter().map(|line| scene.on_the_shelf(line)).collect();
+    let whole: Vec<_> = places.iter().map(|place| std::fs::read(place).unwrap()).collect();
+    for place in &places {
+        std::fs::remove_file(place).unwrap();
+    }
+    ended(scene.loading_documents()).await.says(MISMATCH, 621, &["lost"]);
+    assert!(!half.exists(), "half a document is left");
+    places.iter().zip(&whole).for_each(|(place, whole)| replace(place, whole));
+    assert_eq!(ended(scene.loading_documents()).await.done()["equal"], true);
+    assert_eq!(scene.whole_documents(&old), 3);
     scene.destroyed().await;
 }

@@ -2,7 +2,6 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use drill::{World, write_file};
 
@@ -18,7 +17,6 @@ pub(in crate::stories) async fn serve_from(world: &World, (data, ring): (&Path, 
     command.args(["--json", "serve", "--data"]).arg(data).arg("--ring").arg(ring);
     command.arg("--listen").arg(world.card.url.trim_start_matches("https://"));
     command.arg("--passphrase-file").arg(world.path(passphrase));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     ended(command).await
 }
 
@@ -65,15 +63,11 @@ async fn a_server_takes_its_passphrase_from_the_credentials_that_it_is_handed() 
     let serving = |credentials: Option<&Path>| {
         let mut command = clean(&lazaret().unwrap());
         command.args(["--json", "serve", "--data"]).arg(world.server_folder()).arg("--ring").arg(world.ring_folder());
-        command.arg("--listen").arg(world.card.url.trim_start_matches("https://")).stdin(Stdio::null());
+        command.arg("--listen").arg(world.card.url.trim_start_matches("https://"));
         credentials.map(|folder| command.env("CREDENTIALS_DIRECTORY", folder));
         command
     };
-    let refused = async |credentials: Option<&Path>| {
-        let mut command = serving(credentials);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        ended(command).await
-    };
+    let refused = async |credentials: Option<&Path>| ended(serving(credentials)).await;
     refused(None).await.says(REFUSED, 1011, &["passphrase"]);
     let wrong = credentials(&world, "credentials-wrong", b"another passphrase of the drill");
     refused(Some(&wrong)).await.says(AUTHENTICATION, 131, &["passphrase"]);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use drill::write_file;
+use procedure::{Act, ManifestParcel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -93,6 +94,15 @@ impl Store {
         self.moto.boto(&format!("s3.create_bucket(Bucket='{bucket}')"));
     }
 
+    /// Everything that it keeps: versions, markers of deletions, cut uploads.
+    fn kept(&self, bucket: &str) -> String {
+        let script = "
+pages = list(s3.get_paginator('list_object_versions').paginate(Bucket='BUCKET'))
+uploads = s3.list_multipart_uploads(Bucket='BUCKET').get('Uploads', [])
+print(*(sum(len(page.get(kind, [])) for page in pages) for kind in ('Versions', 'DeleteMarkers')), len(uploads))";
+        self.moto.boto(&script.replace("BUCKET", bucket))
+    }
+
     fn objects(&self, bucket: &str) -> usize {
         let script = format!("print(s3.list_objects_v2(Bucket='{bucket}')['KeyCount'])");
         self.moto.boto(&script).parse().unwrap()
@@ -164,10 +174,10 @@ async fn a_store_without_the_bucket_that_denies_or_fails_is_one_sentence_and_goe
     scene.extract().await.says(FAILURE, 732, &["denies it to this server's access key (403"]);
     assert_eq!(store.objects(&bucket), 0, "something is half stored");
     store.answers(503);
-    let (child, errors, said) = waiting(scene.extracting_from(&scene.systems.source.identity())).await;
+    let (child, said) = waiting(scene.extracting_from(&scene.systems.source.identity())).await;
     assert!(said.contains("waiting: ") && said.contains("[LZ-0734]"), "{said}");
     store.answers(0);
-    end((child, errors, said)).await.done();
+    end(child).await.done();
 
     assert_eq!(scene.given_up().await, [731, 732]);
     let ledger = scene.ledger().await;
@@ -197,4 +207,44 @@ async fn a_store_that_fails_at_a_destruction_lets_no_key_live_and_next_says_what
     scene.is_destroyed_by_the_sweep().await;
     assert_eq!(store.objects(&bucket), 0);
     scene.next_is_silent().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_bucket_with_versions_a_destruction_leaves_no_version_no_marker_and_no_cut_upload() {
+    let name = "in_a_bucket_with_versions_a_destruction_leaves_no_version_no_marker_and_no_cut_upload";
+    let Some(store) = Store::moto(name).await else { return };
+    let bucket = lexicon::ConsignmentId::draw(drill::entropy().as_ref()).unwrap().to_string();
+    store.create(&bucket);
+    let enabled = "VersioningConfiguration={'Status': 'Enabled'}";
+    store.moto.boto(&format!("s3.put_bucket_versioning(Bucket='{bucket}', {enabled})"));
+    let (scene, _server) = over(&store, &bucket).await;
+    scene.extract().await.done();
+    let ledger = scene.ledger().await;
+    let (_, manifest) = ledger.migration().consignment(scene.consignment).unwrap().manifest.clone().unwrap();
+    let parcels = manifest.sealed().chain(manifest.all_sums()).count();
+    assert_eq!(store.kept(&bucket), format!("{parcels} 0 0"));
+    // Somebody deletes a parcel and puts the same bytes there again, and breaks an upload of another off.
+    let lines = &manifest.parcels;
+    let of = |line: &ManifestParcel| format!("{}/{}/{}", scene.consignment, line.attempt, line.parcel);
+    store.moto.boto(&format!(
+        "bucket, one, other = '{bucket}', '{}', '{}'
+body = s3.get_object(Bucket=bucket, Key=one)['Body'].read()
+s3.delete_object(Bucket=bucket, Key=one)
+s3.put_object(Bucket=bucket, Key=one, Body=body)
+s3.create_multipart_upload(Bucket=bucket, Key=other)",
+        of(&lines[0]),
+        of(&lines[1])
+    ));
+    assert_eq!(store.kept(&bucket), format!("{} 1 1", parcels + 1), "the control: this is what lingers");
+
+    scene.to_the_end().await;
+
+    assert_eq!(store.kept(&bucket), "0 0 0");
+    let ledger = scene.ledger().await;
+    let said = ledger.recorded().iter().find_map(|recorded| {
+        if let Act::Destroyed { evidence, .. } = &recorded.fact.act { Some(evidence.clone()) } else { None }
+    });
+    let said = said.unwrap();
+    assert!(said.left.is_nothing() && said.lingering.is_empty(), "{said:?}");
+    assert_eq!(said.parcels, u64::try_from(parcels).unwrap());
 }

@@ -1,9 +1,7 @@
 //! Swap that would write memory to a disk in clear.
 
-use std::process::{Command, Stdio};
-
 use drill::program::{Program, lazaret, serving};
-use drill::{Name, World, write_file};
+use drill::{Command, Name, World, write_file};
 
 use super::{REFUSED, Scene, clean, ended};
 
@@ -13,18 +11,18 @@ const SWAPS: &[u8] = b"Filename\tType\tSize\tUsed\tPriority\n/swap.of.the.drill 
 fn with_swap(world: &World, command: &Command) -> Command {
     let mut other = Command::new("unshare");
     other.args(["--mount", "sh", "-c", "mount --bind \"$0\" /proc/swaps && exec \"$@\""]).arg(world.path("swaps"));
+    let command = command.as_std();
     other.arg(command.get_program()).args(command.get_args());
     for name in command.get_envs().filter_map(|(name, value)| value.is_none().then_some(name)) {
         other.env_remove(name);
     }
     // Whatever the machine of the tests accepts.
-    other.env_remove("LAZARET_DANGER_CLEAR_SWAP").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    other.env_remove("LAZARET_DANGER_CLEAR_SWAP");
     other
 }
 
 fn can_be_made(world: &World) -> bool {
-    let mut asked = with_swap(world, &Command::new("true"));
-    asked.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    with_swap(world, &Command::new("true")).output().is_ok_and(|asked| asked.status.success())
 }
 
 /// The agent signs it with its begin: everybody replays it, and is shown it.

@@ -1,9 +1,6 @@
 //! The server goes away in the middle of an upload, and comes back, or does not.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command};
-
-use drill::{Name, World, files_below};
+use drill::{Child, Command, Name, World, files_below};
 
 use super::line::Line;
 use super::{Ended, Scene, UNREACHABLE};
@@ -21,24 +18,17 @@ async fn cut_in_mid_upload(world: &World) -> Line {
 }
 
 /// Starts a command and comes back when it has said that it waits, with what it said.
-pub(super) async fn waiting(mut command: Command) -> (Child, BufReader<std::process::ChildStderr>, String) {
+pub(super) async fn waiting(mut command: Command) -> (Child, String) {
     let waiting = tokio::task::spawn_blocking(move || {
-        let mut child = command.spawn().unwrap();
-        let mut errors = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        errors.read_line(&mut line).unwrap();
-        (child, errors, line)
+        let child = command.spawn().unwrap();
+        let said = child.first_complaint();
+        (child, said)
     });
     waiting.await.unwrap()
 }
 
-pub(super) async fn end((child, mut errors, said): (Child, BufReader<std::process::ChildStderr>, String)) -> Ended {
-    let ended = tokio::task::spawn_blocking(move || {
-        let mut complained = said;
-        while errors.read_line(&mut complained).unwrap() > 0 {}
-        let output = child.wait_with_output().unwrap();
-        Ended { complained, ..Ended::of(&output) }
-    });
+pub(super) async fn end(child: Child) -> Ended {
+    let ended = tokio::task::spawn_blocking(move || Ended::of(&child.wait_with_output().unwrap()));
     ended.await.unwrap()
 }
 
@@ -47,10 +37,10 @@ async fn a_server_that_goes_in_mid_upload_and_comes_back_is_waited_for() {
     let scene = Scene::set().await;
     let line = cut_in_mid_upload(&scene.world).await;
 
-    let (child, errors, said) = waiting(scene.extracting_from(&scene.systems.source.identity())).await;
+    let (child, said) = waiting(scene.extracting_from(&scene.systems.source.identity())).await;
     assert!(said.contains("waiting: the server at ") && said.contains("cannot be reached [LZ-1201]"), "{said}");
     line.mend();
-    end((child, errors, said)).await.done();
+    end(child).await.done();
 
     assert!(scene.given_up().await.is_empty(), "it gave up");
     scene.to_the_end().await;

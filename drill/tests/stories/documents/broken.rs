@@ -154,6 +154,7 @@ async fn a_load_that_was_cut_is_given_again_and_leaves_no_half_document() {
     let report = world.load(&round.plan, round.consignment, sink).await.unwrap();
     assert!(report.reconciliation.equal());
     assert_eq!(reports(&ground.new_folder()), reports(&ground.folder));
+    assert!(!half.exists(), "half a document is left beside the whole ones");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +180,8 @@ async fn parcels_of_documents_that_the_server_altered_cut_or_exchanged_alarm_and
         let refused =
             ground.world.load(&round.plan, round.consignment, ground.systems.sink.as_ref()).await.unwrap_err();
         assert!(matches!(refused, Trouble::Alarm(_)), "{refused}");
-        assert!(reports(&ground.new_folder()).is_empty(), "something was released");
+        let marker = ground.new_folder().join(".lazaret-load");
+        assert_eq!(drill::files_below(&[&ground.new_folder()]), [marker], "something was released");
     }
     overwrite(&path, &whole);
     ground.world.stop().await;

@@ -421,6 +421,34 @@ fn a_tombstone_that_cannot_be_read_counts_as_a_destruction_begun() {
     assert!(ring.destroy(DYING, &receipt()).unwrap().found);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_file_systems_under_keys_and_epoch_are_both_looked_at_wherever_they_lie() {
+    let Ok(memory) = tempfile::Builder::new().prefix("lazaret-").tempdir_in("/dev/shm") else {
+        let name = "the_file_systems_under_keys_and_epoch_are_both_looked_at_wherever_they_lie";
+        std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("skipped: {name} (there is no disk in memory at /dev/shm)\n"),
+        )
+        .unwrap();
+        return;
+    };
+    for keys_in_memory in [true, false] {
+        let place = Place::new();
+        let in_memory = memory.path().join(format!("keys {keys_in_memory}"));
+        let on_disk = place.data.with_file_name("beside");
+        let (ring, keys) = if keys_in_memory { (on_disk, in_memory) } else { (in_memory, on_disk) };
+        for folder in [&ring, &keys] {
+            disk::make_folder(folder).unwrap();
+        }
+        std::os::unix::fs::symlink(&keys, ring.join("keys")).unwrap();
+        let ring = place.open_at(&ring, 7).unwrap();
+        ring.create(DYING).unwrap();
+        let evidence = ring.destroy(DYING, &receipt()).unwrap();
+        assert!(evidence.unlinked && !evidence.words().contains("erase"), "{}", evidence.words());
+    }
+}
+
 #[test]
 fn evidence_of_a_file_system_that_may_keep_old_bytes_says_unlinked_and_never_erased() {
     for (medium, unlinked) in [(Medium::InPlace, false), (Medium::MayKeep("overlay".to_owned()), true)] {

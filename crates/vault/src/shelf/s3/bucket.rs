@@ -14,6 +14,8 @@ use super::said::Said;
 
 /// 8 MiB: a page of a thousand lines of about a kilobyte, eight times over.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// As many as a store gives at once by itself.
+pub(super) const PAGE_LINES: u16 = 1_000;
 /// A million lines: a consignment has 100,000 parcels at most, and each may have ten versions and markers.
 const PAGES_MAX: usize = 1_000;
 
@@ -26,6 +28,8 @@ pub(super) struct Bucket {
     /// Of the bucket itself, without a slash at its end.
     pub(super) url: String,
     pub(super) patience: Patience,
+    /// How many lines of a listing are asked for at once.
+    pub(super) page_lines: u16,
 }
 
 /// One version of an object, or the mark that it was deleted; or an object of a store that knows no versions.
@@ -86,7 +90,8 @@ impl Bucket {
         let (mut found, mut after, mut version) = (Vec::new(), String::new(), String::new());
         for _ in 0..PAGES_MAX {
             let from = [("key-marker", after.as_str()), ("version-id-marker", &version)];
-            let answer = self.ask("GET", "", &page("versions", prefix, from)).await;
+            let lines = self.page_lines.to_string();
+            let answer = self.ask("GET", "", &page("versions", prefix, ("max-keys", &lines), from)).await;
             if matches!(&answer, Err(said) if said.is_unknown()) {
                 return Ok(None);
             }
@@ -109,7 +114,8 @@ impl Bucket {
     pub(super) async fn objects(&self, prefix: &str) -> Outcome<Vec<Object>> {
         let (mut found, mut after) = (Vec::new(), String::new());
         for _ in 0..PAGES_MAX {
-            let query = [("list-type", "2"), ("prefix", prefix), ("continuation-token", after.as_str())];
+            let lines = self.page_lines.to_string();
+            let query = [("list-type", "2"), ("prefix", prefix), ("max-keys", &lines), ("continuation-token", &after)];
             let query: Vec<_> = query.into_iter().filter(|(_, value)| !value.is_empty()).collect();
             let page: ObjectPage = parsed(&self.ask("GET", "", &query).await?.1)?;
             found.extend(page.contents);
@@ -126,7 +132,8 @@ impl Bucket {
         let (mut found, mut after, mut upload) = (Vec::new(), String::new(), String::new());
         for _ in 0..PAGES_MAX {
             let from = [("key-marker", after.as_str()), ("upload-id-marker", &upload)];
-            let answer = self.ask("GET", "", &page("uploads", prefix, from)).await?;
+            let lines = self.page_lines.to_string();
+            let answer = self.ask("GET", "", &page("uploads", prefix, ("max-uploads", &lines), from)).await?;
             let page: UploadPage = parsed(&answer.1)?;
             found.extend(page.upload);
             if !page.is_truncated {
@@ -223,9 +230,14 @@ impl Bucket {
 }
 
 /// What a page of a listing is asked for by; a marker that is empty is none.
-fn page<'a>(what: &'a str, prefix: &'a str, from: [(&'a str, &'a str); 2]) -> Vec<(&'a str, &'a str)> {
+fn page<'a>(
+    what: &'a str,
+    prefix: &'a str,
+    lines: (&'a str, &'a str),
+    from: [(&'a str, &'a str); 2],
+) -> Vec<(&'a str, &'a str)> {
     let from = from.into_iter().filter(|(_, marker)| !marker.is_empty());
-    [(what, ""), ("prefix", prefix)].into_iter().chain(from).collect()
+    [(what, ""), ("prefix", prefix), lines].into_iter().chain(from).collect()
 }
 
 /// Everything but what stands for itself in every part of an address, as the signature wants it.

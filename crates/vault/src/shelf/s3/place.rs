@@ -10,7 +10,7 @@ use object_store::client::{HttpConnector, ReqwestConnector};
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, PAGE_LINES};
 
 /// Where a bucket is, and what opens it.
 pub struct BucketPlace {
@@ -55,8 +55,8 @@ pub struct Patience {
 }
 
 impl Default for Patience {
-    /// A minute for 8 MiB each way, so 140 kB/s at the least, and five tries within some six seconds of waiting. Whoever
-    /// puts a parcel tries again by itself for longer than that.
+    /// A minute for each request, so 140 kB/s at the least for each part of 8 MiB, of which several share a line; and five
+    /// tries within some six seconds of waiting. Whoever puts a parcel tries again by itself for longer than that.
     fn default() -> Self {
         Self { request: Duration::from_mins(1), again: 4, pause: Duration::from_millis(400) }
     }
@@ -101,7 +101,8 @@ impl BucketPlace {
             token: None,
         };
         let url = format!("{}/{}", self.endpoint.trim_end_matches('/'), self.bucket);
-        let bucket = Bucket { client, credential, region: self.region, url, patience: self.patience };
+        let (region, patience, page_lines) = (self.region, self.patience, PAGE_LINES);
+        let bucket = Bucket { client, credential, region, url, patience, page_lines };
         Ok((builder.build().map_err(unusable)?, bucket))
     }
 

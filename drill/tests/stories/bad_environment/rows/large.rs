@@ -2,9 +2,9 @@
 //! passes, and no process holds more for them than it may; a table of 2,000 columns passes whole.
 
 use std::fmt::Write;
-use std::process::Command;
 use std::time::Duration;
 
+use drill::Command;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use rusqlite::Connection;

@@ -8,9 +8,8 @@ mod misfits;
 mod named;
 
 use std::path::PathBuf;
-use std::process::Command;
 
-use drill::{Systems, World};
+use drill::{Command, Systems, World};
 use procedure::ConsignmentStage;
 use synth::{Place, Sentinel};
 

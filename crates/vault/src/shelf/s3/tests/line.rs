@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
 
 /// What becomes of one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,6 +21,8 @@ pub(super) enum Fate {
     LoseTheAnswer,
     /// The answer is cut after this many bytes.
     CutTheAnswer(usize),
+    /// Pieces of this many bytes at the most, each way, and this time between two of them at the least.
+    Trickle(usize, Duration),
     /// Nothing comes, ever.
     Stall,
 }
@@ -74,6 +78,31 @@ async fn pass(from: &mut TcpStream, into: &mut (impl AsyncWrite + Unpin), bytes:
     tokio::io::copy(&mut from.take(u64::try_from(bytes).unwrap()), into).await
 }
 
+/// Passes all that comes there, piece by piece: how many bytes. They are fewer where nobody waits any more.
+async fn trickle(
+    from: &mut (impl AsyncRead + Unpin),
+    into: &mut TcpStream,
+    (piece, beat): (usize, Duration),
+) -> std::io::Result<u64> {
+    let (mut beats, mut all) = (interval(beat), 0_u64);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        let mut piece = AsyncReadExt::take(&mut *from, u64::try_from(piece).unwrap());
+        match tokio::io::copy(&mut piece, into).await? {
+            0 => return Ok(all),
+            passed => all = all.saturating_add(passed),
+        }
+    }
+}
+
+/// What a store answers that fails.
+fn failure(status: u16) -> String {
+    let code = if status == 503 { "SlowDown" } else { "InternalError" };
+    let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+    format!("HTTP/1.1 {status} No\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
 async fn carry(
     mut client: TcpStream,
     store: &str,
@@ -100,26 +129,30 @@ async fn carry(
     let fate = fates.lock().unwrap()(first);
     match fate {
         Fate::Fail(status) => {
-            let code = if status == 503 { "SlowDown" } else { "InternalError" };
-            let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
-            let answer =
-                format!("HTTP/1.1 {status} No\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
             // It has read the request: else the client may not get to the answer.
             pass(&mut client, &mut tokio::io::sink(), length.saturating_sub(begun.len())).await?;
-            return client.write_all(answer.as_bytes()).await;
+            return client.write_all(failure(status).as_bytes()).await;
         }
         Fate::Stall => {
             tokio::io::copy(&mut client, &mut tokio::io::sink()).await?;
             return Ok(());
         }
-        Fate::Pass | Fate::Cut(_) | Fate::LoseTheAnswer | Fate::CutTheAnswer(_) => {}
+        Fate::Pass | Fate::Cut(_) | Fate::LoseTheAnswer | Fate::CutTheAnswer(_) | Fate::Trickle(..) => {}
     }
     let mut server = TcpStream::connect(store).await?;
     server.write_all(format!("{first}\r\nconnection: close\r\n{headers}").as_bytes()).await?;
     let bound = if let Fate::Cut(bytes) = fate { bytes.min(length) } else { length };
     let begun = &begun[..begun.len().min(bound)];
-    server.write_all(begun).await?;
-    pass(&mut client, &mut server, bound.saturating_sub(begun.len())).await?;
+    let left = bound.saturating_sub(begun.len());
+    if let Fate::Trickle(piece, beat) = fate {
+        let mut rest = begun.chain((&mut client).take(u64::try_from(left).unwrap()));
+        if trickle(&mut rest, &mut server, (piece, beat)).await? < u64::try_from(bound).unwrap() {
+            return Ok(());
+        }
+    } else {
+        server.write_all(begun).await?;
+        pass(&mut client, &mut server, left).await?;
+    }
     if matches!(fate, Fate::Cut(_)) {
         return Ok(());
     }
@@ -128,9 +161,15 @@ async fn carry(
     if let Fate::CutTheAnswer(bytes) = fate {
         return client.write_all(&answer[..answer.len().min(bytes)]).await;
     }
-    if fate == Fate::Pass {
-        passed.lock().unwrap().push(first.to_owned());
-        client.write_all(&answer).await?;
+    match fate {
+        Fate::Pass => {
+            passed.lock().unwrap().push(first.to_owned());
+            client.write_all(&answer).await
+        }
+        Fate::Trickle(piece, beat) => {
+            passed.lock().unwrap().push(first.to_owned());
+            trickle(&mut answer.as_slice(), &mut client, (piece, beat)).await.map(drop)
+        }
+        Fate::Fail(_) | Fate::Cut(_) | Fate::LoseTheAnswer | Fate::CutTheAnswer(_) | Fate::Stall => Ok(()),
     }
-    Ok(())
 }

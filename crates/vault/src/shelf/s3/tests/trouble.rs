@@ -205,6 +205,86 @@ async fn a_store_that_never_answers_is_not_waited_for_for_ever() {
     tokio::time::timeout(Duration::from_mins(5), all).await.expect("it is waited for");
 }
 
+/// Pieces of so many bytes each way, at a beat of a fiftieth of a second.
+const BEAT: Duration = Duration::from_millis(20);
+
+#[tokio::test]
+async fn a_slow_store_is_waited_for_as_long_as_a_request_may_take() {
+    let Some(garage) = Store::of(GARAGE, "a_slow_store_is_waited_for_as_long_as_a_request_may_take") else { return };
+    let (line, shelf) = over(&garage, Duration::from_secs(30)).await;
+    let (at, large) = (address(consignment(), 1, 7), kit::bytes(PART_BYTES + 1));
+    line.now(|_| Fate::Trickle(256 * 1024, BEAT));
+    shelf.put(at, large.clone()).await.unwrap();
+    assert!(shelf.read(at).await.unwrap() == large);
+    assert_eq!((line.passed("PUT", "partNumber=1"), line.passed("PUT", "partNumber=2")), (1, 1), "one was cut short");
+    assert_eq!(shelf.erase(at.consignment, &receipt()).await.unwrap().objects, 1);
+}
+
+#[tokio::test]
+async fn a_store_that_is_slower_than_a_request_may_take_is_tried_again_later_and_nothing_is_lost() {
+    let test = "a_store_that_is_slower_than_a_request_may_take_is_tried_again_later_and_nothing_is_lost";
+    let Some(garage) = Store::of(GARAGE, test) else { return };
+    // In which sixteen pieces pass at most, of 128 that a part has.
+    let (line, shelf) = over(&garage, BEAT * 15).await;
+    let (at, large) = (address(consignment(), 1, 7), kit::bytes(2 * PART_BYTES));
+    let trickle = |first: &str| {
+        let carries_much = first.contains("partNumber=") || first.starts_with("GET") && !first.contains('?');
+        if carries_much { Fate::Trickle(64 * 1024, BEAT) } else { Fate::Pass }
+    };
+    line.now(trickle);
+    let trouble = shelf.put(at, large.clone()).await.unwrap_err();
+    assert_eq!((trouble.code(), retry(&trouble)), (Code(734), Retry::Later), "{}", said(&garage, &trouble));
+    assert_eq!(line.passed("PUT", "partNumber="), 0, "a part passed: it was not slow enough");
+
+    // The same shelf, as it would be over a line that has become faster.
+    let shelf = S3Shelf { bucket: garage.shelf().bucket, store: garage.shelf().store, ..shelf };
+    assert_eq!(shelf.read(at).await.map(drop).unwrap_err().code(), Code(713), "half a parcel is none");
+    shelf.put(at, large.clone()).await.unwrap();
+    assert!(shelf.read(at).await.unwrap() == large);
+    assert!(shelf.cuts().is_empty());
+    assert_eq!(shelf.erase(at.consignment, &receipt()).await.unwrap().objects, 1);
+}
+
+#[tokio::test]
+async fn a_parcel_that_comes_slower_than_a_request_may_take_is_tried_again_later() {
+    let test = "a_parcel_that_comes_slower_than_a_request_may_take_is_tried_again_later";
+    let Some(garage) = Store::of(GARAGE, test) else { return };
+    let (line, shelf) = over(&garage, BEAT * 15).await;
+    let (at, large) = (address(consignment(), 1, 7), kit::bytes(PART_BYTES));
+    garage.shelf().put(at, large.clone()).await.unwrap();
+    line.now(|_| Fate::Trickle(64 * 1024, BEAT));
+    let trouble = shelf.read(at).await.map(drop).unwrap_err();
+    assert_eq!((trouble.code(), retry(&trouble)), (Code(734), Retry::Later), "{}", said(&garage, &trouble));
+    assert!(garage.shelf().read(at).await.unwrap() == large);
+    assert_eq!(garage.shelf().erase(at.consignment, &receipt()).await.unwrap().objects, 1);
+}
+
+/// A listing whose pages have one line each goes on behind the last line of the page before, also between two uploads of
+/// one parcel.
+#[tokio::test]
+async fn every_page_of_what_is_listed_is_asked_for() {
+    let Some(garage) = Store::of(GARAGE, "every_page_of_what_is_listed_is_asked_for") else { return };
+    let (line, mut shelf) = over(&garage, Duration::from_secs(10)).await;
+    shelf.bucket.page_lines = 1;
+    let one = consignment();
+    for parcel in [7, 7, 8] {
+        shelf.store.create_multipart(&path_of(address(one, 1, parcel))).await.unwrap();
+    }
+    for parcel in [1, 2, 3] {
+        shelf.put(address(one, 1, parcel), Bytes::from(vec![parcel; 10])).await.unwrap();
+    }
+    line.now(|_| Fate::Pass);
+    assert_eq!((shelf.unfinished(one).await.unwrap(), shelf.list(one).await.unwrap().len()), (3, 3));
+    let pages = ["max-uploads=1&", "upload-id-marker=", "max-keys=1", "continuation-token="];
+    let pages = pages.map(|word| line.passed("GET", word));
+    assert!(pages.into_iter().zip([2, 1, 3, 2]).all(|(asked, least)| asked >= least), "{pages:?}");
+
+    let erased = shelf.erase(one, &receipt()).await.unwrap();
+    assert_eq!((erased.objects, erased.unfinished), (3, 3));
+    let whole = garage.shelf();
+    assert_eq!((whole.unfinished(one).await.unwrap(), whole.list(one).await.unwrap().len()), (0, 0));
+}
+
 /// It answers, and with nothing that an object store says.
 #[tokio::test]
 async fn what_is_no_object_store_is_named_as_that() {
