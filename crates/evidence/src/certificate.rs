@@ -138,7 +138,6 @@ pub(crate) fn compose(ledger: &Ledger, card: &ServerCard, at: Timestamp) -> Resu
         "openbao" => "K2",
         _ => "unknown",
     });
-    let unlinked = rounds.iter().any(|round| round.destroyed.is_some_and(|(_, destroyed)| destroyed.key.unlinked));
     let consignments =
         rounds.iter().map(|round| CertifiedConsignment::of(ledger, round)).collect::<Result<Vec<_>>>()?;
     let consignments: Vec<CertifiedConsignment> = consignments.into_iter().flatten().collect();
@@ -159,7 +158,7 @@ pub(crate) fn compose(ledger: &Ledger, card: &ServerCard, at: Timestamp) -> Resu
         persons: deeds(ledger),
         effective: effect::of_all(consignments.iter().map(|certified| certified.effect)),
         consignments,
-        wording: wording::of_all(card.demonstration, rounds.len(), (level, unlinked)),
+        wording: wording::of_all(card.demonstration, rounds.len()),
         issued_at: at,
     })
 }

@@ -154,7 +154,7 @@ impl CertifiedConsignment {
             residues: residues(round, destroyed, effect),
             effect,
             fact: recorded.fact.number,
-            wording: wording::of_round(ledger, round, effect),
+            wording: wording::of_round(ledger, round, &destroyed.key, effect),
         }))
     }
 

@@ -319,8 +319,9 @@ fn consignment(page: &mut String, certified: &CertifiedConsignment) -> std::fmt:
         || "refused to seal; no wrapped share was left to show it".to_owned(),
         |share| format!("refused to seal, and to open the wrapped share `{share}`"),
     );
+    let achieves = if key.found { cell(&key.achieves) } else { "the ring had none".to_owned() };
     let lines = [
-        ("ring key", format!("{}: {}", cell(&key.id), cell(&key.achieves))),
+        ("ring key", format!("{}: {achieves}", cell(&key.id))),
         ("its commitment", format!("`{}` (SHA-256 of the strongroom share)", certified.key_commitment)),
         ("the ring, asked afterwards", shown),
         (

@@ -225,8 +225,10 @@ fn erased(destroyed: &Destroyed) -> String {
     } else {
         "the ring refused to seal; there was no wrapped share left to show it"
     };
-    let answers = destroyed.key.said.iter().map(|said| format!("; {said}"));
-    let said = quoted(&format!("{}{}", destroyed.key.achieves, answers.collect::<String>()));
+    // What a destruction there achieves is said of a key that was there.
+    let achieves = destroyed.key.found.then(|| destroyed.key.achieves.clone());
+    let answers: Vec<String> = achieves.into_iter().chain(destroyed.key.said.iter().map(ToString::to_string)).collect();
+    let said = quoted(&answers.join("; "));
     let at = when(destroyed.key.at);
     let key = if destroyed.key.found {
         format!("the ring key was destroyed at {at} ({said}); asked again, {refused}")

@@ -3,7 +3,7 @@
 //! These sentences are signed. Whoever changes one adds 1 to [`VERSION`], so that older certificates are still known
 //! for what they are.
 
-use procedure::Ledger;
+use procedure::{KeyAct, KeyLevel, Ledger};
 
 use crate::certified::Residue;
 use crate::effect::Effect;
@@ -12,7 +12,7 @@ use crate::statements::count;
 use crate::story::when;
 
 /// The version of every sentence that this room writes: certificates, statements, pictures.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 /// Stands on every document of a demonstration.
 pub(crate) const DEMONSTRATION: &str =
@@ -70,29 +70,28 @@ const NO_EFFECT: &str = "Nothing here says from when it is in effect: no ring ke
 const NEVER_CLOSED: &str = "The extraction was never closed, so the extracting machine did not state that it forgot the \
                             strongroom share: the server destroying its share is not shown to be enough.";
 
-const NO_LEVEL: &str = "No ring key was ever made.";
-
-const OTHER_LEVEL: &str = "The level of the key ring is not one that these words know.";
-
 const NOTHING: &str = "No consignment was ever opened: no record left the laboratory through this server.";
 
 /// What holds for a whole certificate.
-pub(crate) fn of_all(demonstration: bool, rounds: usize, (level, unlinked): (&str, bool)) -> Vec<String> {
+pub(crate) fn of_all(demonstration: bool, rounds: usize) -> Vec<String> {
     let mark = demonstration.then_some(DEMONSTRATION);
-    let level = match level {
-        "K0" if unlinked => K0_UNLINKED,
-        "K0" => K0,
-        "K1" => K1,
-        "K2" => K2,
-        "none" => NO_LEVEL,
-        _ => OTHER_LEVEL,
-    };
-    let rest = if rounds == 0 { vec![NOTHING, LIMITS] } else { vec![BOTH, DISKS, level, LIMITS] };
+    let rest = if rounds == 0 { vec![NOTHING, LIMITS] } else { vec![BOTH, DISKS, LIMITS] };
     mark.into_iter().chain(rest).map(str::to_owned).collect()
 }
 
+/// What became of a ring key. Where none was found nothing is said of how a key is destroyed there.
+fn of_key(key: &KeyAct) -> &'static str {
+    match key {
+        KeyAct { found: false, .. } => KEY_MISSING,
+        KeyAct { level: KeyLevel::K0, unlinked: true, .. } => K0_UNLINKED,
+        KeyAct { level: KeyLevel::K0, .. } => K0,
+        KeyAct { level: KeyLevel::K1, .. } => K1,
+        KeyAct { level: KeyLevel::K2, .. } => K2,
+    }
+}
+
 /// What holds for one consignment, by how far it had come.
-pub(crate) fn of_round(ledger: &Ledger, round: &Round<'_>, effect: Effect) -> Vec<String> {
+pub(crate) fn of_round(ledger: &Ledger, round: &Round<'_>, key: &KeyAct, effect: Effect) -> Vec<String> {
     let reach = round.reach();
     let mut said = vec![
         match reach {
@@ -109,10 +108,7 @@ pub(crate) fn of_round(ledger: &Ledger, round: &Round<'_>, effect: Effect) -> Ve
     if reach > Reach::NotExtracted && round.share_held_by_vendor(ledger) {
         said.push(BY_VENDOR.to_owned());
     }
-    if round.destroyed.is_some_and(|(_, destroyed)| !destroyed.key.found) {
-        said.push(KEY_MISSING.to_owned());
-    }
-    said.push(in_effect(effect));
+    said.extend([of_key(key).to_owned(), in_effect(effect)]);
     said
 }
 
@@ -216,18 +212,31 @@ mod tests {
         leased.chain([Effect::of(None, None, 0)]).collect()
     }
 
+    fn texts(value: &Value) -> Vec<String> {
+        value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    }
+
     #[test]
     fn the_manuals_script_knows_every_sentence_and_no_other() {
-        let fixed = [DEMONSTRATION, LIMITS, BOTH, DISKS, K0, K0_UNLINKED, K1, K2, NO_LEVEL, OTHER_LEVEL, NOTHING];
-        let of_rounds =
-            [BEFORE_RELEASE, RELEASED, HAD_BOTH, NOT_EXTRACTED, BY_VENDOR, KEY_MISSING, NO_EFFECT, NEVER_CLOSED];
-        let fixed = fixed.into_iter().chain(of_rounds).map(str::to_owned);
-        let filled = [stated(true, 7), stated(false, 12)].into_iter().chain(effects().into_iter().map(in_effect));
-        let ours: BTreeSet<String> = fixed.chain(filled).map(|sentence| form(&sentence)).collect();
         let words: Value = serde_json::from_str(include_str!("../../../docs/manual/words.json")).unwrap();
-        let theirs =
-            words["sentences"].as_array().unwrap().iter().map(|sentence| sentence.as_str().unwrap().to_owned());
-        assert_eq!(ours, theirs.collect::<BTreeSet<_>>());
-        assert_eq!(ours.len(), 25);
+        assert_eq!(texts(&words["mark"]), [DEMONSTRATION]);
+        assert_eq!([0, 1].map(|place| texts(&words["general"][place])), [0, 1].map(|rounds| of_all(false, rounds)));
+        let of = serde_json::json!({
+            "not_extracted": NOT_EXTRACTED,
+            "before_release": BEFORE_RELEASE,
+            "released": RELEASED,
+            "recipient_had_both": HAD_BOTH,
+            "unknown_key": KEY_MISSING,
+            "medium": K0,
+            "unlinked_file": K0_UNLINKED,
+            "token_backups": K1,
+            "service_backups": K2,
+        });
+        assert_eq!(words["of"], of);
+        let fixed = [BY_VENDOR, NO_EFFECT, NEVER_CLOSED].map(str::to_owned);
+        let filled = [stated(true, 7), stated(false, 12)].into_iter().chain(effects().into_iter().map(in_effect));
+        let ours: BTreeSet<String> = fixed.into_iter().chain(filled).map(|sentence| form(&sentence)).collect();
+        assert_eq!(ours, texts(&words["forms"]).into_iter().collect());
+        assert_eq!(ours.len(), 9);
     }
 }

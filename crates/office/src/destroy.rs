@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use lexicon::{Alarm, Code, ConsignmentId, Fault, MigrationId, Result, Retry, Timestamp, Trouble, digest_of};
 use people::Envelope;
-use procedure::{Act, ConsignmentStage, Destroyed, KeyAct, KeyLevel, Left, Lingering, Proof, Said, Stage, Stored};
+use procedure::{
+    Act, Consignment, ConsignmentStage, Destroyed, KeyAct, KeyLevel, Left, Lingering, Migration, Proof, Said, Stage,
+    Stored,
+};
 use registry::{Mark, Marking};
 use tokio::time::timeout;
 use vault::{KeyState, Receipt, RingEvidence, ShelfErasure, Wrapped};
@@ -19,21 +22,29 @@ impl Office {
     /// # Errors
     /// A fault when something could not be destroyed; it is tried again at the next call.
     pub async fn sweep(&self) -> Result<()> {
-        let (mut first, whole, damaged) = {
+        let (mut first, whole, damaged, unwritten) = {
             let mut state = self.state.lock().await;
             // What cannot be taken up or spread holds up no deadline; its trouble is told at the end.
             let mut first = self.take_up_admissions(&mut state);
             first = first.and(self.spread_revocations(&mut state));
             let ids: Vec<MigrationId> = state.ledgers.keys().copied().collect();
             let (damaged, whole): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| state.damaged.contains(id));
+            let mut unwritten = Vec::new();
             for id in &whole {
-                first = first.and(self.carry_out_deadlines(&mut state, *id));
+                let carried_out = self.carry_out_deadlines(&mut state, *id);
+                if carried_out.is_err() {
+                    unwritten.extend(self.due(&state, *id).into_iter().map(|consignment| (*id, consignment)));
+                }
+                first = first.and(carried_out);
             }
-            (first, whole, damaged)
+            (first, whole, damaged, unwritten)
         };
         // Every key goes before any parcel: a shelf that cannot be reached lets no key live.
         for id in &whole {
             first = first.and(self.destroy_keys(*id).await);
+        }
+        for due in &unwritten {
+            first = first.and(self.destroy_unwritten(*due).await);
         }
         for id in damaged {
             first = first.and(self.destroy_damaged(id).await);
@@ -54,6 +65,28 @@ impl Office {
             self.record(state, id, Proof::Deadline(act), &[], None)?;
             Ok(())
         })
+    }
+
+    /// The consignments of a migration that live by its facts and whose time is over.
+    fn due(&self, state: &State, id: MigrationId) -> Vec<ConsignmentId> {
+        let Some(migration) = state.ledgers.get(&id).map(procedure::Ledger::migration) else { return Vec::new() };
+        let now = self.clock.now();
+        migration.consignments.iter().filter(|one| is_due(migration, one, now)).map(|one| one.id).collect()
+    }
+
+    /// The end of a consignment whose deadline the journal cannot take, for want of space or of a disk: its key goes all the
+    /// same. The facts follow at the first beat at which they can; the parcels, which nothing opens any more, with them.
+    async fn destroy_unwritten(&self, (id, consignment): (MigrationId, ConsignmentId)) -> Result<()> {
+        let (receipt, wrapped) = self.reason(id, consignment)?;
+        vault::destroy_key(Arc::clone(&self.ring), (consignment, wrapped), &receipt).await?;
+        let alarm = Alarm::new(
+            Code(844),
+            format!(
+                "the deadline of consignment {consignment} has passed and the journal does not take it: its key is destroyed, and the record follows once the registry can be written"
+            ),
+        );
+        tracing::error!("{alarm}.");
+        Ok(())
     }
 
     fn overdue(&self, state: &State, id: MigrationId) -> Vec<Act> {
@@ -359,6 +392,12 @@ impl Office {
         self.record(state, id, Proof::Server(Act::Finish { certificate: digest }), &[(digest, body)], None)?;
         Ok(())
     }
+}
+
+/// Whether a consignment's time is over although no fact says so yet.
+pub(crate) fn is_due(migration: &Migration, consignment: &Consignment, now: Timestamp) -> bool {
+    let now = now.max(migration.last_at);
+    consignment.alive() && (migration.is_due(now) || now >= consignment.deadline)
 }
 
 /// What a mark on one act upon a key is set on.

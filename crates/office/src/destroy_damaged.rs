@@ -88,8 +88,15 @@ impl Office {
             state.settled.insert(consignment);
             return Ok(());
         }
-        let receipt = self.overdue_receipt(id, consignment, deadline)?;
         let wrapped = (consignment, self.wrapped(id, consignment)?);
+        let receipt = match self.overdue_receipt(id, consignment, deadline) {
+            Ok(receipt) => receipt,
+            // Neither journal nor disk takes why: its key goes all the same, and all of it is noted when that can be.
+            Err(trouble) => {
+                vault::destroy_key(Arc::clone(&self.ring), wrapped, &self.registry.so_far()?).await?;
+                return Err(trouble);
+            }
+        };
         let (erased, what) = self.erase_without_fact(wrapped, &receipt).await?;
         let text = format!("consignment {consignment} of migration {id}: {what}");
         let mut state = self.state.lock().await;

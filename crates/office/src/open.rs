@@ -102,7 +102,7 @@ impl State {
             state.take_in_held(&ledger, registry)?;
             // What was destroyed without a fact lives by facts that have a hole; why, is told by that.
             if !state.damaged.contains(&id) {
-                state.compare_with_ring(ledger.migration(), furniture.ring.as_ref());
+                state.compare_with_ring(ledger.migration(), furniture.ring.as_ref(), furniture.clock.now());
             }
             let marked = registry.marked(Mark::Behind, &id.to_string())?.is_some();
             if marked && !state.behind.contains_key(&id) {

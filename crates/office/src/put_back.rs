@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use lexicon::{Alarm, Code, ConsignmentId, MigrationId, Result, Trouble};
+use lexicon::{Alarm, Code, ConsignmentId, MigrationId, Result, Timestamp, Trouble};
 use procedure::{Consignment, ConsignmentStage, Migration};
 use registry::Mark;
 use vault::{KeyRing, KeyState};
 
+use crate::destroy::is_due;
 use crate::unnamed::marked;
 use crate::{Furniture, Office, State};
 
@@ -35,11 +36,13 @@ pub(crate) struct PutBack {
 
 impl State {
     /// Compares facts with the ring.
-    pub(crate) fn compare_with_ring(&mut self, migration: &Migration, ring: &dyn KeyRing) {
+    pub(crate) fn compare_with_ring(&mut self, migration: &Migration, ring: &dyn KeyRing, now: Timestamp) {
         let id = migration.id;
+        // A key goes at its deadline also where the journal does not take that: it need not be ended by the facts.
+        let over = |consignment: &Consignment| !consignment.alive() || is_due(migration, consignment, now);
         let mut there =
             migration.consignments.iter().filter(|consignment| consignment.stage != ConsignmentStage::Destroyed);
-        let found = there.find_map(|consignment| Some((consignment, destroyed(ring, consignment)?)));
+        let found = there.find_map(|consignment| Some((consignment, destroyed(ring, consignment, over(consignment))?)));
         if let Some((consignment, (what, proven))) = found {
             let (stands, consignment) = (if consignment.alive() { "lives" } else { "ended" }, consignment.id);
             let text = format!(
@@ -98,14 +101,13 @@ fn journal_said_so(ring: &dyn KeyRing, consignment: ConsignmentId) -> bool {
 
 /// What the ring says of the key of a consignment that facts say is not destroyed, if it cannot be so; and whether it has a
 /// tombstone for it.
-fn destroyed(ring: &dyn KeyRing, consignment: &Consignment) -> Option<(String, bool)> {
-    let ended = !consignment.alive();
+fn destroyed(ring: &dyn KeyRing, consignment: &Consignment, over: bool) -> Option<(String, bool)> {
     match ring.attest(consignment.id) {
-        Ok(KeyState::Destroyed { at, recorded: true }) if ended => {
+        Ok(KeyState::Destroyed { at, recorded: true }) if over => {
             Some((format!("its key was destroyed at {at}, which the journal said"), true))
         }
         // It is being destroyed, and that may have been cut anywhere before the journal said so.
-        _ if ended => None,
+        _ if over => None,
         Ok(KeyState::Destroyed { at, .. }) => Some((format!("its key was destroyed at {at}"), true)),
         Ok(KeyState::Destroying) => Some(("the destruction of its key has begun".to_owned(), true)),
         Ok(KeyState::Absent) => Some(("the key ring has no key of it".to_owned(), false)),

@@ -19,6 +19,10 @@ pub(crate) struct Disk {
 
 /// A failure of the disk, without the path: paths of the ring name consignments, and those are enough.
 pub(crate) fn fault(what: &str, error: &io::Error) -> Trouble {
+    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        let text = format!("the disk under the key ring is full: it failed to {what}");
+        return Fault::new(Code(742), Retry::Later, text).into();
+    }
     Fault::new(Code(701), Retry::Later, format!("the disk failed to {what}: {}", error.kind())).into()
 }
 

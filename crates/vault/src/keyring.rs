@@ -159,7 +159,8 @@ impl RingEvidence {
     /// All of it that people read where there is no certificate, in one line.
     pub fn words(&self) -> String {
         let said: Vec<String> = self.said.iter().map(Said::to_string).collect();
-        format!("{}; {}", self.level, said.join("; "))
+        let level = if self.found { self.level.as_str() } else { "it had no key to destroy" };
+        format!("{level}; {}", said.join("; "))
     }
 }
 

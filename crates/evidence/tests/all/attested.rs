@@ -122,6 +122,30 @@ fn a_key_that_was_never_there_leaves_a_certificate_without_effect_and_says_so() 
     assert_eq!(without.effective, None, "nothing was ever opened");
 }
 
+/// What is said of a key that was destroyed, by ring and file system; never of one that was not found.
+const DONE: [&str; 6] = ["overwr", "written over", "logical eras", "unlinked", "destroyed in it", "deleted in it"];
+
+#[test]
+fn no_sentence_says_of_a_key_that_was_never_found_how_it_was_destroyed() {
+    for (key_ring, unlinked) in [("local", false), ("local", true), ("pkcs11", false), ("openbao", false)] {
+        let said = |key_missing| {
+            let tale = closed(Setting { unlinked, key_missing, key_ring, ..Setting::default() });
+            let certificate = attestation(&tale).predicate;
+            let statements = verify(&tale.pack(), &CAST.roots()).unwrap().statements;
+            let pages = evidence::read(&evidence::write(&tale.pack()).unwrap()).unwrap().told;
+            let page = String::from_utf8(pages.get("certificate.md").unwrap().clone()).unwrap();
+            let signed = certificate.consignments.into_iter().flat_map(|round| round.wording);
+            let texts = signed
+                .chain(certificate.wording)
+                .chain(statements.into_iter().map(|statement| statement.text))
+                .chain([page]);
+            texts.filter(|text| DONE.iter().any(|done| text.contains(done))).collect::<Vec<_>>()
+        };
+        assert_eq!(said(true), [""; 0], "{key_ring}, {unlinked}");
+        assert!(said(false).len() > 2, "the control: {key_ring}, {unlinked}");
+    }
+}
+
 #[test]
 fn a_statement_that_names_other_subjects_than_its_certificate_is_an_alarm() {
     type Lie = fn(&mut Attestation);

@@ -14,10 +14,11 @@ fn certificate(tale: &Tale) -> DestructionCertificate {
     says(tale.certificate.as_ref().unwrap())
 }
 
-/// What is said of a consignment before the sentence that says from when it is in effect.
+/// What is said of a consignment before what its ring came to and from when it is in effect.
 fn achieves(round: &CertifiedConsignment) -> &[String] {
     let (effect, before) = round.wording.split_last().unwrap();
-    assert!(effect.starts_with("It is in effect from "), "{effect}");
+    let (level, before) = before.split_last().unwrap();
+    assert!(level == K0 && effect.starts_with("It is in effect from "), "{level} {effect}");
     before
 }
 
@@ -42,7 +43,6 @@ fn each_certificate_says_what_every_destruction_achieves_and_what_none_does() {
             "A parcel opens only with both shares, the laboratory share and the strongroom share.",
             "Against whoever later obtains the parties' disks and backups, it is enough that every copy of the \
              strongroom share is destroyed, or every copy of the laboratory share and of every opening key.",
-            K0,
             "This proves who signed what and in which order; it reports what each party says it destroyed; it proves \
              no absence of copies.",
         ]
@@ -55,11 +55,11 @@ fn each_certificate_says_what_every_destruction_achieves_and_what_none_does() {
 fn the_level_of_the_ring_is_said_in_its_own_words() {
     let words = |setting: Setting| {
         let certificate = certificate(&Tale::whole(setting));
-        let [level] = certificate.wording.iter().filter(|words| words.starts_with("Level ")).collect::<Vec<_>>()[..]
-        else {
-            panic!("one level: {:?}", certificate.wording)
+        let sentences = certificate.consignments.first().unwrap().wording.iter();
+        let [level] = sentences.filter(|words| words.starts_with("Level ")).collect::<Vec<_>>()[..] else {
+            panic!("one level: {:?}", certificate.consignments)
         };
-        (certificate.level, level.clone())
+        (certificate.level.clone(), level.clone())
     };
     let of = |key_ring| words(Setting { key_ring, ..Setting::default() });
     let (level, said) = of("pkcs11");

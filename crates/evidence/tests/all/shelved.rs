@@ -5,6 +5,8 @@ use procedure::{Act, Destroyed, KeyAct, KeyLevel, Left, Lingering, Proof, Said, 
 
 use crate::tale::{ROUND, Tale};
 
+const WRITTEN_OVER: &str = "8192 bytes written over, then unlinked";
+
 /// What the server had stored, beside what the manifest signs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Shelved {
@@ -53,7 +55,7 @@ impl Tale {
             at: self.at,
             unlinked: self.setting.unlinked,
             said: vec![
-                said("write over the key's file", "8192 bytes written over, then unlinked"),
+                said("write over the key's file", if self.setting.key_missing { "no such file" } else { WRITTEN_OVER }),
                 said("begin a new epoch", "epoch 4; living keys carried over: 2, not readable: 0"),
             ],
         }

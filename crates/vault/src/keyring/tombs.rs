@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
 
 use journal::Receipt;
@@ -32,6 +32,12 @@ pub(super) struct Tombstone {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) recorded: Option<u64>,
 }
+
+/// Beside the tombstones: a file of nothing.
+const RESERVE: &str = "reserve";
+/// 256 KiB: a tombstone of some KiB that is written twice, an epoch, and one living key of 8 KiB that is carried into it at
+/// a time, each beside what it takes the place of.
+const RESERVE_BYTES: usize = 256 * 1024;
 
 /// What stands on the grave.
 pub(super) enum Mark {
@@ -95,7 +101,9 @@ impl Tombs {
         let held = hold(&folder.join("lock"))?;
         let stones = folder.join("tombs");
         disk::make_folder(&stones)?;
-        Ok(Self { folder, stones, _held: held })
+        let tombs = Self { folder, stones, _held: held };
+        tombs.keep_reserve();
+        Ok(tombs)
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -126,15 +134,40 @@ impl Tombs {
         if matches!(self.mark(id)?, Mark::Nothing) { Ok(()) } else { Err(destroyed(id).into()) }
     }
 
+    /// A full disk holds up no destruction: what was kept for it is given up.
     pub(super) fn set(&self, disk: &Disk, stone: &Tombstone) -> Result<()> {
-        disk.place(&self.path(stone.consignment), &canonical(stone)?)
+        let (path, bytes) = (self.path(stone.consignment), canonical(stone)?);
+        match disk.place(&path, &bytes) {
+            Err(full) if full.code() == Code(742) && fs::remove_file(self.folder.join(RESERVE)).is_ok() => {
+                disk.place(&path, &bytes)
+            }
+            set => set,
+        }
+    }
+
+    /// Takes the space that a destruction needs while there is some. A disk that gives none is told of by what needs it.
+    fn keep_reserve(&self) {
+        let path = self.folder.join(RESERVE);
+        let whole = u64::try_from(RESERVE_BYTES).unwrap_or(u64::MAX);
+        if fs::metadata(&path).is_ok_and(|reserve| reserve.len() == whole) {
+            return;
+        }
+        let made = disk::private(OpenOptions::new().write(true).create(true).truncate(true))
+            .open(&path)
+            .and_then(|mut file| file.write_all(&vec![0; RESERVE_BYTES]).and_then(|()| file.sync_all()));
+        if made.is_err() {
+            // Half of it would be in the way of what it is for.
+            drop(fs::remove_file(&path));
+        }
     }
 
     /// As [`super::KeyRing::engrave`].
     pub(super) fn engrave(&self, disk: &Disk, id: ConsignmentId, recorded: &Receipt) -> Result<()> {
         match self.mark(id)? {
             Mark::Legible(stone) if stone.evidence.is_some() && stone.recorded.is_none() => {
-                self.set(disk, &Tombstone { recorded: Some(recorded.index()), ..*stone })
+                self.set(disk, &Tombstone { recorded: Some(recorded.index()), ..*stone })?;
+                self.keep_reserve();
+                Ok(())
             }
             Mark::Nothing | Mark::Illegible | Mark::Legible(_) => Ok(()),
         }

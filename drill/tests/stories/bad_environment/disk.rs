@@ -6,13 +6,16 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use drill::{Name, World, copy_folder, files_below};
+use drill::{Name, Round, World, copy_folder, files_below};
 use futures::FutureExt;
+use lexicon::Code;
+use procedure::{Act, Stage};
 
 use super::line::Line;
 use super::wire::{end, waiting};
 use super::{RETRY, Scene, ended};
 use crate::stories::databases::{self, Databases};
+use crate::stories::no_deletion::{handed_over, is_destroyed, parcels_on};
 use crate::stories::program::{Program, lazaret};
 
 /// A disk of a fixed size in the place of a folder, with what was in it.
@@ -49,10 +52,10 @@ impl Disk {
         assert!(Self::mounts(&self.0, &format!("remount,size={megabytes}m")));
     }
 
-    /// Leaves nothing free but so many bytes.
+    /// Leaves nothing free but so many bytes. Again: what has become free since is filled too.
     fn fill(&self, left: usize) {
         let ballast = self.0.join("ballast");
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&ballast).unwrap();
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(&ballast).unwrap();
         while file.write_all(&[0; 4_096]).is_ok() {}
         let length = file.metadata().unwrap().len();
         file.set_len(length.saturating_sub(u64::try_from(left).unwrap())).unwrap();
@@ -143,6 +146,108 @@ async fn a_servers_disk_without_any_space_takes_no_act_and_its_registry_stays_wh
     is_whole(&scene).await;
     assert_eq!(scene.ledger().await.last(), before, "an act came in by half");
     scene.to_the_end().await;
+}
+
+/// A world that has one of its server's folders on a disk of its own, with a consignment that was handed over.
+async fn handed_over_on_a_disk(name: &str, folder: fn(&World) -> PathBuf) -> Option<(World, Round, Disk)> {
+    let mut world = World::start().await;
+    let (_, round) = handed_over(&world).await;
+    world.stop().await;
+    let Some(disk) = Disk::in_place_of(&folder(&world), 8 * 1_024) else {
+        drill::skipped!("{name} (no disk can be made in memory here)");
+        return None;
+    };
+    world.restart();
+    Some((world, round, disk))
+}
+
+/// What copies of the server's folders give of the strongroom share.
+fn copied_share(world: &World, round: &Round, name: &str) -> lexicon::Result<Option<seal::Share>> {
+    let [data, ring] = ["data", "ring"].map(|part| world.path(&format!("{name} {part}")));
+    copy_folder(&world.server_folder(), &data);
+    copy_folder(&world.ring_folder(), &ring);
+    world.strongroom_share(&data, &ring, round)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_servers_disk_that_is_full_switches_no_deadline_off_and_the_record_is_complete_once_there_is_space() {
+    let name = "a_servers_disk_that_is_full_switches_no_deadline_off_and_the_record_is_complete_once_there_is_space";
+    let Some((mut world, round, disk)) = handed_over_on_a_disk(name, World::server_folder).await else { return };
+    let parcels = parcels_on(&world.server_folder(), &round);
+    assert!(copied_share(&world, &round, "before").unwrap().is_some(), "the control");
+
+    disk.fill(0);
+    world.pass_hours(21 * 24);
+    for beat in 0..2 {
+        let trouble = world.office().sweep().await.unwrap_err();
+        assert!(trouble.to_string().contains("the disk is full"), "{beat}: {trouble}");
+    }
+    let refused = copied_share(&world, &round, "full").unwrap_err();
+    assert_eq!(refused.code(), Code(707), "{refused}");
+    assert_eq!(parcels_on(&world.server_folder(), &round), parcels, "dead, and counted by the fact");
+    let log = std::fs::read_to_string(drill::log()).unwrap();
+    let alarm =
+        format!("the deadline of consignment {} has passed and the journal does not take it", round.consignment);
+    assert!(log.lines().any(|line| line.contains("ALARM") && line.contains(&alarm)), "nobody was told");
+
+    world.stop().await;
+    disk.make_space();
+    world.restart();
+    assert!(world.office().put_back().await.is_empty(), "it takes itself for an old copy");
+    world.office().sweep().await.unwrap();
+    let ledger = world.desk(Name::Controller).follow(round.plan.migration).await.unwrap();
+    let facts = ledger.recorded().iter().map(|recorded| &recorded.fact);
+    let [overdue, destroyed, finish] = facts.rev().take(3).rev().collect::<Vec<_>>()[..] else { panic!("three") };
+    assert!(matches!(overdue.act, Act::Overdue { consignment: None }) && matches!(finish.act, Act::Finish { .. }));
+    let Act::Destroyed { evidence, .. } = &destroyed.act else { panic!("{destroyed:?}") };
+    assert!(evidence.key.found && evidence.key.at <= overdue.at);
+    assert_eq!(evidence.parcels, u64::try_from(parcels).unwrap());
+    assert_eq!(ledger.migration().stage, Stage::Destroyed);
+    world.stop().await;
+    is_destroyed(&world, &world.server_folder(), &world.ring_folder(), &round);
+    drop(disk);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_facts_on_a_full_disk_switch_no_deadline_off_either() {
+    let name = "damaged_facts_on_a_full_disk_switch_no_deadline_off_either";
+    let Some((mut world, round, disk)) = handed_over_on_a_disk(name, World::server_folder).await else { return };
+    world.stop().await;
+    let db = rusqlite::Connection::open(world.server_folder().join("registry.sqlite")).unwrap();
+    assert_eq!(db.execute("DELETE FROM fact WHERE number = 2", []).unwrap(), 1);
+    drop(db);
+    world.restart();
+    world.office().sweep().await.unwrap();
+    assert!(copied_share(&world, &round, "before").unwrap().is_some(), "the control");
+
+    disk.fill(0);
+    world.pass_hours(73);
+    world.office().sweep().await.unwrap_err();
+    assert_eq!(copied_share(&world, &round, "full").unwrap_err().code(), Code(707));
+    let told = |world: &World| world.notes().iter().filter(|note| note.contains("destroyed without a fact")).count();
+    assert_eq!(told(&world), 0, "it could be noted: this story says too little");
+
+    disk.make_space();
+    world.office().sweep().await.unwrap();
+    assert_eq!((told(&world), parcels_on(&world.server_folder(), &round)), (1, 0));
+    world.stop().await;
+    drop(disk);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_the_key_ring_holds_up_no_deadline_either() {
+    let name = "a_full_disk_under_the_key_ring_holds_up_no_deadline_either";
+    let Some((mut world, round, disk)) = handed_over_on_a_disk(name, World::ring_folder).await else { return };
+    let reserve = world.ring_folder().join("reserve");
+    let kept = || std::fs::metadata(&reserve).unwrap().ino();
+    let first = kept();
+    disk.fill(0);
+    world.pass_hours(21 * 24);
+    world.office().sweep().await.unwrap();
+    world.stop().await;
+    is_destroyed(&world, &world.server_folder(), &world.ring_folder(), &round);
+    assert_ne!(kept(), first, "the control: it needed what it had kept, and keeps it again");
+    drop(disk);
 }
 
 #[tokio::test(flavor = "multi_thread")]
