@@ -7,6 +7,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::process::{self, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
 use crate::clear::keep;
 
@@ -93,6 +95,21 @@ impl Command {
         Ok(Child { inner, out, err })
     }
 
+    /// Runs it to its end: what it said, and the most memory that it held, in KiB.
+    #[cfg(target_os = "linux")]
+    pub async fn held(mut self) -> (Output, u64) {
+        let child = self.spawn().unwrap();
+        let id = child.id();
+        let mut waiting = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+        let (mut most, mut beat) = (0, tokio::time::interval(Duration::from_millis(5)));
+        loop {
+            tokio::select! {
+                output = &mut waiting => return (output.unwrap(), most),
+                _ = beat.tick() => most = most.max(held(id).unwrap_or(0)),
+            }
+        }
+    }
+
     /// Runs it to its end.
     ///
     /// # Errors
@@ -100,6 +117,14 @@ impl Command {
     pub fn output(&mut self) -> io::Result<Output> {
         self.spawn()?.wait_with_output()
     }
+}
+
+/// The most memory that a process has held so far, in KiB; none once it has ended.
+#[cfg(target_os = "linux")]
+pub fn held(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// A process that runs, or has ended.

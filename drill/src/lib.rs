@@ -16,6 +16,8 @@ mod systems;
 mod world;
 
 pub use bucket::garage;
+#[cfg(target_os = "linux")]
+pub use child::held;
 pub use child::{Child, Command};
 pub use clear::{folder, log, said};
 pub use paper::{instruction, scope_report};

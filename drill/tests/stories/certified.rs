@@ -142,7 +142,7 @@ async fn says_of_a_ring_in(ring: &Path, world: World, unlinked: bool, level: &st
     assert_eq!((round.key.level, round.key.unlinked), (KeyLevel::K0, unlinked));
     let residue = if unlinked { Residue::UnlinkedFile } else { Residue::Medium };
     assert!(round.residues.contains(&residue), "{:?}", round.residues);
-    let levels: Vec<&String> = certificate.wording.iter().filter(|sentence| sentence.starts_with("Level ")).collect();
+    let levels: Vec<&String> = round.wording.iter().filter(|sentence| sentence.starts_with("Level ")).collect();
     assert!(matches!(levels.as_slice(), [only] if only.starts_with(level)), "{levels:?}");
     let page = String::from_utf8(ended.pack().told.get("certificate.md").unwrap().clone()).unwrap();
     assert!(page.contains(level), "{page}");

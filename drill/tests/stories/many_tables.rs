@@ -2,44 +2,17 @@
 #![cfg(target_os = "linux")]
 
 use std::fmt::Write;
-use std::time::Duration;
 
-use drill::{Name, World, write_file};
-use lexicon::{Clock, SystemClock};
+use drill::World;
 use scope::{Dialect, Scope};
-use tokio::time::interval;
 
-use super::program::{Program, clean, lazaret};
+use super::held_memory::{self, HELD_MAX};
+use super::program::lazaret;
 
 /// A fingerprint of each with room for 4,096 buckets, once in sealing and once more in the sums, would be 312 MiB.
 const TABLES: u64 = 1_000;
-/// 256 MiB, in KiB.
-const HELD_MAX: u64 = 256 * 1024;
 /// 320 MiB for more tables than that, and 10,000 at most: every process knows what is signed of each.
 const HELD_MAX_OF_MORE: u64 = 320 * 1024;
-
-/// The most memory that a process has held so far, in KiB; none once it has ended.
-fn peak(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
-/// A command of a person, to its good end: the most memory that it held.
-async fn held(world: &World, name: Name, step: &str, words: &[&str]) -> u64 {
-    let mut command = clean(&lazaret().unwrap());
-    command.arg("--json").arg("--home").arg(world.home(name));
-    command.arg("--passphrase-file").arg(world.path("passphrase")).arg(step).args(words);
-    let mut running = command.spawn().unwrap();
-    let (mut most, mut beat) = (0, interval(Duration::from_millis(5)));
-    while running.try_wait().unwrap().is_none() {
-        beat.tick().await;
-        most = most.max(peak(running.id()).unwrap_or(0));
-    }
-    let ended = running.wait_with_output().unwrap();
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    most
-}
 
 /// The name, or the number, of somebody in the table of this name.
 fn somebody(table: &str, row: u8) -> String {
@@ -70,7 +43,7 @@ fn old_system(tables: u64) -> (String, String) {
     (sql + "COMMIT", scope)
 }
 
-/// The most that extraction, load, reconciliation and server held, each a process of the program.
+/// The most that each process held.
 async fn all_held(tables: u64) -> [u64; 4] {
     let mut world = World::start_as(false).await;
     let (old, new) = (world.path("old.sqlite"), world.path("new.sqlite"));
@@ -83,29 +56,10 @@ async fn all_held(tables: u64) -> [u64; 4] {
     rusqlite::Connection::open(&new).unwrap().execute_batch(&format!("BEGIN; {ddl} COMMIT")).unwrap();
     let source = connectors::connect_source(&format!("sqlite:{}", old.display()), None).unwrap();
     let sink = connectors::connect_sink(&format!("sqlite:{}", new.display()), None).unwrap();
-    let plan = world.approved(&scope, source.as_ref(), sink.as_ref()).await;
-    let consignment = world.consign(&plan).await;
-    world.stop().await;
-    world.write_program_files("sweep_seconds = 1\n");
-    write_file(&world.path("passphrase"), b"a passphrase of the drill\n");
-    let server = Program::serve(&lazaret().unwrap(), &world);
-    server.answers(&world).await;
-
-    let (yes, target, source) = (plan.digest().unwrap().to_string(), sink.identity(), source.identity());
-    let extracting = held(&world, Name::Operator, "extract", &["--source", &source, "--yes", &yes]).await;
-    world.clock.set(SystemClock.now());
-    world.release(&plan, consignment).await.unwrap();
-    let loading = held(&world, Name::Recipient, "load", &["--target", &target]).await;
-    let comparing = held(&world, Name::Recipient, "reconcile", &["--target", &target]).await;
-    let serving = peak(server.0.id()).unwrap();
-
-    world.clock.set(SystemClock.now());
-    let ledger = world.desk(Name::Controller).follow(plan.migration).await.unwrap();
-    let round = ledger.migration().consignment(consignment).unwrap();
-    let report = &round.outcome.as_ref().unwrap().reconciliation;
+    let (held, report) = held_memory::by_a_passage(&mut world, &scope, source.as_ref(), sink.as_ref()).await;
     let counted = [report.tables.len(), report.orphans.len()].map(|many| u64::try_from(many).unwrap());
     assert!(report.equal() && counted == [tables, tables / 2], "{counted:?}");
-    [extracting, loading, comparing, serving]
+    held
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,7 @@ mod documents;
 mod every_step;
 mod first_passage;
 mod held;
+mod held_memory;
 mod hostile;
 mod keys_shown;
 mod killed_server;

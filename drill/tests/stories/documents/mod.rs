@@ -3,6 +3,8 @@
 
 mod broken;
 mod column;
+#[cfg(target_os = "linux")]
+mod large;
 
 use std::collections::BTreeMap;
 use std::fs;

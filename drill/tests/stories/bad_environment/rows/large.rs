@@ -2,7 +2,6 @@
 //! passes, and no process holds more for them than it may; a table of 2,000 columns passes whole.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use drill::Command;
 use futures::FutureExt;
@@ -60,22 +59,9 @@ fn four_times_as_long(table: &str) -> String {
 }
 
 /// Runs it to its end: also the most memory that it held, in KiB.
-async fn held(mut command: Command) -> (Ended, u64) {
-    let child = command.spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id());
-    let mut waiting = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
-    let (mut most, mut beat) = (0, tokio::time::interval(Duration::from_millis(5)));
-    loop {
-        tokio::select! {
-            output = &mut waiting => return (Ended::of(&output.unwrap()), most),
-            _ = beat.tick() => {
-                let peak = std::fs::read_to_string(&status).unwrap_or_default();
-                let peak = peak.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-                let peak = peak.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok());
-                most = most.max(peak.unwrap_or(0));
-            }
-        }
-    }
+async fn held(command: Command) -> (Ended, u64) {
+    let (output, most) = command.held().await;
+    (Ended::of(&output), most)
 }
 
 fn at(address: &str) -> Connection {

@@ -3,6 +3,7 @@
 
 mod carried;
 mod held;
+#[cfg(target_os = "linux")]
 mod large;
 mod misfits;
 mod named;
