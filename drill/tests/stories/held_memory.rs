@@ -21,12 +21,13 @@ async fn held(world: &World, name: Name, step: &str, words: &[&str]) -> u64 {
     most
 }
 
-/// The most that extraction, load, reconciliation and server held, in KiB, and what came of it.
+/// The most that extraction, load, reconciliation and server held, in KiB, and what came of it. Documents go into this folder.
 pub(super) async fn by_a_passage(
     world: &mut World,
     scope: &str,
     source: &dyn Source,
     sink: &dyn Sink,
+    documents: Option<&str>,
 ) -> ([u64; 4], Reconciliation) {
     let plan = world.approved(scope, source, sink).await;
     let consignment = world.consign(&plan).await;
@@ -40,8 +41,10 @@ pub(super) async fn by_a_passage(
     let extracting = held(world, Name::Operator, "extract", &["--source", &source, "--yes", &yes]).await;
     world.clock.set(SystemClock.now());
     world.release(&plan, consignment).await.unwrap();
-    let loading = held(world, Name::Recipient, "load", &["--target", &target]).await;
-    let comparing = held(world, Name::Recipient, "reconcile", &["--target", &target]).await;
+    let mut to = vec!["--target", &target];
+    to.extend(documents.into_iter().flat_map(|folder| ["--documents", folder]));
+    let loading = held(world, Name::Recipient, "load", &to).await;
+    let comparing = held(world, Name::Recipient, "reconcile", &to).await;
     let serving = drill::held(server.0.id()).unwrap();
 
     world.clock.set(SystemClock.now());

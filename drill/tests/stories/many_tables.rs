@@ -56,7 +56,7 @@ async fn all_held(tables: u64) -> [u64; 4] {
     rusqlite::Connection::open(&new).unwrap().execute_batch(&format!("BEGIN; {ddl} COMMIT")).unwrap();
     let source = connectors::connect_source(&format!("sqlite:{}", old.display()), None).unwrap();
     let sink = connectors::connect_sink(&format!("sqlite:{}", new.display()), None).unwrap();
-    let (held, report) = held_memory::by_a_passage(&mut world, &scope, source.as_ref(), sink.as_ref()).await;
+    let (held, report) = held_memory::by_a_passage(&mut world, &scope, source.as_ref(), sink.as_ref(), None).await;
     let counted = [report.tables.len(), report.orphans.len()].map(|many| u64::try_from(many).unwrap());
     assert!(report.equal() && counted == [tables, tables / 2], "{counted:?}");
     held

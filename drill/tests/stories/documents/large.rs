@@ -17,11 +17,13 @@ const SOMEBODY: &str = "Guivarch-v8Kd2x-on-film";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_larger_than_any_process_may_be_passes_whole() {
     if lazaret().is_none() {
-        drill::skipped!("a_document_larger_than_any_process_may_be_passes_whole (the program is not built beside this test)");
+        drill::skipped!(
+            "a_document_larger_than_any_process_may_be_passes_whole (the program is not built beside this test)"
+        );
         return;
     }
     let mut world = World::start_as(false).await;
-    let systems = world.systems_of(37, 10);
+    let systems = world.systems_of(37, 120);
     let (_, folder, scope) = world.reports(37, 2);
     world.plant_in("reports", "content", [SOMEBODY.to_owned()]);
     let (film, new) = (folder.join("2024/film.pdf"), world.path("new.sqlite-documents/reports/2024/film.pdf"));
@@ -36,7 +38,9 @@ async fn a_document_larger_than_any_process_may_be_passes_whole() {
     }
     drop(file);
 
-    let (held, report) = held_memory::by_a_passage(&mut world, &scope, systems.source.as_ref(), systems.sink.as_ref()).await;
+    let (source, sink) = (systems.source.as_ref(), systems.sink.as_ref());
+    let to = world.path("new.sqlite-documents").display().to_string();
+    let (held, report) = held_memory::by_a_passage(&mut world, &scope, source, sink, Some(&to)).await;
 
     println!("a document of {PIECES} MiB: extract, load, reconcile, serve held {held:?} KiB");
     let bytes = |film: &std::path::Path| film.metadata().unwrap().len();
