@@ -26,9 +26,9 @@ async fn a_document_larger_than_any_process_may_be_passes_whole() {
     let systems = world.systems_of(37, 120);
     let (_, folder, scope) = world.reports(37, 2);
     world.plant_in("reports", "content", [SOMEBODY.to_owned()]);
-    let (film, new) = (folder.join("2024/film.pdf"), world.path("new.sqlite-documents/reports/2024/film.pdf"));
-    std::fs::create_dir_all(film.parent().unwrap()).unwrap();
-    let mut file = std::fs::File::create_new(&film).unwrap();
+    let (clip, new) = (folder.join("2024/film.pdf"), world.path("new.sqlite-documents/reports/2024/film.pdf"));
+    std::fs::create_dir_all(clip.parent().unwrap()).unwrap();
+    let mut file = std::fs::File::create_new(&clip).unwrap();
     let mut piece = vec![0; PIECE_BYTES];
     SeededEntropy::new(37).fill(&mut piece).unwrap();
     piece[..9].copy_from_slice(b"%PDF-1.4\n");
@@ -43,7 +43,7 @@ async fn a_document_larger_than_any_process_may_be_passes_whole() {
     let (held, report) = held_memory::by_a_passage(&mut world, &scope, source, sink, Some(&to)).await;
 
     println!("a document of {PIECES} MiB: extract, load, reconcile, serve held {held:?} KiB");
-    let bytes = |film: &std::path::Path| film.metadata().unwrap().len();
-    assert!(report.equal() && bytes(&film) == bytes(&new), "{report:?}");
+    let bytes = |clip: &std::path::Path| clip.metadata().unwrap().len();
+    assert!(report.equal() && bytes(&clip) == bytes(&new), "{report:?}");
     assert!(held.iter().all(|held| *held < HELD_MAX), "extract, load, reconcile, serve: {held:?} KiB");
 }
