@@ -98,9 +98,7 @@ impl Office {
         if migration.is_due(now) {
             return vec![Act::Overdue { consignment: None }];
         }
-        let due =
-            migration.consignments.iter().filter(|consignment| consignment.alive() && now >= consignment.deadline);
-        due.map(|consignment| Act::Overdue { consignment: Some(consignment.id) }).collect()
+        self.due(state, id).into_iter().map(|consignment| Act::Overdue { consignment: Some(consignment) }).collect()
     }
 
     /// Destroys the server's part of every consignment that has an ending, then certifies the whole when it has one. The

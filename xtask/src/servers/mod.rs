@@ -118,7 +118,7 @@ impl Servers {
     /// Whether every server whose process is told to the tests still runs.
     pub(crate) fn run_still(&self) -> bool {
         let mut told = self.environment.iter().filter(|(name, _)| name.ends_with("_PROCESS"));
-        told.all(|(_, process)| Path::new("/proc").join(process).exists())
+        told.all(|(_, process)| runs(process))
     }
 
     /// A process group that the guard ends if we are ended before it.
@@ -130,6 +130,11 @@ impl Servers {
         let line = self.line.as_mut().context("the guard is gone")?;
         writeln!(line, "{word}").context("the guard is gone")
     }
+}
+
+/// Whether a process runs. One that ended and was not waited for is still listed, without a command.
+fn runs(process: &str) -> bool {
+    std::fs::read(Path::new("/proc").join(process).join("cmdline")).is_ok_and(|command| !command.is_empty())
 }
 
 impl Drop for Servers {
@@ -195,5 +200,20 @@ pub(crate) fn install_packages(missing: &dyn Fn() -> Vec<&'static str>) -> Resul
         Ok(())
     } else {
         bail!("{wanted} was installed, but the programs are not where they are looked for")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_ended_is_missed_before_anybody_waited_for_it() {
+        assert!(runs(&std::process::id().to_string()));
+        let mut ended = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
+        // A process gives its memory back before it closes its streams.
+        std::io::Read::read_to_end(&mut ended.stdout.take().unwrap(), &mut Vec::new()).unwrap();
+        assert!(!runs(&ended.id().to_string()));
+        ended.wait().unwrap();
     }
 }
