@@ -43,6 +43,7 @@ impl Python {
     pub(crate) fn end(self) {
         let Self(mut child, to, from) = self;
         drop((to, from));
-        assert!(child.wait().unwrap().success());
+        let status = child.wait().unwrap();
+        assert!(status.success(), "the Python ended with {status}");
     }
 }

@@ -60,7 +60,7 @@ impl Wrapped {
         let header = matches!(magic, Magic::Gzip | Magic::Zip).then(Vec::new);
         let within: Arc<str> =
             if around.is_empty() { name(magic).into() } else { format!("{around} > {}", name(magic)).into() };
-        let inner = Box::new(Scanner::new(sight, within, depth)?);
+        let inner = Box::new(Scanner::new(sight, within, depth, !first && magic == Magic::Zlib)?);
         Ok(Self { magic, first, header, codec, inner, counted: false })
     }
 

@@ -34,6 +34,8 @@ impl<'n> Sight<'n> {
 pub(super) struct Scanner {
     within: Arc<str>,
     depth: usize,
+    /// Whether all of it may be chance: two bytes that happened to look like the mark of zlib began it.
+    by_chance: bool,
     plain: StateID,
     folded: StateID,
     /// Where the folded automaton begins.
@@ -44,10 +46,10 @@ pub(super) struct Scanner {
 
 impl Scanner {
     /// A scanner at the beginning of a stream; `within` names the wrappings that it came out of.
-    pub(super) fn new(sight: &Sight<'_>, within: Arc<str>, depth: usize) -> Result<Self> {
+    pub(super) fn new(sight: &Sight<'_>, within: Arc<str>, depth: usize, by_chance: bool) -> Result<Self> {
         let start = |lane: &Lane| lane.automaton.start_state(Anchored::No).map_err(|_| defect());
         let (plain, folded) = (start(&sight.needles.plain)?, start(&sight.needles.folded)?);
-        Ok(Self { within, depth, plain, folded, start: folded, seen: 0, open: Vec::new() })
+        Ok(Self { within, depth, by_chance, plain, folded, start: folded, seen: 0, open: Vec::new() })
     }
 
     /// Takes the next piece of the stream.
@@ -79,7 +81,8 @@ impl Scanner {
         self.continue_open(bytes, sight)?;
         for (at, magic, mark) in begun {
             let behind = u64::try_from(at).unwrap_or(u64::MAX).saturating_add(self.seen);
-            let first = behind == u64::try_from(mark.len()).unwrap_or(0);
+            // Sealed data looks like zlib once in 16 KiB, and so does what comes of unwrapping such a place.
+            let first = behind == u64::try_from(mark.len()).unwrap_or(0) && !(self.by_chance && magic == Magic::Zlib);
             self.begin(magic, mark, first, bytes.get(at..).unwrap_or_default(), sight)?;
         }
         self.seen = self.seen.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));

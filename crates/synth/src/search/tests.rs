@@ -230,6 +230,19 @@ fn what_came_out_before_a_break_is_searched_and_the_break_is_reported() {
 }
 
 #[test]
+fn zlib_that_breaks_at_the_beginning_of_zlib_that_is_met_by_chance_is_chance_too() {
+    let broken = [&b"\x78\x9c"[..], &[0xff; 64]].concat();
+    for (inner, outer, missed) in
+        [(&broken[..], &b""[..], 1), (&broken, b"before", 0), (b"\x28\xb5\x2f\xfd\xff", b"before", 1)]
+    {
+        let report = look(&[outer, &zlib(inner, 6)].concat());
+        assert_eq!(report.missed.len(), missed, "{report:?}");
+    }
+    let third = [&b"before"[..], &zlib(&zlib(&broken, 6), 6)].concat();
+    assert!(look(&third).is_clean(), "chance inside chance inside chance");
+}
+
+#[test]
 fn names_of_files_and_folders_are_searched_too() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join(format!("export {PLAIN}"))).unwrap();

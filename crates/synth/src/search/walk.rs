@@ -178,7 +178,7 @@ fn bytes(
     report: &mut Report,
 ) -> Result<()> {
     let mut sight = Sight::new(needles, limits);
-    let mut scanner = Scanner::new(&sight, within.into(), limits.depth_max)?;
+    let mut scanner = Scanner::new(&sight, within.into(), limits.depth_max, false)?;
     scanner.feed(bytes, &mut sight)?;
     scanner.finish(&mut sight)?;
     report.add(path, sight);
@@ -205,7 +205,7 @@ fn stream(
     report: &mut Report,
 ) -> Result<Result<(), ErrorKind>> {
     let mut sight = Sight::new(needles, limits);
-    let mut scanner = Scanner::new(&sight, "".into(), 0)?;
+    let mut scanner = Scanner::new(&sight, "".into(), 0, false)?;
     let mut chunk = vec![0; CHUNK_BYTES];
     let outcome = loop {
         match source.read(&mut chunk) {
