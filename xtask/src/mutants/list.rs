@@ -235,10 +235,12 @@ mod tests {
         for mutant in all(&root).unwrap() {
             let Some(name) = mutant.story.name else { continue };
             let test = format!("fn {}(", name.rsplit("::").next().unwrap());
-            let folder = ["crates", "."].map(|above| root.join(above).join(&mutant.story.room));
+            // An integration test stands elsewhere than the tests beside the code.
+            let below = if mutant.story.test.is_some() { "tests" } else { "src" };
+            let folder = ["crates", "."].map(|above| root.join(above).join(&mutant.story.room).join(below));
             let folder = folder.iter().find(|folder| folder.is_dir()).unwrap();
             let is_there = sources(folder).unwrap().iter().any(|file| read(file).unwrap().contains(&test));
-            assert!(is_there, "{}: there is no {name} in {}", mutant.name, mutant.story.room);
+            assert!(is_there, "{}: there is no {name} in {}/{below}", mutant.name, mutant.story.room);
         }
     }
 }

@@ -81,13 +81,18 @@ impl Copy {
 
     /// Sees to it that every story passes while nothing is switched off.
     pub(super) fn baseline(&mut self, stories: &BTreeSet<Story>) -> Result<()> {
+        let mut others = Vec::new();
         for story in stories {
-            let seen = self.tried("baseline", story)?;
             let name = story.name.as_deref().unwrap_or("every test");
+            let log = name.rsplit("::").next().unwrap_or(name);
+            let seen = self.tried(&format!("baseline-{}", log.replace(' ', "-")), story)?;
             eprintln!("baseline: {} of {} {} in {} s", name, story.room, seen.verdict.word(), seen.seconds);
             if seen.verdict != Verdict::Green {
-                bail!("{name} of {} does not pass as the code stands: see {}", story.room, self.log.display());
+                others.push(format!("{name} of {}", story.room));
             }
+        }
+        if !others.is_empty() {
+            bail!("as the code stands these do not pass: {}; see {}", others.join(", "), self.log.display());
         }
         Ok(())
     }
