@@ -119,7 +119,7 @@ fn rows(figures: &Value) -> Vec<Row> {
     ];
     let loads = figures.get("loads").and_then(Value::as_object).into_iter().flatten();
     for (account, kills) in loads {
-        let what = format!("kills while rows go in by the account of the {account}");
+        let what = format!("kills in loads by the account of the {account}");
         rows.push(Row::new([SYSTEM, "load", &what], number(kills), "kills"));
     }
     let steps = figures.get("kills").and_then(Value::as_object).into_iter().flatten();

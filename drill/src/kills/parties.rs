@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use lexicon::{Clock, Digest, SystemClock};
 use tokio::time::interval;
 
-use super::points::{Point, Victim};
+use super::figures::Figures;
+use super::pair::Account;
+use super::points::{Point, Stride, Victim};
 use super::running::{Ended, Running, Way};
 use crate::program::{Program, clean};
 use crate::{Command, Name, World, files_below, write_file};
@@ -95,15 +97,16 @@ impl Parties {
     }
 
     /// Runs a command. At each point that comes while it runs a process is killed; after the server, which is started
-    /// again at once, the next point is waited for. Whose were killed.
+    /// again at once, the next point is waited for. Whose were killed: counted at once, so that what fails is told of a kill.
     pub(super) async fn run(
         &mut self,
         mut command: Command,
-        next: &mut dyn FnMut() -> Option<Point>,
+        next: &mut dyn FnMut(&Figures) -> Option<Point>,
         (usual, stored): (Duration, &dyn Fn() -> usize),
+        (figures, of): (&mut Figures, (Stride, Account)),
     ) -> (Ended, Vec<Victim>) {
         let mut running = Running::start(&mut command);
-        let (mut point, mut since, mut killed) = (next(), Instant::now(), Vec::new());
+        let (mut point, mut since, mut killed) = (next(figures), Instant::now(), Vec::new());
         let mut beat = interval(Duration::from_millis(1));
         while running.has_ended().is_none() {
             if let Some(Point { victim, .. }) =
@@ -113,9 +116,10 @@ impl Parties {
                     Victim::Agent => running.kill(),
                     Victim::Server => {
                         self.server.take().unwrap().kill();
-                        self.serve();
+                        figures.count(of, victim);
                         killed.push(victim);
-                        (point, since) = (next(), Instant::now());
+                        self.serve();
+                        (point, since) = (next(figures), Instant::now());
                     }
                 }
             }
@@ -126,6 +130,7 @@ impl Parties {
         }
         let ended = running.end();
         if ended.way == Way::Killed {
+            figures.count(of, Victim::Agent);
             killed.push(Victim::Agent);
         }
         self.answers().await;

@@ -161,7 +161,7 @@ impl<'a> Passing<'a> {
         while !self.is_taken(stride).await {
             let took = usual.and_then(|usual| usual.took.get(&stride)).copied().unwrap_or_default();
             let mut drawn = 0_u32;
-            let mut next = || {
+            let mut next = |figures: &Figures| {
                 let spared = |of: &Point| figures.spares(stride, of.victim) || figures.spares_way(stride, self.account);
                 let allows = |of: &Point| bound.after(drawn).allows(spared(of));
                 let point = points.find(allows);
@@ -171,11 +171,10 @@ impl<'a> Passing<'a> {
             let (words, folder) = (self.words(stride).await, self.shelf());
             let before = if stride == Stride::Extract { large_parcels(&folder) } else { BTreeSet::new() };
             let stored = || large_parcels(&folder).difference(&before).count();
-            let (ended, killed) = self.parties.run(words, &mut next, (stride.left(took, cuts), &stored)).await;
+            let (left, of) = (stride.left(took, cuts), (stride, self.account));
+            let run = self.parties.run(words, &mut next, (left, &stored), (&mut *figures, of));
+            let (ended, killed) = run.await;
             self.judge(stride, &ended, &killed).await;
-            for victim in &killed {
-                figures.count((stride, self.account), *victim);
-            }
             if stride == Stride::Extract && !killed.is_empty() && (1..PARCELS).contains(&stored()) {
                 figures.between_parcels = figures.between_parcels.saturating_add(1);
             }
@@ -186,7 +185,7 @@ impl<'a> Passing<'a> {
             self.took.insert(stride, ended.took);
         }
         if cut {
-            self.again(stride).await;
+            self.again(stride, figures).await;
         }
         match stride {
             Stride::Extract => self.parties.world().release(&self.plan, self.consignment).await.unwrap(),
@@ -304,13 +303,14 @@ impl<'a> Passing<'a> {
     }
 
     /// Somebody whose process was killed does not know that the step is taken, and gives the command again.
-    async fn again(&mut self, stride: Stride) {
+    async fn again(&mut self, stride: Stride, figures: &mut Figures) {
         // Reading the target once more is no second time of anything.
         if stride == Stride::Reconcile {
             return;
         }
         let words = self.words(stride).await;
-        let (ended, _) = self.parties.run(words, &mut || None, (Duration::ZERO, &|| 0)).await;
+        let (ended, _) =
+            self.parties.run(words, &mut |_| None, (Duration::ZERO, &|| 0), (figures, (stride, self.account))).await;
         let done = matches!(stride, Stride::DestroyOpeningKey | Stride::DestroyShare);
         let fits = if done { ended.way == Way::Status(0) } else { matches!(ended.way, Way::Status(3 | 4)) };
         assert!(fits, "{stride:?}, given again, ended with {:?}: {}", ended.way, ended.text);
