@@ -2,10 +2,10 @@
 //! old system, names of documents and what stands in them included.
 //!
 //! Searched are the world's folder (server, ring, devices, organisations, whatever the story copied), what came into the
-//! folder of temporary files, what every room logged and every process said meanwhile, buckets that it used, and core
-//! files. Not searched are the two laboratory systems, and what a story names with [`World::system`]: there records stand
-//! in clear because that is where they belong. Nor is what a person asked a process to show: see
-//! [`Command::shows`](crate::Command::shows).
+//! folder of temporary files, what every room logged and every process said meanwhile, the folder in which Garage keeps its
+//! bucket if the story used it, and core files. Not searched are the two laboratory systems, and what a story names with
+//! [`World::system`]: there records stand in clear because that is where they belong. Nor are buckets of moto, which keeps
+//! them in its memory, nor what a person asked a process to show: see [`Command::shows`](crate::Command::shows).
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

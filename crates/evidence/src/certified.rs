@@ -212,7 +212,7 @@ fn residues(round: &Round<'_>, destroyed: &Destroyed, effect: Effect) -> Vec<Res
     [key].into_iter().chain(snapshots).chain(parcels).chain(swaps(round)).chain(recipient).collect()
 }
 
-/// Each device on which a step was begun although its machine may write memory in clear to its swap.
+/// Each device on which keys or rows were in memory although its machine may write memory in clear to its swap.
 fn swaps(round: &Round<'_>) -> Vec<Residue> {
     let mut seen = Vec::new();
     let mut swaps = Vec::new();

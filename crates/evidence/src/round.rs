@@ -125,10 +125,10 @@ impl<'l> Round<'l> {
         arrived
     }
 
-    /// Every begin on a machine that may write its memory in clear to its swap, with whose it is.
+    /// Every act on a machine that may write its memory in clear to its swap, with whose it is.
     pub(crate) fn in_clear_swap(&self) -> impl Iterator<Item = (&'l Recorded, &'l Signer)> {
-        let begun = self.extractions.iter().chain(&self.loads).copied();
-        let theirs = begun.filter(|recorded| matches!(recorded.fact.act, Act::Begin { clear_swap: true, .. }));
+        let acts = [&self.extractions, &self.offers, &self.handed_over, &self.loads].into_iter().flatten().copied();
+        let theirs = acts.filter(|recorded| recorded.fact.act.clear_swap());
         theirs.filter_map(|recorded| Some((recorded, recorded.fact.by.person()?)))
     }
 

@@ -87,7 +87,7 @@ fn passage(told: &mut Told<'_>, round: &Round<'_>, named: &str) {
         let name = signer.name();
         told.signed(
             recorded,
-            &format!("{named}: the machine on which {name} began may write its memory in clear to its swap."),
+            &format!("{named}: the machine on which {name} did this may write its memory in clear to its swap."),
         );
     }
     both_ends(told, round, named);

@@ -363,6 +363,7 @@ fn phrase(act: &Act) -> String {
         Act::Cancel { .. } => "cancelled the migration",
         Act::SignOff { .. } => "signed the migration off",
         Act::OpenConsignment { kind: which, .. } => return format!("opened a {} consignment", kind(*which)),
+        Act::Offer { clear_swap: true, .. } => "offered an opening key (swap in clear)",
         Act::Offer { .. } => "offered an opening key",
         Act::Begin { step, attempt, clear_swap, .. } => {
             let swap = if *clear_swap { ", swap in clear" } else { "" };
@@ -371,6 +372,7 @@ fn phrase(act: &Act) -> String {
         Act::Failed { step, attempt, .. } => return format!("failed to {} (attempt {attempt})", verb(*step)),
         Act::Close { .. } => "sealed and closed",
         Act::Release { .. } => "released the laboratory share",
+        Act::HandOver { clear_swap: true, .. } => "handed the share over (swap in clear)",
         Act::HandOver { .. } => "handed the share over",
         Act::Done { outcome, .. } if outcome.equal() => "loaded: all tables equal",
         Act::Done { .. } => "loaded: tables differ",

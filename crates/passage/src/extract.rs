@@ -439,7 +439,7 @@ pub async fn hand_over(errand: &Errand<'_>) -> Result<()> {
             let message = "the release changed while the laboratory share was being sealed";
             return Err(Refusal::new(Code(617), message, "Look at the release and hand over again.").into());
         }
-        Ok(Act::HandOver { consignment: errand.consignment, share })
+        Ok(Act::HandOver { consignment: errand.consignment, share, clear_swap: errand.desk.clear_swap() })
     };
     errand.desk.act(errand.migration, &mut build, &[sealed]).await?;
     Ok(())

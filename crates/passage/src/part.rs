@@ -26,7 +26,8 @@ pub async fn offer(errand: &Errand<'_>) -> Result<()> {
         errand.desk.home().keep_opening_key(errand.round(), &key, errand.passphrase)?;
         key
     };
-    let mut build = |_: &procedure::Migration| Ok(Act::Offer { consignment: errand.consignment, key: key.recipient() });
+    let (consignment, clear_swap) = (errand.consignment, errand.desk.clear_swap());
+    let mut build = |_: &procedure::Migration| Ok(Act::Offer { consignment, key: key.recipient(), clear_swap });
     errand.desk.act(errand.migration, &mut build, &[]).await?;
     Ok(())
 }

@@ -115,7 +115,8 @@ pub fn unlock_with(locked: &[u8], identity: &AgeIdentity) -> Result<Zeroizing<Ve
 
 fn opened(locked: &[u8], identity: &dyn age::Identity) -> Option<Zeroizing<Vec<u8>>> {
     let mut reader = age::Decryptor::new(locked).ok()?.decrypt(std::iter::once(identity)).ok()?;
-    let mut out = Zeroizing::new(Vec::new());
+    // Never moved while it is filled, which would leave copies behind: what is locked is longer than what it locks.
+    let mut out = Zeroizing::new(Vec::with_capacity(locked.len()));
     reader.read_to_end(&mut out).ok()?;
     Some(out)
 }

@@ -55,7 +55,8 @@ impl OpeningKey {
         };
         let decryptor = age::Decryptor::new(sealed).map_err(|_| wrong())?;
         let mut reader = decryptor.decrypt(std::iter::once::<&dyn age::Identity>(&self.0)).map_err(|_| wrong())?;
-        let mut out = Zeroizing::new(Vec::new());
+        // Never moved while it is filled, which would leave copies behind: what is sealed is longer than what it seals.
+        let mut out = Zeroizing::new(Vec::with_capacity(sealed.len()));
         reader.read_to_end(&mut out).map_err(|_| wrong())?;
         Ok(out)
     }

@@ -103,7 +103,13 @@ pub enum Act {
         deadline: Timestamp,
     },
     /// A loading device shows the key it will open with.
-    Offer { consignment: ConsignmentId, key: Recipient },
+    Offer {
+        consignment: ConsignmentId,
+        key: Recipient,
+        /// As of [`Self::Begin`].
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        clear_swap: bool,
+    },
     /// A long step starts: nothing is opened before this is a fact.
     Begin {
         consignment: ConsignmentId,
@@ -122,7 +128,13 @@ pub enum Act {
     /// Those who offered these keys may have the laboratory share.
     Release { consignment: ConsignmentId, close: Digest, offers: Vec<Digest>, load_by: Timestamp },
     /// The laboratory share, sealed to the released keys.
-    HandOver { consignment: ConsignmentId, share: Digest },
+    HandOver {
+        consignment: ConsignmentId,
+        share: Digest,
+        /// As of [`Self::Begin`].
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        clear_swap: bool,
+    },
     /// Loaded, and this is what the three points say.
     Done { consignment: ConsignmentId, step: Step, attempt: u32, outcome: Arc<Reconciliation> },
     /// The laboratory takes the target as it is.
@@ -170,6 +182,16 @@ impl Act {
             | Self::Revoke { .. }
             | Self::Finish { .. } => None,
         }
+    }
+
+    /// Whether it was signed where keys or rows in memory may be written in clear to the machine's swap.
+    pub fn clear_swap(&self) -> bool {
+        matches!(
+            self,
+            Self::Offer { clear_swap: true, .. }
+                | Self::Begin { clear_swap: true, .. }
+                | Self::HandOver { clear_swap: true, .. }
+        )
     }
 
     /// Its name as people read it.

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lexicon::{Digest, Timestamp};
@@ -156,6 +157,7 @@ impl Migration {
                 strongroom_share: fact.strongroom_share.unwrap_or(fact.digest),
                 stage: Round::Open,
                 attempts: Vec::new(),
+                clear_swap: BTreeSet::new(),
                 offers: Vec::new(),
                 manifest: None,
                 released: None,
@@ -171,6 +173,9 @@ impl Migration {
 
 impl Consignment {
     fn apply(&mut self, fact: &Fact, act: &Act, signer: &people::Signer) {
+        if act.clear_swap() {
+            self.clear_swap.insert(signer.device());
+        }
         match act {
             Act::Offer { key, .. } => {
                 self.offers.retain(|offer| offer.device != signer.device());
@@ -183,7 +188,7 @@ impl Consignment {
                     key: key.clone(),
                 });
             }
-            Act::Begin { step, attempt, lease, clear_swap, .. } => {
+            Act::Begin { step, attempt, lease, .. } => {
                 self.stop();
                 self.attempts.push(Attempt {
                     step: *step,
@@ -191,7 +196,6 @@ impl Consignment {
                     device: signer.device(),
                     lease: *lease,
                     running: true,
-                    clear_swap: *clear_swap,
                 });
             }
             Act::Failed { .. } => self.stop(),

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lexicon::{ConsignmentId, Digest, PersonId, Timestamp};
@@ -35,9 +36,6 @@ pub struct Attempt {
     pub lease: Timestamp,
     /// Still running, as far as is known.
     pub running: bool,
-    /// Its machine may write memory in clear to its swap, it says.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub clear_swap: bool,
 }
 
 /// A key that a loading device will open with.
@@ -129,6 +127,9 @@ pub struct Consignment {
     pub stage: Stage,
     /// All attempts.
     pub attempts: Vec<Attempt>,
+    /// The devices whose machines may write memory in clear to their swap, they say.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub clear_swap: BTreeSet<PublicKey>,
     /// Offered keys, the newest of each device.
     pub offers: Vec<Offer>,
     /// The manifest with the digest of the closing act's bytes.

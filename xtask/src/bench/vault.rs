@@ -38,7 +38,8 @@ pub(super) const WORDS: Words = Words {
 ## How to read this
 
 * Every step is a process of its own, all steps run once, then all again; figures are medians, memory is the highest. Steps of
-  this house tell their own CPU and wall time, without what they prepare; those of other programs are told from outside.
+  this house tell their own CPU and wall time, without what they prepare; those of other programs are told from outside, and so
+  are this program's own *to nothing*, with its start and its end.
 * *Not ours* is CPU that the machine spent on something else meanwhile, preparations of the step included. Ratios of speed and
   of CPU are of CPU seconds and bear some of it; those by the wall do not.
 * Plain AES-256-GCM seals 1 MiB at a time where it lies, by the same library, and copies nothing. Opaque parcels are Tink's format.

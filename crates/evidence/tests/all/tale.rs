@@ -214,7 +214,10 @@ impl Tale {
     pub(crate) fn closes(mut self) -> Self {
         let manifest = manifest(!self.setting.not_forgotten);
         self.does(self.operator(), Act::Close { manifest: Arc::new(manifest) });
-        self.does(self.recipient(), Act::Offer { consignment: ROUND, key: opening_key() });
+        self.does(
+            self.recipient(),
+            Act::Offer { consignment: ROUND, key: opening_key(), clear_swap: self.setting.clear_swap },
+        );
         self
     }
 
@@ -225,7 +228,7 @@ impl Tale {
         let load_by = hours_after(self.at, 24);
         self.does(Who::Controller, Act::Release { consignment: ROUND, close, offers, load_by });
         let share = Digest::of(b"sealed laboratory share");
-        self.does(self.operator(), Act::HandOver { consignment: ROUND, share });
+        self.does(self.operator(), Act::HandOver { consignment: ROUND, share, clear_swap: self.setting.clear_swap });
         self
     }
 

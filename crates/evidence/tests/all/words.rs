@@ -91,20 +91,27 @@ fn a_machine_whose_swap_is_in_clear_is_named_by_statement_picture_and_certificat
     let setting = Setting { clear_swap: true, ..Setting::default() };
     let verdict = verify(&Tale::whole(setting).pack(), &CAST.roots()).unwrap();
     let theirs = verdict.statements.iter().filter(|statement| statement.text.contains("swap"));
-    let [statement] = <[&evidence::Statement; 1]>::try_from(theirs.collect::<Vec<_>>()).unwrap();
+    // The extraction, the offer of a key, the hand-over of the share.
+    let [begun, offered, handed_over] = <[&evidence::Statement; 3]>::try_from(theirs.collect::<Vec<_>>()).unwrap();
     assert!(
-        statement.text.ends_with("the machine on which Yann Kerbrat began may write its memory in clear to its swap.")
+        begun.text.ends_with("the machine on which Yann Kerbrat did this may write its memory in clear to its swap.")
     );
-    let signed = (statement.who.as_str(), statement.strength);
+    let signed = (begun.who.as_str(), begun.strength);
     assert_eq!(signed, ("Yann Kerbrat (Laboratoire du Port), fact 6", Strength::Signed));
+    let by = [offered, handed_over].map(|statement| statement.who.split(" (").next().unwrap());
+    assert_eq!(by, ["Élise Noël", "Yann Kerbrat"]);
     let left = format!(
         "* what the machine of Yann Kerbrat (device {}) wrote of its memory, keys and rows in it, in clear to its \
          swap; that it may, fact 6 says",
         CAST.member(Who::Operator).key.public().digest().short()
     );
     let (swapping, other) = (told(setting), told(Setting::default()));
-    assert!(swapping.get("certificate.md").unwrap().contains(&left));
-    assert!(swapping.get("timeline.svg").unwrap().contains("(attempt 1, swap in clear)"));
+    let certificate = swapping.get("certificate.md").unwrap();
+    assert!(certificate.contains(&left));
+    assert_eq!(certificate.matches("in clear to its swap").count(), 2, "each machine once: {certificate}");
+    for word in ["(attempt 1, swap in clear)", "offered an opening key (swap in clear)", "over (swap in clear)"] {
+        assert!(swapping.get("timeline.svg").unwrap().contains(word), "{word}");
+    }
     assert!(other.values().all(|text| !text.contains("swap")));
 }
 

@@ -281,11 +281,8 @@ pub(crate) fn state_text(migration: &State) -> String {
             let part = procedure::percent(consignment.basis_points);
             line(format!("  a sample of {part} of the rows in scope, seed {}", consignment.seed));
         }
-        for attempt in consignment.attempts.iter().filter(|attempt| attempt.clear_swap) {
-            line(format!(
-                "  attempt {}, {:?}: its machine may write memory in clear to its swap",
-                attempt.number, attempt.step
-            ));
+        for device in &consignment.clear_swap {
+            line(format!("  device {}: its machine may write memory in clear to its swap", device.digest().short()));
         }
         if let Some(outcome) = &consignment.outcome {
             for table in outcome.reconciliation.compared() {

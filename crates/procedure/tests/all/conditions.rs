@@ -237,7 +237,7 @@ fn a_lease_begins_now_and_ends_within_six_hours_and_the_deadline() {
 }
 
 #[test]
-fn a_begin_on_a_machine_with_swap_in_clear_says_so_and_any_other_is_spelled_as_ever() {
+fn what_is_signed_on_a_machine_with_swap_in_clear_says_so_and_anything_else_is_spelled_as_ever() {
     let mut world = World::after(&APPROVED);
     world.does(&[OpenFull]);
     let mut act = fitting(&world, BeginExtract, 0);
@@ -250,13 +250,29 @@ fn a_begin_on_a_machine_with_swap_in_clear_says_so_and_any_other_is_spelled_as_e
     assert_eq!(serde_json::from_str::<Act>(&spelled(&act)).unwrap(), act);
     world.attempt(Hand::Person(Operator), act).unwrap();
     let said = |world: &World| {
-        let attempts = &world.m().consignments.last().unwrap().attempts;
-        (attempts.last().unwrap().clear_swap, String::from_utf8(lexicon::canonical(attempts).unwrap()).unwrap())
+        let round = world.m().consignments.last().unwrap();
+        (round.clear_swap.clone(), String::from_utf8(lexicon::canonical(round).unwrap()).unwrap())
     };
-    assert!(said(&world).0 && said(&world).1.contains("clear_swap"));
+    let device = |who| CAST.member(who).key.public();
+    assert_eq!(said(&world).0, [device(Operator)].into());
+    assert!(said(&world).1.contains("clear_swap"));
     let mut other = before;
     other.does(&[BeginExtract]);
-    assert!(!said(&other).0 && !said(&other).1.contains("clear_swap"), "its state has the digest that it always had");
+    assert!(said(&other).0.is_empty() && !said(&other).1.contains("clear_swap"), "the digest that it always had");
+
+    other.does(&[Close]);
+    for (verb, who) in [(Offer, Recipient), (HandOver, Operator)] {
+        if verb == HandOver {
+            other.does(&[Release]);
+        }
+        let mut act = fitting(&other, verb, 0);
+        assert!(!spelled(&act).contains("swap"));
+        let (Act::Offer { clear_swap, .. } | Act::HandOver { clear_swap, .. }) = &mut act else { panic!("{act:?}") };
+        *clear_swap = true;
+        assert_eq!(serde_json::from_str::<Act>(&spelled(&act)).unwrap(), act);
+        other.attempt(Hand::Person(who), act).unwrap();
+        assert!(said(&other).0.contains(&device(who)), "{verb:?}");
+    }
 }
 
 #[test]

@@ -262,7 +262,7 @@ fn fitting_round(world: &World, verb: Verb, round: Option<&Consignment>) -> Act 
     let loading = if step == Step::Reconcile { Step::Reconcile } else { Step::Load };
     let part = |part, probe| Act::PartDestroyed { consignment, part, keys: 1, probe };
     match verb {
-        Verb::Offer => Act::Offer { consignment, key: CAST.member(Who::Recipient).opening.clone() },
+        Verb::Offer => Act::Offer { consignment, key: CAST.member(Who::Recipient).opening.clone(), clear_swap: false },
         Verb::BeginExtract => begin(world, round, Step::Extract),
         Verb::BeginLoad => begin(world, round, Step::Load),
         Verb::BeginReconcile => begin(world, round, Step::Reconcile),
@@ -279,7 +279,9 @@ fn fitting_round(world: &World, verb: Verb, round: Option<&Consignment>) -> Act 
             offers: round.map_or(Vec::new(), |c| standing_offers(world.m(), c)),
             load_by: hours_after(world.at, 12),
         },
-        Verb::HandOver => Act::HandOver { consignment, share: Digest::of(b"sealed laboratory share") },
+        Verb::HandOver => {
+            Act::HandOver { consignment, share: Digest::of(b"sealed laboratory share"), clear_swap: false }
+        }
         Verb::DoneUnequal => {
             Act::Done { consignment, step: loading, attempt, outcome: Arc::new(outcome(round, false)) }
         }

@@ -25,20 +25,38 @@ fn can_be_made(world: &World) -> bool {
     with_swap(world, &Command::new("true")).output().is_ok_and(|asked| asked.status.success())
 }
 
-/// The agent signs it with its begin: everybody replays it, and is shown it.
-async fn accepted_by_an_agent(scene: &Scene, extracting: &Command) {
-    scene.now();
-    let mut accepted = with_swap(&scene.world, extracting);
-    accepted.env("LAZARET_DANGER_CLEAR_SWAP", "1");
-    ended(accepted).await.done();
+/// The agents sign it with what has keys or rows in memory: everybody replays it, and is shown it.
+async fn accepted_by_agents(scene: &Scene, extracting: &Command) {
+    let words = |name, step| scene.step_at(&scene.world.home(name), "passphrase", &["consignment", step]);
+    let offering = words(Name::Recipient, "offer");
+    let mut devices = Vec::new();
+    for (name, command) in [(Name::Operator, extracting), (Name::Recipient, &offering)] {
+        accepted(scene, command).await;
+        devices.push(scene.world.desk(name).me().device.key);
+        let ledger = scene.ledger().await;
+        let round = ledger.migration().consignment(scene.consignment).unwrap();
+        assert_eq!(round.clear_swap, devices.iter().copied().collect());
+    }
+    scene.world.release(&scene.plan, scene.consignment).await.unwrap();
+    accepted(scene, &words(Name::Operator, "hand-over")).await;
     let ledger = scene.ledger().await;
-    let round = ledger.migration().consignment(scene.consignment).unwrap();
-    assert_eq!(round.attempts.iter().map(|attempt| attempt.clear_swap).collect::<Vec<_>>(), [true]);
+    let told = ledger.recorded().iter().map(|recorded| &recorded.fact.act).filter(|act| act.clear_swap());
+    assert_eq!(told.map(procedure::Act::name).collect::<Vec<_>>(), ["begin", "offer", "hand over"]);
     let mut show = clean(&lazaret().unwrap());
     show.arg("--home").arg(scene.world.home(Name::Controller)).arg("--passphrase-file");
     let shown = show.arg(scene.world.path("passphrase")).args(["migration", "show"]).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("attempt 1, Extract: its machine may write memory in clear to its swap"), "{shown}");
+    for device in devices {
+        let line = format!("device {}: its machine may write memory in clear to its swap", device.digest().short());
+        assert!(shown.contains(&line), "{shown}");
+    }
+}
+
+async fn accepted(scene: &Scene, command: &Command) {
+    scene.now();
+    let mut accepted = with_swap(&scene.world, command);
+    accepted.env("LAZARET_DANGER_CLEAR_SWAP", "1");
+    ended(accepted).await.done();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +70,7 @@ async fn swap_in_clear_is_refused_by_server_and_agents_unless_it_is_accepted_and
     let extracting = scene.extracting_from(&scene.systems.source.identity());
     ended(with_swap(&scene.world, &extracting)).await.says(REFUSED, 1097, &["/swap.of.the.drill"]);
     assert!(scene.given_up().await.is_empty(), "nothing was begun");
-    accepted_by_an_agent(&scene, &extracting).await;
+    accepted_by_agents(&scene, &extracting).await;
 
     scene.world.stop().await;
     scene.world.write_program_files("sweep_seconds = 1\n");

@@ -90,7 +90,7 @@ async fn a_swapped_recipients_key_is_refused_and_no_share_is_sealed_to_it() {
     let (root, envelope, key) = strangers(&world);
     truth.roster.trust(root.clone());
     let certificate = truth.roster.admit(&envelope).unwrap();
-    let offer = Act::Offer { consignment, key: OpeningKey::draw().recipient() };
+    let offer = Act::Offer { consignment, key: OpeningKey::draw().recipient(), clear_swap: false };
     let unknown = format!("certificate {} is not one of a root trusted here [LZ-0125]", certificate.short());
     for (by, sentence) in [
         (By::Forged(Name::Recipient), refused(number, &not_theirs(&world, Name::Recipient))),

@@ -75,7 +75,7 @@ async fn a_handed_over_share_that_is_not_the_manifests_begins_no_load() {
     let keys: Vec<_> = offers.iter().map(|offer| offer.key.clone()).collect();
     let other = people::seal_to(&keys, Share::draw(entropy().as_ref()).unwrap().expose()).unwrap();
     let share = Digest::of(&other);
-    let mut build = |_: &Migration| Ok(Act::HandOver { consignment, share });
+    let mut build = |_: &Migration| Ok(Act::HandOver { consignment, share, clear_swap: false });
     operator.act(id, &mut build, &[other]).await.unwrap();
 
     let sentence = "ALARM: the share that was handed over is not the one that the manifest names [LZ-0633]";

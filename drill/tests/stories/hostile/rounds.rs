@@ -128,7 +128,7 @@ fn rehearsed(
     let mut story = truth.and(world, &operator, &opened);
     let strongroom_share = story.state.consignment(consignment).unwrap().strongroom_share;
     let manifest = manifest_of(plan, tables, (consignment, strongroom_share));
-    story = story.and(world, &recipient, &Act::Offer { consignment, key: key() });
+    story = story.and(world, &recipient, &Act::Offer { consignment, key: key(), clear_swap: false });
     story = story.and(world, &operator, &begin(Step::Extract, 1));
     story = story.and(world, &operator, &Act::Close { manifest: Arc::new(manifest.clone()) });
     let closed = story.state.consignment(consignment).unwrap();
@@ -136,7 +136,7 @@ fn rehearsed(
         (closed.manifest.as_ref().unwrap().0, closed.offers.iter().map(|offer| offer.digest).collect());
     let release = Act::Release { consignment, close, offers, load_by: hours_after(now, 2) };
     story = story.and(world, &By::Signed(Name::Controller), &release);
-    story = story.and(world, &operator, &Act::HandOver { consignment, share: Digest([9; 32]) });
+    story = story.and(world, &operator, &Act::HandOver { consignment, share: Digest([9; 32]), clear_swap: false });
     story = story.and(world, &recipient, &begin(Step::Load, 2));
     let target = plan.target(Kind::Rehearsal).unwrap();
     let outcomes = manifest.tables.iter().map(|table| TableOutcome {

@@ -129,7 +129,10 @@ async fn a_release_that_changes_while_the_share_is_sealed_sends_nothing_to_the_o
     let old = Story::so_far(&world, id).await;
     world.pass_hours(3);
     let key = people::OpeningKey::draw().recipient();
-    world.act(Name::Recipient, id, Act::Offer { consignment: round.consignment, key }).await.unwrap();
+    world
+        .act(Name::Recipient, id, Act::Offer { consignment: round.consignment, key, clear_swap: false })
+        .await
+        .unwrap();
     release(&world, &round, 2).await;
     let new = Story::so_far(&world, id).await;
     let (outcome, sent) = hand_over(&world, &round, vec![old, new]).await;
@@ -166,7 +169,8 @@ async fn a_hidden_revocation_counts_for_whoever_was_given_it_by_file() {
     assert_eq!((said(outcome.map(drop)), server.acts(id).len()), (no_offer.to_owned(), 0));
 
     // Nothing that comes after it under that certificate counts.
-    let offer = Act::Offer { consignment: round.consignment, key: people::OpeningKey::draw().recipient() };
+    let offer =
+        Act::Offer { consignment: round.consignment, key: people::OpeningKey::draw().recipient(), clear_swap: false };
     let number = hidden.last().number + 1;
     let after = hidden.and(&world, &By::Signed(Name::Recipient), &offer);
     let rests = format!(

@@ -27,13 +27,12 @@ pub(super) fn derive(material: &[u8], salt: &[u8], info: &[&[u8]]) -> Result<Gua
 /// 8.3), and a ring key seals a few shares.
 pub(super) fn seal(entropy: &dyn Entropy, key: &Guarded, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
     let nonce = entropy.bytes::<NONCE_LEN>()?;
-    let mut body = plain.to_vec();
-    cipher(key)?
-        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut body)
+    // Encrypted where it lies: a tag appended to it could move it and leave what is in clear behind.
+    let mut body = Zeroizing::new(plain.to_vec());
+    let tag = cipher(key)?
+        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut body)
         .map_err(|_| defect("seal"))?;
-    let mut sealed = nonce.to_vec();
-    sealed.append(&mut body);
-    Ok(sealed)
+    Ok([&nonce[..], &body, tag.as_ref()].concat())
 }
 
 /// What [`seal`] sealed, or nothing when a bit, the key or `aad` is another.

@@ -44,7 +44,9 @@ pub(super) fn offset(number: u64) -> u64 {
 /// A new epoch: what is written and what is used.
 fn make(entropy: &dyn Entropy, secret: &Secret, number: u64) -> Result<(Zeroizing<Vec<u8>>, Epoch)> {
     let bytes = Zeroizing::new(entropy.bytes::<KEY_BYTES>()?);
-    let mut content = Zeroizing::new(MAGIC.to_vec());
+    // Of its whole size from the start, so that it is never moved and no copy stays behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(SLOT_BYTES));
+    content.extend(MAGIC);
     content.extend(number.to_be_bytes());
     content.extend(*bytes);
     content.extend(check(secret, number, &bytes)?.expose());

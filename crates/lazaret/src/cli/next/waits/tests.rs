@@ -72,6 +72,7 @@ fn round(migration: &mut Migration, stage: ConsignmentStage) -> &mut Consignment
         strongroom_share: Digest([4; 32]),
         stage,
         attempts: Vec::new(),
+        clear_swap: std::collections::BTreeSet::new(),
         offers: Vec::new(),
         manifest: None,
         released: None,
