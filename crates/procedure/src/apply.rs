@@ -166,16 +166,16 @@ impl Migration {
                 parts: Vec::new(),
             });
         } else if let Some(id) = act.consignment() {
-            self.with_consignment(id, |consignment| consignment.apply(fact, act, signer));
+            self.with_consignment(id, |consignment| {
+                consignment.clear_swap.extend(act.clear_swap().then(|| signer.device()));
+                consignment.apply(fact, act, signer);
+            });
         }
     }
 }
 
 impl Consignment {
     fn apply(&mut self, fact: &Fact, act: &Act, signer: &people::Signer) {
-        if act.clear_swap() {
-            self.clear_swap.insert(signer.device());
-        }
         match act {
             Act::Offer { key, .. } => {
                 self.offers.retain(|offer| offer.device != signer.device());
