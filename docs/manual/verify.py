@@ -37,14 +37,14 @@ for told, new in zip(certificate["consignments"], [it for it in known if it["did
     need(gone["parcels"] + len(kept) >= len(lines) and gone["bytes"] + held >= size, "that all of it was deleted")
     key, days, act = gone["key"], gone["snapshot_days"], gone["key"]["at"] if gone["key"]["found"] else None
     until = f"{(time(act) + datetime.timedelta(days)).date()}{act[10:]}" if act and days else None
-    at = act and max(filter(None, (act, lease, until)), key=time)
+    at, reach = act and max(filter(None, (act, lease, until)), key=time), WORDS["reaches"][far]
     times = [f"{it[:10]} {it[11:19]}" for it in (at, act, lease, until) if act and it]
     need(re.findall(r"\S+ \S+(?= UTC)", told["wording"][-1]) == times, "the times in its words")
-    place, reach = WORDS["places"][key["level"]][key["unlinked"]] if act else "unknown_key", WORDS["reaches"][far]
+    place = WORDS["places"][key["level"]][key["unlinked"] + 2 * key.get("could_leave", 0)] if act else "unknown_key"
     own, said = {WORDS["of"][it] for it in (reach, place)}, {*told["wording"]}
     need(own <= said and {re.sub(r"\b\d+", "0", it) for it in said - own} <= {*WORDS["forms"]}, "its words")
-    left = [{"what": place}] + [{"what": "snapshots", "until": until}] * bool(until) + kept
-    left += [it for it in told["residues"] if it["what"] == "swap"] + [{"what": "recipient"}] * (far == 3)
+    left = [{"what": it} for it in WORDS["left"][place]] + [{"what": "snapshots", "until": until}] * bool(until)
+    left += kept + [it for it in told["residues"] if it["what"] == "swap"] + [{"what": "recipient"}] * (far == 3)
     says = {name: did.get(act, {}).get(it) for act, names in WORDS["members"].items() for name, it in names.items()}
     says |= {"key_act": act, "last_lease": lease, "snapshots_until": until, "at": at, "reach": reach, "bytes": size}
     says |= {"parcels": len(lines), "root": root(lines).hex(), "lines": lines, "residues": left}

@@ -245,6 +245,12 @@ pub fn describe(certificate: &DestructionCertificate, ledger: &Ledger) -> Comple
         if round.destroyed.is_some_and(|(_, destroyed)| !destroyed.key.found) {
             missing.push(format!("{named}: a ring key that was destroyed; the ring that was asked had none"));
         }
+        if round.destroyed.is_some_and(|(_, destroyed)| destroyed.key.may_be_copied()) {
+            missing.push(format!(
+                "{named}: a ring key that could not leave its place; a copy of the one that was destroyed may have been taken \
+                 out before"
+            ));
+        }
         let lacks = inventory::lacks(&round);
         if let Some(first) = lacks.first() {
             let many = count(u64::try_from(lacks.len()).unwrap_or(u64::MAX));

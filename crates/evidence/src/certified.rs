@@ -98,6 +98,8 @@ pub enum Residue {
     TokenBackups,
     /// Snapshots and backups of the service's storage.
     ServiceBackups,
+    /// A copy of the key, which its token or service could have given out.
+    KeyCopy,
     /// Snapshots that the server's settings declare.
     Snapshots {
         /// Until when.
@@ -201,6 +203,7 @@ fn residues(round: &Round<'_>, destroyed: &Destroyed, effect: Effect) -> Vec<Res
         KeyAct { level: KeyLevel::K1, .. } => Residue::TokenBackups,
         KeyAct { level: KeyLevel::K2, .. } => Residue::ServiceBackups,
     };
+    let copy = destroyed.key.may_be_copied().then_some(Residue::KeyCopy);
     let snapshots = effect.snapshots_until.map(|until| Residue::Snapshots { until });
     let parcel = |kept: &Lingering| Residue::Parcel {
         name: format!("{}/{}/{}", round.id(), kept.attempt, kept.parcel),
@@ -209,7 +212,7 @@ fn residues(round: &Round<'_>, destroyed: &Destroyed, effect: Effect) -> Vec<Res
     };
     let parcels = destroyed.lingering.iter().map(parcel);
     let recipient = (round.reach() == Reach::RecipientHadBoth).then_some(Residue::Recipient);
-    [key].into_iter().chain(snapshots).chain(parcels).chain(swaps(round)).chain(recipient).collect()
+    [key].into_iter().chain(copy).chain(snapshots).chain(parcels).chain(swaps(round)).chain(recipient).collect()
 }
 
 /// Each device on which keys or rows were in memory although its machine may write memory in clear to its swap.

@@ -231,7 +231,8 @@ fn erased(destroyed: &Destroyed) -> String {
     let said = quoted(&answers.join("; "));
     let at = when(destroyed.key.at);
     let key = if destroyed.key.found {
-        format!("the ring key was destroyed at {at} ({said}); asked again, {refused}")
+        let copy = if destroyed.key.may_be_copied() { ", a copy of it may have been taken out before" } else { "" };
+        format!("the ring key was destroyed at {at} ({said}){copy}; asked again, {refused}")
     } else {
         format!(
             "the key ring that was asked at {at} ({said}) had no key to destroy, and what became of the ring key is not known"

@@ -12,7 +12,7 @@ use crate::statements::count;
 use crate::story::when;
 
 /// The version of every sentence that this room writes: certificates, statements, pictures.
-pub(crate) const VERSION: u32 = 5;
+pub(crate) const VERSION: u32 = 6;
 
 /// Stands on every document of a demonstration.
 pub(crate) const DEMONSTRATION: &str =
@@ -60,6 +60,15 @@ const K2: &str = "Level K2: the ring key lay in a service that gives no key out,
                   backups of the service's storage are not reached: until the last of them is gone, whoever restores \
                   one has the key again.";
 
+const K1_COULD_LEAVE: &str = "Level K1: the ring key lay in a token (PKCS#11), and was destroyed in it. It was not, or not \
+                              always, a key that the token gives to nobody: a copy of it may have been taken out before, \
+                              which is not reached. Backups of the token are not reached either.";
+
+const K2_COULD_LEAVE: &str = "Level K2: the ring key lay in a service, and was deleted in it. It was not, or not always, a key \
+                              that the service gives to nobody: a copy of it may have been taken out before, which is not \
+                              reached. Snapshots and backups of the service's storage are not reached either: until the \
+                              last of them is gone, whoever restores one has the key again.";
+
 const KEY_MISSING: &str = "The key ring that was asked to destroy this consignment's ring key had none, although one had \
                            been made: it was another ring, or somebody took the key away. Nothing here says that the \
                            ring key is destroyed: whoever has it, and a copy of the server's data, has the strongroom \
@@ -85,7 +94,9 @@ fn of_key(key: &KeyAct) -> &'static str {
         KeyAct { found: false, .. } => KEY_MISSING,
         KeyAct { level: KeyLevel::K0, unlinked: true, .. } => K0_UNLINKED,
         KeyAct { level: KeyLevel::K0, .. } => K0,
+        KeyAct { level: KeyLevel::K1, could_leave: true, .. } => K1_COULD_LEAVE,
         KeyAct { level: KeyLevel::K1, .. } => K1,
+        KeyAct { level: KeyLevel::K2, could_leave: true, .. } => K2_COULD_LEAVE,
         KeyAct { level: KeyLevel::K2, .. } => K2,
     }
 }
@@ -146,6 +157,7 @@ pub(crate) fn residue(residue: &Residue) -> String {
         }
         Residue::TokenBackups => "backups of the token from before".to_owned(),
         Residue::ServiceBackups => "snapshots and backups of the service's storage from before".to_owned(),
+        Residue::KeyCopy => "a copy of the ring key that may have been taken out".to_owned(),
         Residue::Snapshots { until } => {
             format!("the snapshots that the server's settings declare, until {}", when(*until))
         }
@@ -231,6 +243,8 @@ mod tests {
             "unlinked_file": K0_UNLINKED,
             "token_backups": K1,
             "service_backups": K2,
+            "token_key_copy": K1_COULD_LEAVE,
+            "service_key_copy": K2_COULD_LEAVE,
         });
         assert_eq!(words["of"], of);
         let fixed = [BY_VENDOR, NO_EFFECT, NEVER_CLOSED].map(str::to_owned);

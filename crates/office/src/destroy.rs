@@ -314,6 +314,7 @@ impl Office {
             self.note(format!("{alarm}"))?;
         }
         let ring = self.last_word(id, erasure.ring).await?;
+        self.tell_of_a_copy(&ring)?;
         let lingering: Vec<Lingering> = erased.lingering.iter().map(lingers).collect();
         let kept = lingering.iter().map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
         let evidence = Destroyed {
@@ -357,6 +358,22 @@ impl Office {
         let (receipt, wrapped) = self.reason(id, consignment)?;
         let (again, _) = vault::destroy_key(Arc::clone(&self.ring), (consignment, wrapped), &receipt).await?;
         Ok(again)
+    }
+
+    /// A key that its place would have given out may be elsewhere, whatever became of it there.
+    fn tell_of_a_copy(&self, ring: &RingEvidence) -> Result<()> {
+        if !ring.could_leave {
+            return Ok(());
+        }
+        let consignment = ring.consignment;
+        let alarm = Alarm::new(
+            Code(845),
+            format!(
+                "the ring key of consignment {consignment} could leave the place where it lay: it is destroyed there, and a copy of it may have been taken out before"
+            ),
+        );
+        tracing::error!("{alarm}.");
+        self.note(format!("{alarm}"))
     }
 
     /// Has the ring write on its tombstone that the journal has the fact of a destruction: a server that is put back to before
@@ -420,6 +437,7 @@ fn key_act(ring: RingEvidence) -> KeyAct {
         begun_at: ring.begun_at,
         at: ring.destroyed_at,
         unlinked: ring.unlinked,
+        could_leave: ring.could_leave,
         said: ring.said.into_iter().map(said).collect(),
     }
 }

@@ -62,8 +62,21 @@ pub struct KeyAct {
     pub at: Timestamp,
     /// Whether it lay in a file that was only unlinked: its file system is not known to write over bytes where they lie.
     pub unlinked: bool,
-    /// What the place answered, in order; before that, what the ring says of a key that was back, or of answers lost.
+    /// Whether it lay in a token or a service that gave it out to whoever asked rightly, once or at the end, or that did not
+    /// make it: a copy may have been taken. Left out when not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub could_leave: bool,
+    /// What the place answered, in order; before that, what the ring says of a key that was back, of answers lost, and of all
+    /// that was wrong with the key.
     pub said: Vec<Said>,
+}
+
+impl KeyAct {
+    /// Whether a copy may be elsewhere of a key that was destroyed in a token or a service. Of a file that is always so, and
+    /// its level says it.
+    pub fn may_be_copied(&self) -> bool {
+        self.found && self.could_leave && self.level != KeyLevel::K0
+    }
 }
 
 /// One answer of the place where a key lay, as it gave it.
@@ -144,4 +157,36 @@ pub struct Lingering {
     pub bytes: u64,
     /// Until when; none when somebody has to lift a hold first.
     pub until: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AS_EVER: &str = r#"{"achieves":"deleted","at":"2026-03-02T08:00:00Z","begun_at":"2026-03-02T08:00:00Z","found":true,"id":"k","level":"K2","said":[],"unlinked":false}"#;
+
+    #[test]
+    fn a_key_act_of_a_key_that_could_not_leave_is_read_and_spelled_as_ever() {
+        let key: KeyAct = serde_json::from_str(AS_EVER).unwrap();
+        assert!(!key.could_leave && !key.may_be_copied());
+        assert_eq!(lexicon::canonical(&key).unwrap(), AS_EVER.as_bytes());
+        let could = KeyAct { could_leave: true, ..key };
+        let spelled = String::from_utf8(lexicon::canonical(&could).unwrap()).unwrap();
+        assert!(spelled.contains("\"could_leave\":true"), "{spelled}");
+        assert_eq!(serde_json::from_str::<KeyAct>(&spelled).unwrap(), could);
+    }
+
+    #[test]
+    fn a_copy_may_be_left_of_a_key_that_could_leave_a_token_or_a_service_and_was_there() {
+        let key: KeyAct = serde_json::from_str(AS_EVER).unwrap();
+        for (level, found, copied) in [
+            (KeyLevel::K0, true, false),
+            (KeyLevel::K1, true, true),
+            (KeyLevel::K2, true, true),
+            (KeyLevel::K2, false, false),
+        ] {
+            let key = KeyAct { level, found, could_leave: true, ..key.clone() };
+            assert_eq!(key.may_be_copied(), copied, "{level:?}, {found}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The key ring: one ring key per consignment, in one place that can be erased, never in a database.
 
+mod flaw;
 #[cfg(test)]
 mod kit;
 mod local;
@@ -150,8 +151,12 @@ pub struct RingEvidence {
     pub unreadable: u64,
     /// Whether the key's file was only unlinked: its file system is not known to write over bytes where they lie.
     pub unlinked: bool,
+    /// Whether a copy of the key may be elsewhere: its token or service gave it out to whoever asked rightly, or did not make
+    /// it. Left out when not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub could_leave: bool,
     /// What the place of the key said, in order; of a file, what was done to it. Before that the ring says whether the key
-    /// was back, and whether the answer to its deletion was lost.
+    /// was back, whether the answer to its deletion was lost, and all that was wrong with it when it was last looked at.
     pub said: Vec<Said>,
 }
 
@@ -160,7 +165,8 @@ impl RingEvidence {
     pub fn words(&self) -> String {
         let said: Vec<String> = self.said.iter().map(Said::to_string).collect();
         let level = if self.found { self.level.as_str() } else { "it had no key to destroy" };
-        format!("{level}; {}", said.join("; "))
+        let copy = if self.could_leave { "; a copy of it may have been taken out before" } else { "" };
+        format!("{level}{copy}; {}", said.join("; "))
     }
 }
 

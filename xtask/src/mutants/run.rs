@@ -163,7 +163,8 @@ fn judged(passed: Option<bool>, said: &str) -> (Verdict, Vec<String>) {
     }
     let verdict = match passed {
         Some(false) if !fell.is_empty() => Verdict::Red,
-        Some(true) if stood => Verdict::Green,
+        // A test that skipped itself did not look.
+        Some(true) if stood && !said.lines().any(|line| line.starts_with("skipped: ")) => Verdict::Green,
         _ => Verdict::Unclear,
     };
     (verdict, fell)
@@ -232,6 +233,7 @@ mod tests {
         assert_eq!(judged(Some(false), &both), (Verdict::Red, vec!["a::c".to_owned()]));
         assert_eq!(judged(Some(true), ok).0, Verdict::Green);
         assert_eq!(judged(Some(true), "running 0 tests\n").0, Verdict::Unclear, "no test ran");
+        assert_eq!(judged(Some(true), &format!("skipped: b (no x)\n{ok}")).0, Verdict::Unclear, "it did not look");
         assert_eq!(judged(Some(false), ok).0, Verdict::Unclear, "it ended without a failing test");
         assert_eq!(judged(None, &both).0, Verdict::Unclear, "it did not end");
         let panic = "thread 'a::c' (7) panicked at drill/a.rs:1:2:\nassertion failed: LZ-0616\nnote: run with\n";

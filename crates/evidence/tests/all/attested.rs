@@ -107,6 +107,35 @@ fn a_certificate_is_in_effect_from_the_latest_of_key_act_lease_and_snapshots() {
 }
 
 #[test]
+fn a_key_that_could_leave_leaves_a_copy_among_what_is_known_to_be_left_and_no_complete_certificate() {
+    for (key_ring, backups) in [("pkcs11", Residue::TokenBackups), ("openbao", Residue::ServiceBackups)] {
+        let whole = |could_leave| Tale::whole(Setting { could_leave, key_ring, ..Setting::default() });
+        let tale = whole(true);
+        let round = attestation(&tale).predicate.consignments.remove(0);
+        assert_eq!(round.residues, [backups.clone(), Residue::KeyCopy, Residue::Recipient]);
+        let verdict = verify(&tale.pack(), &CAST.roots()).unwrap();
+        let [missing] = verdict.missing.as_slice() else { panic!("{:?}", verdict.missing) };
+        assert!(
+            !verdict.certificate_complete && missing.contains("a ring key that could not leave its place"),
+            "{missing}"
+        );
+        let told =
+            verdict.statements.iter().filter(|said| said.text.contains("a copy of it may have been taken out before"));
+        assert_eq!(told.count(), 2, "of the fact, and of the certificate");
+        let pages = evidence::read(&evidence::write(&tale.pack()).unwrap()).unwrap().told;
+        let page = String::from_utf8(pages.get("certificate.md").unwrap().clone()).unwrap();
+        assert!(page.contains("\n* a copy of the ring key that may have been taken out\n"), "{page}");
+
+        let control = whole(false);
+        let round = attestation(&control).predicate.consignments.remove(0);
+        assert_eq!(round.residues, [backups, Residue::Recipient]);
+        assert!(verify(&control.pack(), &CAST.roots()).unwrap().certificate_complete);
+        let spelled = String::from_utf8(lexicon::canonical(&round.key).unwrap()).unwrap();
+        assert!(!spelled.contains("could_leave"), "it is spelled as ever: {spelled}");
+    }
+}
+
+#[test]
 fn a_key_that_was_never_there_leaves_a_certificate_without_effect_and_says_so() {
     let setting = Setting { key_missing: true, snapshot_days: 14, ..Setting::default() };
     let tale = closed(setting);

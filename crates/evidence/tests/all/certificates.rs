@@ -66,6 +66,14 @@ fn the_level_of_the_ring_is_said_in_its_own_words() {
     assert!(level == "K1" && said.contains("token") && said.contains("Backups of the token are not reached"), "{said}");
     let (level, said) = of("openbao");
     assert!(level == "K2" && said.contains("service") && said.contains("whoever restores one has the key again"));
+    for (key_ring, place) in [("pkcs11", "token"), ("openbao", "service")] {
+        let never = format!("a {place}{} that gives no key out", if place == "token" { " (PKCS#11)" } else { "" });
+        let could = "a copy of it may have been taken out before, which is not reached";
+        let (_, said) = words(Setting { key_ring, ..Setting::default() });
+        assert!(said.contains(&never) && !said.contains(could), "{said}");
+        let (_, said) = words(Setting { key_ring, could_leave: true, ..Setting::default() });
+        assert!(!said.contains("gives no key out") && said.contains(could), "{said}");
+    }
     let (level, said) = words(Setting { unlinked: true, ..Setting::default() });
     assert!(
         level == "K0" && said.contains("unlinked") && !said.contains("eras") && !said.contains("overwrote"),

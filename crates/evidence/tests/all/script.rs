@@ -83,6 +83,10 @@ fn the_script_takes_every_kind_of_certificate_and_says_from_when_it_is_in_effect
         (whole(Setting { lingering: true, unlinked: true, clear_swap: true, ..usual }), "3 parcels"),
         (whole(Setting { key_ring: "pkcs11", vendor_extracts: true, ..usual }), "3 parcels"),
         (whole(Setting { key_ring: "openbao", share_lost: true, ..usual }), "3 parcels"),
+        (whole(Setting { key_ring: "pkcs11", could_leave: true, ..usual }), "3 parcels"),
+        (whole(Setting { key_ring: "openbao", could_leave: true, snapshot_days: 14, ..usual }), "3 parcels"),
+        (whole(Setting { unlinked: true, could_leave: true, ..usual }), "3 parcels"),
+        (whole(Setting { key_ring: "openbao", could_leave: true, key_missing: true, ..usual }), "effect from None"),
         (whole(Setting { demonstration: true, ..usual }), "DEMONSTRATION: "),
         (Tale::approved(usual).cancels().finishes(), "0 parcels, in effect from None"),
     ];
@@ -298,6 +302,52 @@ fn a_sentence_on_how_a_key_is_destroyed_is_refused_by_both_where_none_was_found(
     let pack = signed_again(tale, &attestation).pack();
     assert_eq!(program_says(&pack), Err(Code(907)));
     script_refuses(&pack, "its words");
+}
+
+type Lie<'l> = (&'l str, &'l dyn Fn(&mut Attestation));
+
+#[test]
+fn a_certificate_that_keeps_quiet_of_a_key_that_could_leave_is_refused_by_both() {
+    let of = |key_ring, could_leave| {
+        let setting = Setting { could_leave, key_ring, ..Setting::default() };
+        Tale::approved(setting).opens().begins_to_extract().closes().cancels().destroys()
+    };
+    let level = |a: &mut Attestation| -> String {
+        round(a).wording.iter().find(|words| words.starts_with("Level ")).unwrap().clone()
+    };
+    for key_ring in ["pkcs11", "openbao"] {
+        let quiet = level(&mut certificate(&of(key_ring, false)));
+        let open = level(&mut certificate(&of(key_ring, true)));
+        let lies: [Lie<'_>; 4] = [
+            ("its words", &|a| {
+                let said = round(a).wording.iter_mut().find(|words| **words == open).unwrap();
+                said.clone_from(&quiet);
+            }),
+            ("its words", &|a| round(a).wording.insert(1, quiet.clone())),
+            ("its residues", &|a| round(a).residues.retain(|left| *left != Residue::KeyCopy)),
+            ("its key\n", &|a| round(a).key.could_leave = false),
+        ];
+        for (words, lie) in lies {
+            let tale = of(key_ring, true);
+            let mut attestation = certificate(&tale);
+            lie(&mut attestation);
+            let pack = signed_again(tale, &attestation).pack();
+            assert_eq!(program_says(&pack), Err(Code(907)), "{key_ring}: {words}");
+            script_refuses(&pack, words);
+        }
+        let tale = of(key_ring, true);
+        let attestation = certificate(&tale);
+        let pack = signed_again(tale, &attestation).pack();
+        assert_eq!(program_says(&pack), Ok(()), "{key_ring}");
+        script_takes(&pack);
+        // Nor is one said to have left that did not.
+        let tale = of(key_ring, false);
+        let mut attestation = certificate(&tale);
+        round(&mut attestation).residues.insert(1, Residue::KeyCopy);
+        let pack = signed_again(tale, &attestation).pack();
+        assert_eq!(program_says(&pack), Err(Code(907)), "{key_ring}");
+        script_refuses(&pack, "its residues");
+    }
 }
 
 #[test]

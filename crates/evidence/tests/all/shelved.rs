@@ -54,6 +54,7 @@ impl Tale {
             begun_at: self.at,
             at: self.at,
             unlinked: self.setting.unlinked,
+            could_leave: self.setting.could_leave,
             said: vec![
                 said("write over the key's file", if self.setting.key_missing { "no such file" } else { WRITTEN_OVER }),
                 said("begin a new epoch", "epoch 4; living keys carried over: 2, not readable: 0"),

@@ -38,6 +38,8 @@ pub(crate) struct Setting {
     pub(crate) lingering: bool,
     /// The ring key lay where bytes are not written over.
     pub(crate) unlinked: bool,
+    /// The ring key lay where it could be taken out.
+    pub(crate) could_leave: bool,
     /// The ring that was asked had no key.
     pub(crate) key_missing: bool,
     /// For how many days snapshots are declared to be kept.

@@ -446,6 +446,7 @@ fn evidence(at: Timestamp) -> Destroyed {
             begun_at: at,
             at,
             unlinked: false,
+            could_leave: false,
             said: Vec::new(),
         },
         ring_refuses: true,

@@ -206,6 +206,7 @@ impl LocalRing {
             destroyed_at: self.clock.now().max(stone.begun_at),
             unreadable,
             unlinked: self.medium != Medium::InPlace,
+            could_leave: false,
             said: stone.was_back().into_iter().chain(said).collect(),
         };
         self.tombs.set(&self.disk, &Tombstone { evidence: Some(evidence.clone()), ..stone.clone() })?;

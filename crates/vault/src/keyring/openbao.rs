@@ -18,8 +18,9 @@ use serde_json::json;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use self::http::{Answer, Body, Client, Verb, unexpected};
+use super::flaw::Flaw;
 use super::names::Names;
-use super::store::{KeyStore, Unwrapped, leaves, still_there};
+use super::store::{KeyStore, Unwrapped, flawless, still_there};
 use super::{Level, Said};
 
 /// The version of what OpenBao wraps here; another ring's is no such thing.
@@ -72,16 +73,16 @@ struct Described {
 }
 
 impl Described {
-    /// Why this key may serve nobody.
-    fn flaw(&self) -> Option<&'static str> {
+    /// All for which this key may serve nobody: one must not hide another.
+    fn flaws(&self) -> Vec<Flaw> {
         let flaws = [
-            (self.soft_deleted, "is only hidden (soft-deleted), which anybody who may can take back"),
-            (self.exportable, "can be exported from the key store"),
-            (self.allow_plaintext_backup, "can be backed up in clear"),
-            (self.imported_key, "was not made in the key store"),
-            (self.kind != KIND || self.derived, "is of another kind than the ring makes"),
+            (self.soft_deleted, Flaw::Hidden),
+            (self.exportable, Flaw::Exportable),
+            (self.allow_plaintext_backup, Flaw::ClearBackup),
+            (self.imported_key, Flaw::Imported),
+            (self.kind != KIND || self.derived, Flaw::AnotherKind),
         ];
-        flaws.into_iter().find(|(is, _)| *is).map(|(_, flaw)| flaw)
+        flaws.into_iter().filter(|(is, _)| *is).map(|(_, flaw)| flaw).collect()
     }
 }
 
@@ -165,7 +166,8 @@ impl Transit {
     /// Whether there is a key that may be used.
     fn usable(&self, id: ConsignmentId) -> Result<bool> {
         let Some(described) = self.described(id)?.0 else { return Ok(false) };
-        described.flaw().map_or(Ok(true), |flaw| Err(leaves(id, flaw).into()))
+        flawless(id, &described.flaws())?;
+        Ok(true)
     }
 
     fn encrypt(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<(Answer, Option<String>)> {
@@ -302,14 +304,15 @@ impl KeyStore for Transit {
         }
     }
 
+    fn flaws(&self, id: ConsignmentId) -> Result<Vec<Flaw>> {
+        Ok(self.described(id)?.0.map_or_else(Vec::new, |described| described.flaws()))
+    }
+
     fn kill(&self, id: ConsignmentId) -> Result<Vec<Said>> {
         let (described, answer) = self.described(id)?;
         let mut said = vec![answer.said("GET the key")];
         let mut probe = None;
-        if let Some(described) = &described {
-            if let Some(flaw) = described.flaw() {
-                said.push(Said { asked: "what kind of key".to_owned(), answered: flaw.to_owned(), request: None });
-            }
+        if described.is_some() {
             // Who may only delete must be able to.
             probe = self.encrypt(id, b"probe", b"probe").ok().and_then(|(_, sealed)| sealed);
             self.delete(id, &mut said)?;

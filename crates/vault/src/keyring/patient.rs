@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use lexicon::{Code, ConsignmentId, Fault, Result, Retry};
 
+use super::flaw::Flaw;
 use super::names::Names;
 use super::store::{KeyStore, Unwrapped};
 use super::{Level, Said};
@@ -116,6 +117,10 @@ impl KeyStore for Patient {
         self.ask(move |store| store.open(id, &aad, &sealed))
     }
 
+    fn flaws(&self, id: ConsignmentId) -> Result<Vec<Flaw>> {
+        self.ask(move |store| store.flaws(id))
+    }
+
     fn kill(&self, id: ConsignmentId) -> Result<Vec<Said>> {
         self.ask(move |store| store.kill(id))
     }
@@ -177,6 +182,9 @@ mod tests {
         }
         fn open(&self, _: ConsignmentId, _: &[u8], _: &[u8]) -> Result<Unwrapped> {
             Ok(Unwrapped::NoKey)
+        }
+        fn flaws(&self, _: ConsignmentId) -> Result<Vec<Flaw>> {
+            Ok(Vec::new())
         }
         fn kill(&self, _: ConsignmentId) -> Result<Vec<Said>> {
             self.back.send("killed").unwrap();

@@ -20,8 +20,9 @@ use cryptoki::types::AuthPin;
 use lexicon::{Code, ConsignmentId, Digest, Entropy, Fault, Refusal, Result, Retry, Trouble};
 use zeroize::Zeroizing;
 
+use super::flaw::Flaw;
 use super::names::Names;
-use super::store::{KeyStore, Unwrapped, credential, leaves, still_there};
+use super::store::{KeyStore, Unwrapped, credential, flawless, still_there};
 use super::{Level, Said};
 
 /// The version of what a token wraps here; another ring's is no such thing.
@@ -235,11 +236,22 @@ fn keys(at: &At<'_>, id: ConsignmentId) -> Step<Vec<ObjectHandle>> {
 /// The one key of a consignment, if it is one that stays in the token.
 fn key(at: &At<'_>, id: ConsignmentId) -> Step<Option<ObjectHandle>> {
     let found = keys(at, id)?;
-    let key = match found.as_slice() {
-        [] => return Ok(None),
-        [key] => *key,
-        _ => return Err(Failed::Ours(leaves(id, "is there more than once").into())),
-    };
+    flawless(id, &flaws(at, &found)?).map_err(Failed::Ours)?;
+    Ok(found.first().copied())
+}
+
+/// All that is wrong with these keys of one consignment.
+fn flaws(at: &At<'_>, keys: &[ObjectHandle]) -> Step<Vec<Flaw>> {
+    let mut stay = true;
+    for key in keys {
+        stay &= stays(at, *key)?;
+    }
+    let flaws = [(keys.len() > 1, Flaw::Several), (!stay, Flaw::LeavesToken)];
+    Ok(flaws.into_iter().filter(|(is, _)| *is).map(|(_, flaw)| flaw).collect())
+}
+
+/// Whether a key is as the ring makes one.
+fn stays(at: &At<'_>, key: ObjectHandle) -> Step<bool> {
     let expected = [
         Attribute::KeyType(KeyType::AES),
         Attribute::ValueLen(KEY_BYTES.into()),
@@ -251,10 +263,7 @@ fn key(at: &At<'_>, id: ConsignmentId) -> Step<Option<ObjectHandle>> {
     ];
     let kinds: Vec<AttributeType> = expected.iter().map(Attribute::attribute_type).collect();
     let found = at.session.get_attributes(key, &kinds).map_err(module("look at a key"))?;
-    if expected.iter().all(|attribute| found.contains(attribute)) {
-        return Ok(Some(key));
-    }
-    Err(Failed::Ours(leaves(id, "is not, or was not always, one that cannot leave its token").into()))
+    Ok(expected.iter().all(|attribute| found.contains(attribute)))
 }
 
 fn make(at: &At<'_>, id: ConsignmentId) -> Step<()> {
@@ -374,6 +383,10 @@ impl KeyStore for Token {
         })
     }
 
+    fn flaws(&self, id: ConsignmentId) -> Result<Vec<Flaw>> {
+        self.with(&|at| flaws(at, &keys(at, id)?))
+    }
+
     fn kill(&self, id: ConsignmentId) -> Result<Vec<Said>> {
         let mut said = self.with(&|at| kill(self.entropy.as_ref(), at, id))?;
         // Asked again with the module loaded anew: what it remembers of a key proves nothing.
@@ -413,9 +426,6 @@ fn kill(entropy: &dyn Entropy, at: &At<'_>, id: ConsignmentId) -> Step<Vec<Said>
     )];
     let found = keys(at, id)?;
     said.push(answer("C_FindObjects", &format!("{} objects", found.len())));
-    if let Err(Failed::Ours(Trouble::Alarm(flaw))) = key(at, id) {
-        said.push(answer("what kind of key", &flaw.message));
-    }
     for key in found {
         let aad = id.0;
         let probe = seal(entropy, at, key, &aad, b"probe").ok();

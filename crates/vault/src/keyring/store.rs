@@ -14,6 +14,7 @@ use journal::Receipt;
 use lexicon::{Alarm, Clock, Code, ConsignmentId, Entropy, Fault, Refusal, Result, Retry, Trouble};
 use zeroize::Zeroizing;
 
+use super::flaw::Flaw;
 use super::names::Names;
 use super::patient::{PATIENCE, Patient};
 use super::tombs::{Mark, Tombs, Tombstone, absent, bound, does_not_open, listed, of_another_kind, unless_back};
@@ -50,7 +51,10 @@ pub(super) trait KeyStore: Send + Sync {
     fn seal(&self, id: ConsignmentId, aad: &[u8], plain: &[u8]) -> Result<Option<Vec<u8>>>;
     /// Unwraps.
     fn open(&self, id: ConsignmentId, aad: &[u8], sealed: &[u8]) -> Result<Unwrapped>;
-    /// Destroys every key of a consignment and looks again; what the place said to each step. No key is no trouble.
+    /// All that is wrong with its keys; nothing when there is none.
+    fn flaws(&self, id: ConsignmentId) -> Result<Vec<Flaw>>;
+    /// Destroys every key of a consignment, whatever is wrong with it, and looks again; what the place said to each step. No
+    /// key is no trouble.
     fn kill(&self, id: ConsignmentId) -> Result<Vec<Said>>;
     /// What it calls the keys of this server.
     fn names(&self) -> &Names;
@@ -63,9 +67,10 @@ pub(super) trait KeyStore: Send + Sync {
 /// A key ring over a token (PKCS#11) or a service (OpenBao's transit engine): one key per consignment, which never
 /// leaves it. In a folder of this machine lie the tombstones, with what the place said at each destruction.
 ///
-/// To destroy one key: set its tombstone, from which on it serves nobody; let the place destroy it; ask the place again;
-/// write the evidence on the tombstone. When the place cannot be reached the tombstone stays, and the destruction is
-/// taken up by the next call, or when the ring is opened again.
+/// To destroy one key: set its tombstone, from which on it serves nobody; write on it what is wrong with the key, for one
+/// that could leave may be elsewhere; let the place destroy it; ask the place again; write the evidence on the tombstone.
+/// When the place cannot be reached the tombstone stays, and the destruction is taken up by the next call, or when the ring
+/// is opened again.
 ///
 /// # What it does not achieve
 /// * What a place keeps beside its keys is not reached: backup tokens of a hardware module; snapshots and backups of a
@@ -186,8 +191,7 @@ impl StoreRing {
     /// All steps after the tombstone. Each can be done again.
     fn finish(&self, mut stone: Tombstone, there: bool) -> Result<RingEvidence> {
         let id = stone.consignment;
-        if there && !stone.found {
-            stone.found = true;
+        if there && stone.sees(&self.store.flaws(id)?) {
             self.tombs.set(&self.disk, &stone)?;
         }
         let answers = self.store.kill(id)?;
@@ -198,6 +202,7 @@ impl StoreRing {
             answered: format!("nobody knows, for that was cut; asked again, the key's place says at {destroyed_at}"),
             request: None,
         });
+        let flaws = stone.flaws.iter().copied().map(Flaw::said);
         let evidence = RingEvidence {
             consignment: id,
             key: self.store.names().of(id),
@@ -210,7 +215,8 @@ impl StoreRing {
             destroyed_at,
             unreadable: 0,
             unlinked: false,
-            said: stone.was_back().into_iter().chain(cut).chain(answers).collect(),
+            could_leave: stone.flaws.iter().any(|flaw| flaw.leaves()),
+            said: stone.was_back().into_iter().chain(cut).chain(flaws).chain(answers).collect(),
         };
         self.tombs.set(&self.disk, &Tombstone { evidence: Some(evidence.clone()), ..stone })?;
         Ok(evidence)
@@ -347,7 +353,11 @@ pub(super) fn still_there(id: ConsignmentId, how: &str) -> Alarm {
     Alarm::new(Code(725), format!("the key store was told to destroy the ring key of consignment {id}, and {how}"))
 }
 
-/// The key is not one that stays where it is.
-pub(super) fn leaves(id: ConsignmentId, how: &str) -> Alarm {
-    Alarm::new(Code(724), format!("the ring key of consignment {id} {how}; it serves nobody"))
+/// Refuses a key that is not as the ring made it, and tells all that is wrong with it.
+pub(super) fn flawless(id: ConsignmentId, flaws: &[Flaw]) -> Result<()> {
+    if flaws.is_empty() {
+        return Ok(());
+    }
+    let how = flaws.iter().map(|flaw| flaw.how()).collect::<Vec<_>>().join(" and ");
+    Err(Alarm::new(Code(724), format!("the ring key of consignment {id} {how}; it serves nobody")).into())
 }

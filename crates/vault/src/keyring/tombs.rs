@@ -11,6 +11,7 @@ use journal::Receipt;
 use lexicon::{Alarm, Code, ConsignmentId, Refusal, Result, Timestamp, canonical, millisecond_after};
 use serde::{Deserialize, Serialize};
 
+use super::flaw::Flaw;
 use super::{RingEvidence, Said};
 use crate::disk::{self, Disk, fault};
 
@@ -31,6 +32,9 @@ pub(super) struct Tombstone {
     /// until then. See [`super::KeyRing::engrave`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) recorded: Option<u64>,
+    /// All that was wrong with the key when it was looked at, before it was deleted; each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) flaws: Vec<Flaw>,
 }
 
 /// Beside the tombstones: a file of nothing.
@@ -58,7 +62,20 @@ impl Tombstone {
             back: None,
             evidence: None,
             recorded: None,
+            flaws: Vec::new(),
         }
+    }
+
+    /// Takes down that the key is there and what is wrong with it; whether that says more than was known.
+    pub(super) fn sees(&mut self, flaws: &[Flaw]) -> bool {
+        let known = (self.found, self.flaws.len());
+        self.found = true;
+        for flaw in flaws {
+            if !self.flaws.contains(flaw) {
+                self.flaws.push(*flaw);
+            }
+        }
+        known != (self.found, self.flaws.len())
     }
 
     /// Whether the key was never wholly destroyed: its first destruction has begun and is not finished. Of a key that came

@@ -52,9 +52,12 @@ async fn the_program_leaves_no_core_file_and_others_of_its_user_do_not_read_its_
     };
     let folder = drill::folder();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    // Wherever it was built, others may start it here.
+    let here = folder.path().join("lazaret");
+    std::fs::copy(program, &here).unwrap();
     let pipe = folder.path().join("passphrase");
     assert!(Command::new("mkfifo").args(["-m", "666"]).arg(&pipe).status().unwrap().success());
-    if !of_a_user("test").arg("-x").arg(&program).status().is_ok_and(|status| status.success()) {
+    if !of_a_user("test").arg("-x").arg(&here).status().is_ok_and(|status| status.success()) {
         drill::skipped!("{name} (the program cannot be started by another user)");
         return;
     }
@@ -66,7 +69,7 @@ async fn the_program_leaves_no_core_file_and_others_of_its_user_do_not_read_its_
         return;
     }
 
-    let mut waiting = of_a_user(&program);
+    let mut waiting = of_a_user(&here);
     waiting.args(["init", "--data"]).arg(folder.path().join("server")).arg("--passphrase-file").arg(&pipe);
     let (read, core) = seen(waiting, &pipe).await;
 

@@ -1,5 +1,6 @@
 //! A server whose ring keys lie in a token or in OpenBao: the token is pulled in the middle of a round, or the service sealed,
-//! and both are there again later. And a server that is put back to before a destruction, which its keys' place remembers.
+//! and both are there again later. A server that is put back to before a destruction, which its keys' place remembers. And
+//! keys that token or service could have given out.
 
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
@@ -7,10 +8,14 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use drill::{Name, World, copy_folder, files_below, write_file};
+use evidence::{Attestation, Residue};
 use lexicon::Trouble;
-use procedure::{Act, Plan};
+use people::PayloadType;
+use procedure::{Act, KeyLevel, Plan, Stage};
+use tokio::time::timeout;
 
-use super::{RETRY, Scene, command, ended, passphrase_file};
+use super::{AT_MOST, RETRY, Scene, command, ended, passphrase_file, until};
+use crate::stories::certified::verified;
 use crate::stories::program::{Program, lazaret, serving};
 
 /// Where ring keys lie, which can be away for a while.
@@ -91,9 +96,13 @@ impl Bao {
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn keys(&self) -> usize {
+    fn names(&self) -> Vec<String> {
         let listed = self.ask(&["list", "-format=json", "transit/keys"]);
-        serde_json::from_slice::<Vec<String>>(&listed.stdout).map_or(0, |keys| keys.len())
+        serde_json::from_slice(&listed.stdout).unwrap_or_default()
+    }
+
+    fn keys(&self) -> usize {
+        self.names().len()
     }
 }
 
@@ -149,6 +158,28 @@ impl Place {
                 std::fs::rename(&token.pulled, &token.store).unwrap();
             }
             Self::Bao(bao) => bao.asked(&["operator", "unseal", &bao.unseal]),
+        }
+    }
+
+    /// Whoever administers the service makes the key one that it exports, and exports it; somebody brings the token another of
+    /// the same name.
+    fn lets_a_key_out(&self, scene: &Scene) {
+        match self {
+            Self::Token(token) => {
+                let (key, id) = (scene.world.path("brought"), scene.consignment.to_string());
+                write_file(&key, &[1; 32]);
+                let server = scene.world.card.key.digest().to_string();
+                let label = format!("lazaret ring key {} {id}", server.split_at(16).0);
+                let mut bring = Command::new("softhsm2-util");
+                bring.arg("--import").arg(&key).args(["--aes", "--token", "ring", "--pin", "4711 4711"]);
+                bring.args(["--label", &label, "--id", &id]).env("SOFTHSM2_CONF", &token.conf);
+                assert!(bring.output().unwrap().status.success());
+            }
+            Self::Bao(bao) => {
+                let [key] = <[String; 1]>::try_from(bao.names()).unwrap();
+                bao.asked(&["write", &format!("transit/keys/{key}/config"), "exportable=true"]);
+                bao.asked(&["read", &format!("transit/export/encryption-key/{key}")]);
+            }
         }
     }
 
@@ -295,4 +326,54 @@ async fn a_server_that_was_put_back_hears_from_its_ring_over_openbao_what_was_de
     let name = "a_server_that_was_put_back_hears_from_its_ring_over_openbao_what_was_destroyed_since";
     let Some(over) = over(in_openbao(name)).await else { return };
     put_back(over).await;
+}
+
+/// Its key is made one that could leave, and it ends: it is destroyed all the same, and certificate, program, script and
+/// journal tell of the copy that may be left.
+async fn may_be_copied((scene, place, server): (Scene, Place, Program), flaw: &str) {
+    scene.extract().await.done();
+    place.lets_a_key_out(&scene);
+    scene.now();
+    let (id, reason) = (scene.plan.migration, "the drill ends it".to_owned());
+    scene.world.act(Name::Controller, id, Act::Cancel { reason }).await.unwrap();
+    let certified = async || scene.ledger().await.migration().stage == Stage::Destroyed;
+    timeout(AT_MOST, until(certified)).await.unwrap();
+    assert_eq!(place.keys(), 0, "the key is there");
+
+    let desk = scene.world.desk(Name::Controller);
+    let zip = desk.client().evidence(desk.keeper(), id).await.unwrap();
+    let certificate = evidence::read(&zip).unwrap().certificate.unwrap();
+    let certificate: Attestation = certificate.open(PayloadType::InToto, &scene.world.card.key).unwrap();
+    let [round] = certificate.predicate.consignments.as_slice() else { unreachable!("one consignment") };
+    let (level, backups) = match place {
+        Place::Token(_) => (KeyLevel::K1, Residue::TokenBackups),
+        Place::Bao(_) => (KeyLevel::K2, Residue::ServiceBackups),
+    };
+    assert_eq!((round.key.level, round.key.found, round.key.could_leave), (level, true, true));
+    assert!(round.key.said.iter().any(|said| said.answered == flaw), "{:?}", round.key);
+    assert!(round.residues.starts_with(&[backups, Residue::KeyCopy]), "{:?}", round.residues);
+    let words = round.wording.join(" ");
+    assert!(words.contains("a copy of it may have been taken out before") && !words.contains("no key out"), "{words}");
+
+    let (verdict, _) = verified(&scene.world, &zip).await;
+    assert_eq!(verdict.get("certificate_complete").unwrap(), false);
+    let missing = verdict.get("missing").unwrap().to_string();
+    assert!(missing.contains("a ring key that could not leave its place"), "{missing}");
+    server.kill();
+    let alarms: Vec<String> = scene.world.notes().into_iter().filter(|note| note.ends_with("[LZ-0845]")).collect();
+    assert!(matches!(alarms.as_slice(), [once] if once.contains(&scene.consignment.to_string())), "{alarms:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_openbao_would_have_given_out_is_destroyed_and_certified_as_one_that_may_be_copied() {
+    let name = "a_key_that_openbao_would_have_given_out_is_destroyed_and_certified_as_one_that_may_be_copied";
+    let Some(over) = over(in_openbao(name)).await else { return };
+    may_be_copied(over, "can be exported from the key store").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_somebody_brought_a_token_is_destroyed_and_certified_as_one_that_may_be_copied() {
+    let name = "a_key_that_somebody_brought_a_token_is_destroyed_and_certified_as_one_that_may_be_copied";
+    let Some(over) = over(in_a_token(name)).await else { return };
+    may_be_copied(over, "is not, or was not always, one that cannot leave its token").await;
 }

@@ -277,8 +277,8 @@ async fn one_killed_at_any_piece_on_its_lines_to_openbao_and_garage_comes_to_the
         }
     }
     assert!(unheard > 0, "no answer to a deletion was lost");
-    // To and fro: the destruction of a key takes eight requests, a look whether it is gone two, the parcels some more.
-    assert!(ends.len() >= 2 * (8 + 2 + whole.parcels.len()), "only {} steps", ends.len());
+    // To and fro: the destruction of a key takes nine requests, a look whether it is gone two, the parcels some more.
+    assert!(ends.len() >= 2 * (9 + 2 + whole.parcels.len()), "only {} steps", ends.len());
     // Between the deadline's fact and the destruction's everything is asked; the certificate needs nothing of the stores.
     let before = whole.ledger.recorded().len();
     assert_eq!(facts, [before + 1, before + 3].into(), "facts at the moments of death");

@@ -65,3 +65,26 @@ fn a_service_that_is_away_is_a_fault_and_the_ring_opens_and_says_so() {
     assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroying);
     assert_eq!(code(ring.create(DYING)), 707);
 }
+
+#[test]
+fn every_flaw_of_a_key_is_told_and_none_hides_another() {
+    let of = |flags: &[&str]| {
+        let mut key = json!({ "type": KIND, "exportable": false, "allow_plaintext_backup": false });
+        for flag in flags {
+            key[*flag] = true.into();
+        }
+        serde_json::from_value::<Described>(key).unwrap().flaws()
+    };
+    assert!(of(&[]).is_empty());
+    let flaws = [
+        ("soft_deleted", Flaw::Hidden),
+        ("exportable", Flaw::Exportable),
+        ("allow_plaintext_backup", Flaw::ClearBackup),
+        ("imported_key", Flaw::Imported),
+        ("derived", Flaw::AnotherKind),
+    ];
+    for (flag, flaw) in flaws {
+        assert_eq!(of(&[flag]), [flaw], "{flag}");
+    }
+    assert_eq!(of(&flaws.map(|(flag, _)| flag)), flaws.map(|(_, flaw)| flaw));
+}

@@ -126,6 +126,7 @@ fn a_key_that_can_leave_its_token_serves_nobody_and_is_destroyed_with_that_said(
         assert_eq!(ring.attest(DYING).unwrap(), KeyState::Alive);
         let evidence = ring.destroy(DYING, &receipt()).unwrap();
         assert!(evidence.words().contains("cannot leave its token"), "{}", evidence.words());
+        assert!(evidence.could_leave, "{change:?}");
     }
 }
 
@@ -150,7 +151,7 @@ fn the_evidence_is_the_tokens_own_words() {
     ring.create(DYING).unwrap();
     let evidence = ring.destroy(DYING, &receipt()).unwrap();
     let words = evidence.words();
-    assert_eq!((evidence.kind, evidence.unlinked), (Level::K1, false));
+    assert_eq!((evidence.kind, evidence.unlinked, evidence.could_leave), (Level::K1, false, false));
     for part in ["SoftHSM", &soft.place.token, "C_FindObjects: 1 objects", "C_DestroyObject: CKR_OK"] {
         assert!(words.contains(part), "{part}: {words}");
     }

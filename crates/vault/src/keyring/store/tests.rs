@@ -10,6 +10,8 @@ use crate::keyring::kit::{DYING, Ground, SERVER, code, receipt};
 #[derive(Default)]
 struct Kept {
     keys: BTreeSet<ConsignmentId>,
+    /// What is wrong with all of them.
+    flaws: Vec<Flaw>,
     /// The next deletion is done, and nobody hears of it.
     loses_an_answer: bool,
 }
@@ -53,6 +55,10 @@ impl KeyStore for List {
     }
     fn open(&self, id: ConsignmentId, _: &[u8], sealed: &[u8]) -> Result<Unwrapped> {
         Ok(if self.holds(id)? { Unwrapped::Plain(Zeroizing::new(sealed.to_vec())) } else { Unwrapped::NoKey })
+    }
+    fn flaws(&self, id: ConsignmentId) -> Result<Vec<Flaw>> {
+        let kept = self.kept();
+        Ok(if kept.keys.contains(&id) { kept.flaws.clone() } else { Vec::new() })
     }
     fn kill(&self, id: ConsignmentId) -> Result<Vec<Said>> {
         let mut kept = self.kept();
@@ -126,4 +132,58 @@ fn a_key_that_is_back_is_certified_from_its_last_destruction_also_when_an_answer
     let back = "whether the key that was destroyed at 2027-01-15T08:00:00Z is gone: it was there again";
     assert_eq!(said(&evidence), [back, LOST, "strike it out: not on it"]);
     assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroyed { at: late, recorded: false });
+}
+
+#[test]
+fn all_that_is_wrong_with_a_key_is_written_down_before_it_is_deleted_and_told_also_after_a_cut() {
+    for opened_again in [false, true] {
+        let (ground, list) = (Ground::new(), List::default());
+        let mut ring = list.ring(&ground);
+        ring.create(DYING).unwrap();
+        list.kept().flaws = vec![Flaw::Hidden, Flaw::Exportable, Flaw::ClearBackup];
+        list.kept().loses_an_answer = true;
+        assert_eq!(code(ring.destroy(DYING, &receipt())), 720);
+        if opened_again {
+            drop(ring);
+            ring = list.ring(&ground);
+        }
+        let evidence = ring.destroy(DYING, &receipt()).unwrap();
+        assert!(evidence.could_leave, "{opened_again}");
+        let kinds: Vec<String> =
+            said(&evidence).into_iter().filter(|said| said.starts_with("what kind of key")).collect();
+        let told = [
+            "what kind of key: is only hidden (soft-deleted), which anybody who may can take back",
+            "what kind of key: can be exported from the key store",
+            "what kind of key: can be backed up in clear",
+        ];
+        assert_eq!(kinds, told, "{opened_again}");
+    }
+}
+
+#[test]
+fn only_a_key_that_its_place_gives_out_or_did_not_make_could_leave_and_that_is_not_forgotten_when_it_is_back() {
+    for (flaws, leaves) in [
+        (Vec::new(), false),
+        (vec![Flaw::Hidden, Flaw::Several], false),
+        (vec![Flaw::Exportable], true),
+        (vec![Flaw::ClearBackup], true),
+        (vec![Flaw::Imported], true),
+        (vec![Flaw::AnotherKind], true),
+        (vec![Flaw::LeavesToken], true),
+    ] {
+        let (ground, list) = (Ground::new(), List::default());
+        let ring = list.ring(&ground);
+        ring.create(DYING).unwrap();
+        list.kept().flaws.clone_from(&flaws);
+        let evidence = ring.destroy(DYING, &receipt()).unwrap();
+        assert_eq!(evidence.could_leave, leaves, "{flaws:?}");
+        assert_eq!(evidence.words().contains("a copy of it may have been taken out before"), leaves, "{flaws:?}");
+
+        let mut kept = list.kept();
+        kept.flaws.clear();
+        kept.keys.insert(DYING);
+        drop(kept);
+        assert_eq!(code(ring.destroy(DYING, &receipt())), 709);
+        assert_eq!(ring.destroy(DYING, &receipt()).unwrap().could_leave, leaves, "{flaws:?}");
+    }
 }

@@ -182,7 +182,7 @@ fn the_evidence_is_what_the_service_answered() {
     let ring = bao.ring();
     ring.create(DYING).unwrap();
     let evidence = ring.destroy(DYING, &receipt()).unwrap();
-    assert_eq!(evidence.kind, Level::K2);
+    assert_eq!((evidence.kind, evidence.could_leave), (Level::K2, false));
     let said: Vec<_> = evidence.said.iter().map(|said| (said.asked.as_str(), said.answered.as_str())).collect();
     assert_eq!(said.first(), Some(&("GET the key", "200")), "{said:?}");
     assert!(evidence.said.first().unwrap().request.is_some(), "with the service's own name for the request");
@@ -209,6 +209,7 @@ fn keys_that_can_leave_are_refused_whoever_made_them_so() {
         assert_eq!(code(ring.create(id)), 724, "{flag}");
         let evidence = ring.destroy(id, &receipt()).unwrap();
         assert!(evidence.words().contains("what kind of key: can be "), "{}", evidence.words());
+        assert!(evidence.could_leave, "{flag}");
     }
 }
 
@@ -223,11 +224,23 @@ fn a_soft_deleted_key_serves_nobody_and_is_no_proof_until_it_is_deleted() {
     assert_eq!(ring.attest(DYING).unwrap(), KeyState::Alive, "it can be taken back");
     let evidence = ring.destroy(DYING, &receipt()).unwrap();
     assert!(evidence.words().contains("soft-deleted"), "{}", evidence.words());
-    assert!(evidence.found);
+    assert!(evidence.found && !evidence.could_leave, "it was hidden, and in its place");
     let client = bao.root();
     let restore = format!("{}/soft-delete-restore", key(DYING));
     client.ask(Verb::Post, &restore, Some(&json!({}))).unwrap();
     assert!(client.ask(Verb::Get, &key(DYING), None).unwrap().is_absent(), "nothing comes back");
+}
+
+#[test]
+fn hiding_a_key_does_not_hide_that_it_could_leave() {
+    let Some(bao) = bao("hiding_a_key_does_not_hide_that_it_could_leave") else { return };
+    let ring = bao.ring();
+    ring.create(DYING).unwrap();
+    bao.admin(Verb::Post, &format!("{}/config", key(DYING)), &json!({ "exportable": true }));
+    bao.admin(Verb::Delete, &format!("{}/soft-delete", key(DYING)), &json!({}));
+    let evidence = ring.destroy(DYING, &receipt()).unwrap();
+    let words = evidence.words();
+    assert!(evidence.could_leave && words.contains("soft-deleted") && words.contains("can be exported"), "{words}");
 }
 
 #[test]
