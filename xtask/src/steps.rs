@@ -47,7 +47,7 @@ struct Tally {
 impl Tally {
     fn note(&mut self, name: &str, started: Instant, outcome: &str) {
         let line = format!("{name} {outcome} {:.1} s", started.elapsed().as_secs_f64());
-        println!("== {line}");
+        eprintln!("== {line}");
         self.failed |= outcome != "ok";
         self.lines.push(line);
     }
@@ -66,7 +66,7 @@ impl Tally {
     /// Runs one step to its end, whatever that is.
     fn step(&mut self, servers: &mut Servers, name: &str, command: &mut Command, minutes: u64) -> Result<()> {
         let started = Instant::now();
-        println!("== {name}: {}", shown(command));
+        eprintln!("== {name}: {}", shown(command));
         let outcome = match servers.run(command, Duration::from_mins(minutes))? {
             Some(status) if status.success() => "ok",
             Some(_) => "FAILED",
@@ -77,22 +77,34 @@ impl Tally {
     }
 }
 
+/// Databases and stores, with all that the tests need to know of both in the first one's environment. What is not on this
+/// machine is installed or compiled.
+pub(crate) fn servers(root: &Path) -> Result<(Servers, Servers)> {
+    all_servers(root, &mut Tally::default())
+}
+
+fn all_servers(root: &Path, tally: &mut Tally) -> Result<(Servers, Servers)> {
+    let begun = Instant::now();
+    servers::install()?;
+    let mut servers = Servers::start()?;
+    tally.note("servers", begun, "ok");
+    python::ready(root, &mut servers, tally)?;
+    // Garage is a whole object store: about eight minutes, once.
+    compiled(&mut servers, tally, ("garage", GARAGE_VERSION))?;
+    let begun = Instant::now();
+    let stores = Servers::start_for(Purpose::Stores)?;
+    servers.environment.extend(stores.environment.clone());
+    tally.note("stores", begun, "ok");
+    Ok((servers, stores))
+}
+
 /// Runs everything; later steps run also when an earlier one fails.
 pub(crate) fn test(root: &Path) -> Result<ExitCode> {
     let begun = Instant::now();
     let mut tally = Tally::default();
-    servers::install()?;
-    let mut servers = Servers::start()?;
-    tally.note("servers", begun, "ok");
-    python::ready(root, &mut servers, &mut tally)?;
-    // Garage is a whole object store: about eight minutes, once.
-    compiled(&mut servers, &mut tally, ("garage", GARAGE_VERSION))?;
-    let begun_stores = Instant::now();
-    let stores = Servers::start_for(Purpose::Stores)?;
-    servers.environment.extend(stores.environment.clone());
+    let (mut servers, stores) = all_servers(root, &mut tally)?;
     // A story that waits minutes for a server: they pass beside the others.
     servers.environment.insert("LAZARET_TEST_LONG".to_owned(), "1".to_owned());
-    tally.note("stores", begun_stores, "ok");
     // Of this run alone: stories search what comes into it. Servers under other accounts write there too.
     let temporary = std::env::temp_dir().join(format!("lazaret-tests-{}", std::process::id()));
     std::fs::create_dir_all(&temporary)?;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use crate::{servers, steps};
+use crate::steps;
 use list::{Mutant, Story};
 use run::{Copy, Seen, Verdict};
 
@@ -77,7 +77,6 @@ fn wanted<'a>(words: &[&'a str]) -> Result<Wanted<'a>> {
 }
 
 fn run<'a>(root: &Path, mutants: &[Mutant], chosen: &[&'a Mutant]) -> Result<Vec<(&'a Mutant, Seen)>> {
-    servers::install()?;
     let mut copy = Copy::of(root, &steps::cache()?)?;
     let stories: BTreeSet<Story> = chosen.iter().map(|mutant| mutant.story.clone()).collect();
     copy.baseline(&stories)?;

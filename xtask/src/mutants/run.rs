@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::list::{Mutant, Story};
-use crate::process;
 use crate::servers::Servers;
+use crate::{process, steps};
 
 /// For a small machine that compiles everything for the first time.
 const BUILD: Duration = Duration::from_mins(45);
@@ -57,6 +57,7 @@ pub(super) struct Copy {
     target: PathBuf,
     log: PathBuf,
     servers: Servers,
+    _stores: Servers,
     /// Held for as long as this lives: two runs in one copy would test each other's mutants.
     _lock: fs::File,
 }
@@ -75,8 +76,9 @@ impl Copy {
         let lock = fs::OpenOptions::new().create(true).append(true).open(folder.join("lock"))?;
         lock.try_lock().with_context(|| format!("another run works in {}", folder.display()))?;
         bring(root, &tree)?;
-        let servers = Servers::start()?;
-        Ok(Self { tree, target, log, servers, _lock: lock })
+        // All of them: a test that skips itself for want of one notices nothing.
+        let (servers, stores) = steps::servers(root)?;
+        Ok(Self { tree, target, log, servers, _stores: stores, _lock: lock })
     }
 
     /// Sees to it that every story passes while nothing is switched off.
