@@ -299,5 +299,5 @@ fn what_the_pack_tells_people_is_what_its_facts_say() {
 
 fn about(pack: &Pack, words: u32) -> Vec<u8> {
     let about = String::from_utf8(pack.told.get("about.json").unwrap().clone()).unwrap();
-    about.replace("\"words\":5", &format!("\"words\":{words}")).into_bytes()
+    about.replace("\"words\":6", &format!("\"words\":{words}")).into_bytes()
 }
