@@ -8,7 +8,7 @@ use procedure::{Act, ConsignmentStage, History, Kind, Nulls, Part, Step};
 use crate::cast::{CAST, Who::*};
 use crate::life::{APPROVED, HANDED_OVER};
 use crate::verbs::Verb::{self, *};
-use crate::verbs::{REHEARSED, fitting, focus, manifest, measured, outcome, plan};
+use crate::verbs::{REHEARSED, fitting, focus, manifest, measured, outcome, plan, spoiled};
 use crate::world::{Hand, World};
 
 fn refused(world: &mut World, who: crate::cast::Who, verb: Verb) -> u16 {
@@ -236,6 +236,34 @@ fn a_difference_is_accepted_of_the_report_that_stands_only() {
     let other = Act::AcceptDifference { consignment, report: Digest::of(b"another report"), reason };
     assert_eq!(world.refusal(Hand::Person(Controller), other).0, 257);
     world.does(&[AcceptDifference]);
+}
+
+#[test]
+fn what_needs_a_reason_is_refused_without_one() {
+    let blank = |world: &mut World, verb: Verb| {
+        let (hand, act) = (verb.hand(world.m()), spoiled(&fitting(world, verb, 0)));
+        world.refusal(hand, act).0
+    };
+    let mut world = World::after(&APPROVED);
+    let Act::Extend { until, .. } = fitting(&world, Extend, 0) else { panic!("no extension") };
+    let extension = Act::Extend { until, reason: "\n".to_owned() };
+    assert_eq!(world.refusal(Extend.hand(world.m()), extension).0, 268);
+    assert_eq!([Freeze, Cancel].map(|verb| blank(&mut world, verb)), [268, 268]);
+    world.does(&[Freeze]);
+    assert_eq!(blank(&mut world, Thaw), 268);
+
+    let mut world = World::after(&HANDED_OVER);
+    world.does(&[BeginLoad, DoneUnequal]);
+    assert_eq!([AcceptDifference, Abandon].map(|verb| blank(&mut world, verb)), [268, 268]);
+}
+
+#[test]
+fn an_attempt_has_the_next_number() {
+    let mut world = World::after(&APPROVED);
+    world.does(&[OpenFull]);
+    let later = spoiled(&fitting(&world, BeginExtract, 0));
+    assert_eq!(world.refusal(Hand::Person(Operator), later).0, 242);
+    world.does(&[BeginExtract]);
 }
 
 #[test]
