@@ -113,9 +113,10 @@ pub fn unlock_with(locked: &[u8], identity: &AgeIdentity) -> Result<Zeroizing<Ve
     })
 }
 
-fn opened(locked: &[u8], identity: &dyn age::Identity) -> Option<Zeroizing<Vec<u8>>> {
+/// What was encrypted for this identity; none when it is for another, or damaged.
+pub(crate) fn opened(locked: &[u8], identity: &dyn age::Identity) -> Option<Zeroizing<Vec<u8>>> {
     let mut reader = age::Decryptor::new(locked).ok()?.decrypt(std::iter::once(identity)).ok()?;
-    // Never moved while it is filled, which would leave copies behind: what is locked is longer than what it locks.
+    // Never moved while it is filled, which would leave copies behind: what is encrypted is longer than what is in it.
     let mut out = Zeroizing::new(Vec::with_capacity(locked.len()));
     reader.read_to_end(&mut out).ok()?;
     Some(out)

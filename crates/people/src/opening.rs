@@ -1,5 +1,5 @@
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::str::FromStr;
 
 use age::secrecy::ExposeSecret;
@@ -7,6 +7,8 @@ use age::x25519;
 use lexicon::{Code, Fault, Refusal, Result, Retry};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
+
+use crate::keyfile::opened;
 
 /// The public half of an opening key: what a share is sealed to. An age X25519 recipient.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,19 +48,14 @@ impl OpeningKey {
     /// # Errors
     /// A refusal when it was sealed to another key or is damaged.
     pub fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        let wrong = || {
+        opened(sealed, &self.0).ok_or_else(|| {
             Refusal::new(
                 Code(133),
                 "this opening key does not open what was sealed",
                 "Offer a new key and have the consignment released again.",
             )
-        };
-        let decryptor = age::Decryptor::new(sealed).map_err(|_| wrong())?;
-        let mut reader = decryptor.decrypt(std::iter::once::<&dyn age::Identity>(&self.0)).map_err(|_| wrong())?;
-        // Never moved while it is filled, which would leave copies behind: what is sealed is longer than what it seals.
-        let mut out = Zeroizing::new(Vec::with_capacity(sealed.len()));
-        reader.read_to_end(&mut out).map_err(|_| wrong())?;
-        Ok(out)
+            .into()
+        })
     }
 }
 
