@@ -1,9 +1,10 @@
-//! A Parquet file whose columns are encoded, compressed and encrypted on several threads, a row group at a time.
+//! A Parquet file whose columns are encoded, compressed and encrypted on several threads, a row group's end beside the
+//! next one's beginning.
 //!
 //! Each column of a row group is written by one writer that takes the same rows in the same order, whichever thread it is
 //! on, and chunks enter the file in the schema's order. So the number of threads changes no byte, but for what encryption
-//! draws at random. Nothing waits in a queue: what is held is the row group in the making and the file so far, as with
-//! one thread. The file's digest is taken on the way, by whichever thread is free.
+//! draws at random. No rows wait in a queue: what is held is the row group in the making, the last pages of the one before,
+//! and the file so far, as with one thread. The file's digest is taken on the way, by whichever thread is free.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +14,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{FieldRef, SchemaRef};
 use lexicon::{Digest, Hasher};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
@@ -36,6 +37,8 @@ pub(crate) struct Columns {
     threads: NonZeroUsize,
     /// Of the row group in the making; none between two.
     writers: Vec<ArrowColumnWriter>,
+    /// Of the row group before, which is not in the file yet; its last pages are made beside the next rows.
+    ending: Vec<ArrowColumnWriter>,
     rows: usize,
 }
 
@@ -50,8 +53,8 @@ impl Columns {
         if file.schema_descr().num_columns() != schema.fields().len() {
             return Err(ParquetError::NYI("nested columns".to_owned()));
         }
-        let (threads, writers) = (NonZeroUsize::MIN, Vec::new());
-        Ok(Self { file, groups, schema: schema.clone(), threads, writers, rows: 0 })
+        let (threads, writers, ending) = (NonZeroUsize::MIN, Vec::new(), Vec::new());
+        Ok(Self { file, groups, schema: schema.clone(), threads, writers, ending, rows: 0 })
     }
 
     /// On how many threads columns are worked on, the caller's own among them.
@@ -59,9 +62,10 @@ impl Columns {
         Self { threads, ..self }
     }
 
-    /// Bytes in the file, and what the row group in the making would add if it ended here.
+    /// Bytes in the file, and what the row groups that are not in it would add if they ended here.
     pub(crate) fn bytes_estimate(&self) -> usize {
-        self.file.bytes_written().saturating_add(self.group_bytes())
+        let waiting = estimated(&self.ending).saturating_add(self.group_bytes());
+        self.file.bytes_written().saturating_add(waiting)
     }
 
     /// Takes the next rows, which have the schema of the file.
@@ -74,7 +78,7 @@ impl Columns {
                 from = from.saturating_add(rows);
             }
             if rows == 0 || self.group_bytes() >= ROW_GROUP_BYTES || self.rows >= ROW_GROUP_ROWS {
-                self.end_group()?;
+                self.end_group();
             }
         }
         Ok(())
@@ -82,14 +86,17 @@ impl Columns {
 
     /// Ends the file; its bytes and their digest.
     pub(crate) fn finish(mut self) -> Result<(Vec<u8>, Digest)> {
-        self.end_group()?;
+        self.end_group();
+        let ending = std::mem::take(&mut self.ending);
+        let chunks = on_threads(self.threads, ending, &ArrowColumnWriter::close)?;
+        self.append(chunks)?;
         let mut file = self.file.into_inner()?;
         file.catch_up();
         Ok((file.bytes, file.hasher.finish()))
     }
 
     fn group_bytes(&self) -> usize {
-        self.writers.iter().map(ArrowColumnWriter::get_estimated_total_bytes).fold(0, usize::saturating_add)
+        estimated(&self.writers)
     }
 
     /// How many rows more go into the row group, when they are as large as those in it.
@@ -101,24 +108,33 @@ impl Columns {
 
     fn encode(&mut self, rows: &RecordBatch) -> Result<()> {
         if self.writers.is_empty() {
-            self.writers = self.groups.create_column_writers(self.file.flushed_row_groups().len())?;
+            let before = self.file.flushed_row_groups().len().saturating_add(usize::from(!self.ending.is_empty()));
+            self.writers = self.groups.create_column_writers(before)?;
         }
         self.rows = self.rows.saturating_add(rows.num_rows());
+        let values = rows.num_rows().saturating_mul(rows.num_columns());
+        let few = values < VALUES_WORTH_A_THREAD && self.ending.is_empty();
+        let threads = if few { NonZeroUsize::MIN } else { self.threads };
+        let ending = std::mem::take(&mut self.ending).into_iter().map(Box::new).map(Piece::Ending);
         let columns = self.schema.fields().iter().zip(rows.columns()).zip(&mut self.writers);
         let columns = columns.map(|((field, column), writer)| Piece::Column { field, column, writer });
-        let pieces = iter::once(Piece::Behind(self.file.inner_mut())).chain(columns).collect();
-        let values = rows.num_rows().saturating_mul(rows.num_columns());
-        let threads = if values < VALUES_WORTH_A_THREAD { NonZeroUsize::MIN } else { self.threads };
-        on_threads(threads, pieces, &Piece::done).map(drop)
+        let pieces = iter::once(Piece::Behind(self.file.inner_mut())).chain(ending).chain(columns).collect();
+        let chunks = on_threads(threads, pieces, &Piece::done)?;
+        self.append(chunks.into_iter().flatten().collect())
     }
 
-    fn end_group(&mut self) -> Result<()> {
-        if self.rows == 0 {
+    fn end_group(&mut self) {
+        if self.rows > 0 {
+            self.rows = 0;
+            self.ending = std::mem::take(&mut self.writers);
+        }
+    }
+
+    /// The row group that ended enters the file.
+    fn append(&mut self, chunks: Vec<ArrowColumnChunk>) -> Result<()> {
+        if chunks.is_empty() {
             return Ok(());
         }
-        self.rows = 0;
-        let writers = std::mem::take(&mut self.writers);
-        let chunks = on_threads(self.threads, writers, &ArrowColumnWriter::close)?;
         let mut group = self.file.next_row_group()?;
         for chunk in chunks {
             chunk.append_to_row_group(&mut group)?;
@@ -127,10 +143,16 @@ impl Columns {
     }
 }
 
+fn estimated(writers: &[ArrowColumnWriter]) -> usize {
+    writers.iter().map(ArrowColumnWriter::get_estimated_total_bytes).fold(0, usize::saturating_add)
+}
+
 /// What one thread does at once while a batch is taken.
 enum Piece<'a> {
     /// What the file grew by has no digest yet.
     Behind(&'a mut Digested),
+    /// A column of the row group before.
+    Ending(Box<ArrowColumnWriter>),
     Column {
         field: &'a FieldRef,
         column: &'a ArrayRef,
@@ -139,16 +161,15 @@ enum Piece<'a> {
 }
 
 impl Piece<'_> {
-    fn done(self) -> Result<()> {
+    fn done(self) -> Result<Option<ArrowColumnChunk>> {
         match self {
-            Self::Behind(file) => {
-                file.catch_up();
-                Ok(())
-            }
+            Self::Behind(file) => file.catch_up(),
+            Self::Ending(writer) => return writer.close().map(Some),
             Self::Column { field, column, writer } => {
-                compute_leaves(field, column)?.iter().try_for_each(|leaf| writer.write(leaf))
+                compute_leaves(field, column)?.iter().try_for_each(|leaf| writer.write(leaf))?;
             }
         }
+        Ok(None)
     }
 }
 
