@@ -37,6 +37,7 @@ mod shelf;
 
 mod answers;
 mod cli;
+mod documents;
 mod journal_bytes;
 mod pack;
 mod papers;
@@ -48,6 +49,8 @@ mod signed;
 mod stores;
 mod stories;
 mod time_stamps;
+mod tls;
+mod unlocked;
 mod words;
 
 pub use stories::untold;
@@ -75,7 +78,7 @@ const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>,
 }
 
 /// All of them, in the order of the rooms.
-pub const TARGETS: [Target; 31] = [
+pub const TARGETS: [Target; 36] = [
     target("words", words::words, words::seeds, 256),
     target("request_signature", signed::request, signed::request_seeds, 2048),
     target("envelope", signed::envelope, signed::envelope_seeds, 4096),
@@ -87,9 +90,12 @@ pub const TARGETS: [Target; 31] = [
     target("checkpoint", journal_bytes::checkpoint, journal_bytes::checkpoint_seeds, 1024),
     target("proof", journal_bytes::proof, journal_bytes::proof_seeds, 1024),
     target("server_answer", answers::server, answers::server_seeds, 16 * 1024),
+    target("unlock_question", unlocked::question, unlocked::question_seeds, 16 * 1024),
+    target("unlock_reply", unlocked::reply, unlocked::reply_seeds, 16 * 1024),
     target("scope_file", scopes::file, scopes::file_seeds, 8192),
     target("predicate", scopes::predicate, scopes::predicate_seeds, 1024),
     target("transform", scopes::transform, scopes::transform_seeds, 1024),
+    target("document_index", documents::index, documents::index_seeds, 4096),
     target("parcel", sealed::parcel, sealed::parcel_seeds, 16 * 1024),
     target("sealed_documents", sealed::documents, sealed::documents_seeds, 4096),
     target("address", rows::address, rows::address_seeds, 256),
@@ -97,6 +103,7 @@ pub const TARGETS: [Target; 31] = [
     target("copy_stream", rows::copied, rows::copied_seeds, 4096),
     target("mariadb_value", rows::mariadb, rows::mariadb_seeds, 256),
     target("sqlite_value", rows::sqlite, rows::sqlite_seeds, 256),
+    target("document_marker", documents::marker, documents::marker_seeds, 512),
     target("fingerprints", scopes::fingerprints, scopes::fingerprints_seeds, 4096),
     target("bucket_answer", stores::bucket, stores::bucket_seeds, 8192),
     target("service_answer", stores::service, stores::service_seeds, 8192),
@@ -104,6 +111,7 @@ pub const TARGETS: [Target; 31] = [
     target("plan_file", papers::plan, papers::plan_seeds, 8192),
     target("handed_file", papers::handed, papers::handed_seeds, 4096),
     target("ring_files", stores::ring, stores::ring_seeds, 9 * 1024),
+    target("tls_identity", tls::identity, tls::identity_seeds, 8192),
     target("time_stamp", time_stamps::time_stamp, time_stamps::time_stamp_seeds, 4096),
     target("pack", pack::whole, pack::whole_seeds, 128 * 1024),
     target("pack_member", pack::member, pack::member_seeds, 96 * 1024),

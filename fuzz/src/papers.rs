@@ -28,13 +28,13 @@ thread_local! {
     };
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     FOLDER.with(|folder| folder.path().to_path_buf())
 }
 
 /// The bytes as a file of this name.
 #[expect(clippy::disallowed_methods, reason = "a file that is made for this alone")]
-fn put(name: &str, bytes: &[u8]) -> PathBuf {
+pub(crate) fn put(name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder().join(name);
     std::fs::write(&path, bytes).unwrap();
     path

@@ -5,6 +5,8 @@ use arrow_array::RecordBatch;
 use lexicon::Result;
 use scope::TableScope;
 
+use crate::Mark;
+
 /// In how many ways the binary protocol of `MariaDB` carries a value.
 pub const WIRES: usize = crate::mariadb::WIRES;
 
@@ -50,4 +52,17 @@ pub fn mariadb_value(wire: usize, value: Option<&[u8]>, taken: &TableScope) -> R
 /// A refusal when a kind does not hold the value.
 pub fn sqlite_value(class: u8, value: &[u8], taken: &TableScope) -> Result<Option<RecordBatch>> {
     crate::sqlite::valued(class, value, taken)
+}
+
+/// Who filled a folder of documents, as its marker says; none if these bytes are no marker.
+pub fn marked(marker: &[u8]) -> Option<Mark> {
+    crate::documents::marked(marker)
+}
+
+/// The marker that a load leaves in such a folder.
+///
+/// # Errors
+/// A fault when it has no canonical form; a defect of ours.
+pub fn marker_of(mark: Mark) -> Result<Vec<u8>> {
+    crate::documents::marker_of(mark)
 }

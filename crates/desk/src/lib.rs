@@ -15,6 +15,8 @@ mod home;
 mod keeper;
 pub mod organisation;
 mod overdue;
+#[cfg(all(unix, feature = "parsers"))]
+pub mod parsers;
 mod renewal;
 mod round;
 #[cfg(unix)]

@@ -97,13 +97,18 @@ async fn session(stream: UnixStream, holder: Arc<KeyHolder>) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = Vec::new();
     tokio::io::BufReader::new(reader.take(LINE_BYTES_MAX)).read_until(b'\n', &mut line).await?;
-    let reply = match serde_json::from_slice(&line) {
-        Ok(question) => answer(&holder, question).unwrap_or_else(Reply::Trouble),
-        Err(_) => Reply::Trouble(not_understood()),
-    };
-    let mut line = serde_json::to_vec(&reply).map_err(io::Error::other)?;
+    let mut line = answered(&holder, &line)?;
     line.push(b'\n');
     writer.write_all(&line).await
+}
+
+/// The line that answers a line, without its end.
+fn answered(holder: &KeyHolder, line: &[u8]) -> io::Result<Vec<u8>> {
+    let reply = match serde_json::from_slice(line) {
+        Ok(question) => answer(holder, question).unwrap_or_else(Reply::Trouble),
+        Err(_) => Reply::Trouble(not_understood()),
+    };
+    serde_json::to_vec(&reply).map_err(io::Error::other)
 }
 
 fn answer(holder: &KeyHolder, question: Question) -> Result<Reply> {
@@ -206,8 +211,11 @@ fn ask(path: &PathBuf, question: &Question) -> Result<Reply> {
         BufReader::new(stream.take(LINE_BYTES_MAX)).read_until(b'\n', &mut reply)?;
         Ok(reply)
     };
-    let reply = asked().map_err(|error| unreachable(&error))?;
-    serde_json::from_slice(&reply).map_err(|_| not_understood())
+    understood(&asked().map_err(|error| unreachable(&error))?)
+}
+
+fn understood(line: &[u8]) -> Result<Reply> {
+    serde_json::from_slice(line).map_err(|_| not_understood())
 }
 
 fn socket(home: &Home) -> PathBuf {
@@ -221,4 +229,14 @@ fn unreachable(error: &io::Error) -> Trouble {
 
 fn not_understood() -> Trouble {
     Fault::new(Code(1233), Retry::Never, "the process that holds this device's key speaks another language").into()
+}
+
+#[cfg(feature = "parsers")]
+pub(crate) fn line_answered(holder: &KeyHolder, line: &[u8]) -> Result<Vec<u8>> {
+    answered(holder, line).map_err(|error| unreachable(&error))
+}
+
+#[cfg(feature = "parsers")]
+pub(crate) fn reply_again(line: &[u8]) -> Result<Vec<u8>> {
+    serde_json::to_vec(&understood(line)?).map_err(|_| not_understood())
 }

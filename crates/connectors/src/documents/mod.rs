@@ -16,6 +16,8 @@ use lexicon::Result;
 pub use read::{Changed, DocumentSource, Documents, Stand, documents_again, listed};
 pub use write::{Arriving, DocumentTarget, Folder, Writing};
 
+#[cfg(feature = "parsers")]
+pub(crate) use self::write::{marked, marker_of};
 use crate::trouble;
 
 /// The one name of a folder, whatever way it is typed.

@@ -27,6 +27,18 @@ struct Marker {
     attempt: u32,
 }
 
+/// What a marker says, if it is one.
+pub(crate) fn marked(marker: &[u8]) -> Option<Mark> {
+    let Marker { consignment, attempt } = serde_json::from_slice(marker).ok()?;
+    Some(Mark { consignment, attempt })
+}
+
+/// The marker of a load.
+pub(crate) fn marker_of(mark: Mark) -> Result<Vec<u8>> {
+    let Mark { consignment, attempt } = mark;
+    lexicon::canonical(&Marker { consignment, attempt })
+}
+
 impl DocumentTarget {
     /// The folder at a path, written `folder:/path` or `/path`.
     ///
@@ -65,8 +77,7 @@ impl DocumentTarget {
         folder.clear()?;
         match std::fs::read(&marker) {
             Ok(bytes) => {
-                let found: Option<Marker> = serde_json::from_slice(&bytes).ok();
-                if found.is_none_or(|found| found.consignment != mark.consignment) {
+                if marked(&bytes).is_none_or(|found| found.consignment != mark.consignment) {
                     return Err(folder.foreign()?);
                 }
             }
@@ -141,8 +152,7 @@ impl Folder {
     }
 
     fn mark(&self, marker: &Path) -> Result<()> {
-        let Mark { consignment, attempt } = self.mark;
-        let bytes = lexicon::canonical(&Marker { consignment, attempt })?;
+        let bytes = marker_of(self.mark)?;
         let staged = self.staged();
         let write = || {
             let mut file = fresh(&staged)?;
