@@ -1,8 +1,9 @@
 //! The sentences of this room's errors. No function here takes a value of a row, so none can show one.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use lexicon::{Code, Fault, Refusal, Retry, Trouble};
+use lexicon::{Code, Fault, Refusal, Result, Retry, Trouble};
 use scope::Unfit;
 
 /// The address of a system cannot be read.
@@ -21,6 +22,18 @@ pub(crate) fn address(why: &str) -> Trouble {
 pub(crate) fn unreachable(system: &str, why: &str) -> Trouble {
     Fault::new(Code(402), Retry::Later, format!("{system} does not answer: {why}")).into()
 }
+
+/// How long a database may take until it lets a session in.
+const ANSWER_MAX: Duration = Duration::from_mins(1);
+
+/// A session, or the sentence on a server that takes the line and says nothing: it is stopped, or its disk hangs.
+pub(crate) async fn in_time<T>(system: &str, connecting: impl Future<Output = Result<T>>) -> Result<T> {
+    let answer = tokio::time::timeout(ANSWER_MAX, connecting).await;
+    answer.unwrap_or_else(|_| Err(unreachable(system, "it let nobody in within a minute")))
+}
+
+/// What is said of a line that must be protected and cannot be.
+pub(crate) const NO_TLS: &str = "its TLS certificate does not verify, or it offers no TLS";
 
 /// The database said no to one of our own statements. `state` is the SQLSTATE or the driver's number: a database's
 /// message, detail and context may quote a row, its number cannot.
@@ -42,9 +55,9 @@ pub(crate) fn not_granted(system: &str, doing: &str) -> Trouble {
 pub(crate) fn not_signed_in(system: &str) -> Trouble {
     Refusal::new(
         Code(423),
-        format!("{system} does not let this account in: its name or its password is wrong"),
+        format!("{system} does not let this account in"),
         "Look at the account in the address, and at the password in the file of --source-credential or \
-         --target-credential.",
+         --target-credential; if both are right, the account is locked, expired or not allowed from this machine.",
     )
     .into()
 }

@@ -1,11 +1,13 @@
 //! Makes the old system.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use lexicon::{Code, Digest, Fault, Hasher, Refusal, Result, Retry, Trouble};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, params_from_iter};
+use rusqlite::{Connection, OpenFlags, Statement, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use crate::dates::Calendar;
@@ -194,19 +196,13 @@ impl<'a, R> Writer<'a, R> {
 /// Whether the file is a database that does not say of itself that it was made here. A word, not a proof: whoever can
 /// write a file can mark it. What is not there or is no database is not foreign: whoever opens it says what it is.
 ///
-/// # Errors
-/// A fault when `SQLite` cannot read it for another reason.
-pub fn is_foreign(path: &Path) -> Result<bool> {
-    let read = || -> rusqlite::Result<i32> {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.pragma_query_value(None, "application_id", |row| row.get(0))
-    };
-    match read() {
-        Ok(id) => Ok(id != APPLICATION_ID),
-        Err(error) => match error.sqlite_error_code() {
-            Some(ErrorCode::CannotOpen | ErrorCode::NotADatabase) => Ok(false),
-            _ => Err(sqlite(error)),
-        },
+/// The file's own header is read (section 1.3 of `SQLite`'s "Database File Format"), past every lock: that another program
+/// holds the file, whoever opens it says too. Of a file that is too short for one the rows may stand in the log beside it.
+pub fn is_foreign(path: &Path) -> bool {
+    let mut header = [0; 72];
+    match File::open(path).and_then(|mut file| file.read_exact(&mut header)) {
+        Ok(()) => header.starts_with(b"SQLite format 3\0") && !header.ends_with(&APPLICATION_ID.to_be_bytes()),
+        Err(error) => error.kind() == ErrorKind::UnexpectedEof,
     }
 }
 

@@ -148,6 +148,8 @@ pub(super) async fn a_line_that_must_be_protected_never_falls_back_to_clear(lab:
     let address = format!("{}?tls=on", lab.address());
     let failed = crate::connect_source(&address, None).unwrap().begin(true).await.map(drop).unwrap_err();
     assert_eq!(failed.code(), Code(402));
+    let told = failed.to_string();
+    assert!(told.contains("TLS certificate does not verify") && told.contains("or it offers no TLS"), "{told}");
 }
 
 pub(super) async fn a_table_that_is_not_there_is_refused_by_name(lab: &Lab) {

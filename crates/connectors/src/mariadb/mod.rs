@@ -65,23 +65,32 @@ impl Database {
             }
         };
         let system = self.server.identity();
-        let mut session = options.connect().await.map_err(|error| match number(&error) {
-            // Access denied, to an account or because its way of signing in is another.
-            Some(1045 | 1698) => trouble::not_signed_in(&system),
+        let refused = |error| match number(&error) {
+            // Access denied, to an account or because its way of signing in is another; from this machine; with a password
+            // that has expired; to an account that is locked (MariaDB's number, MySQL's).
+            Some(1045 | 1698 | 1130 | 1862 | 4151 | 3118) => trouble::not_signed_in(&system),
             Some(1044) => trouble::not_granted(SYSTEM, "opening the database"),
             Some(1049) => trouble::no_database(&system),
             Some(number) => trouble::unreachable(&system, &format!("database code {number}")),
+            None if matches!(error, sqlx::Error::Tls(_)) => trouble::unreachable(&system, trouble::NO_TLS),
             None => trouble::unreachable(&system, "no connection"),
-        })?;
+        };
         let mode = match purpose {
-            Purpose::Reading => "SET SESSION sql_mode = '', net_write_timeout = 3600, wait_timeout = 86400",
+            Purpose::Reading => "sql_mode = '', net_write_timeout = 3600",
             Purpose::Writing => {
-                "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO,\
-                 NO_ENGINE_SUBSTITUTION', net_read_timeout = 3600, wait_timeout = 86400"
+                "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO,\
+                 NO_ENGINE_SUBSTITUTION', net_read_timeout = 3600"
             }
         };
-        run(&mut session, "setting up a session", mode).await?;
-        Ok(session)
+        // A lock that is not given within a minute is told: by itself the server waits for a day, or for a year.
+        let settings =
+            format!("SET SESSION {mode}, wait_timeout = 86400, lock_wait_timeout = 60, innodb_lock_wait_timeout = 60");
+        trouble::in_time(&system, async {
+            let mut session = options.connect().await.map_err(refused)?;
+            run(&mut session, "setting up a session", &settings).await?;
+            Ok(session)
+        })
+        .await
     }
 }
 

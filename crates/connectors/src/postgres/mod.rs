@@ -11,6 +11,7 @@ mod straight;
 mod types;
 
 use std::path::Path;
+use std::time::Duration;
 
 use lexicon::{Result, Trouble};
 use rustls::pki_types::CertificateDer;
@@ -60,6 +61,10 @@ impl Database {
             .user(&self.server.user)
             .dbname(&self.server.database)
             .application_name("lazaret")
+            // A machine that is gone without a word is noticed after a minute and a half.
+            .keepalives_idle(Duration::from_secs(30))
+            .keepalives_interval(Duration::from_secs(10))
+            .keepalives_retries(6)
             .options(SETTINGS);
         if let Some(credential) = &self.server.credential {
             config.password(credential.expose());
@@ -72,26 +77,38 @@ impl Database {
                 trouble::not_signed_in(&system)
             }
             Some(state) if *state == SqlState::INVALID_CATALOG_NAME => trouble::no_database(&system),
+            Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => {
+                trouble::not_granted(SYSTEM, "opening the database")
+            }
             Some(state) => trouble::unreachable(&system, &format!("database code {}", state.code())),
             None if asks_for_password(error) => trouble::not_signed_in(&system),
+            None if is_of_tls(error) => trouble::unreachable(&system, trouble::NO_TLS),
             None => trouble::unreachable(&system, "no connection"),
         };
-        match &self.server.line {
-            Line::Clear => {
-                config.ssl_mode(SslMode::Disable);
-                let (client, connection) = config.connect(NoTls).await.map_err(|error| unreachable(&error))?;
-                tokio::spawn(connection);
-                Ok(client)
+        trouble::in_time(&system, async {
+            match &self.server.line {
+                Line::Clear => {
+                    config.ssl_mode(SslMode::Disable);
+                    let (client, connection) = config.connect(NoTls).await.map_err(|error| unreachable(&error))?;
+                    tokio::spawn(connection);
+                    Ok(client)
+                }
+                Line::Tls { authority } => {
+                    config.ssl_mode(SslMode::Require);
+                    let tls = tls(authority.as_deref())?;
+                    let (client, connection) = config.connect(tls).await.map_err(|error| unreachable(&error))?;
+                    tokio::spawn(connection);
+                    Ok(client)
+                }
             }
-            Line::Tls { authority } => {
-                config.ssl_mode(SslMode::Require);
-                let tls = tls(authority.as_deref())?;
-                let (client, connection) = config.connect(tls).await.map_err(|error| unreachable(&error))?;
-                tokio::spawn(connection);
-                Ok(client)
-            }
-        }
+        })
+        .await
     }
+}
+
+/// The driver tells it by its words alone.
+fn is_of_tls(error: &tokio_postgres::Error) -> bool {
+    error.to_string().starts_with("error performing TLS handshake")
 }
 
 /// The server asks for a password and none was given: the driver says so itself, in words and by no code.

@@ -368,7 +368,7 @@ fn demonstration_only(desk: &Desk, source: &str) -> Result<()> {
     if !desk.client().card().demonstration {
         return Ok(());
     }
-    let foreign = source.strip_prefix("sqlite:").map_or(Ok(true), |path| synth::is_foreign(Path::new(path)))?;
+    let foreign = source.strip_prefix("sqlite:").is_none_or(|path| synth::is_foreign(Path::new(path)));
     if foreign { Err(takes_synthetic_only()) } else { Ok(()) }
 }
 

@@ -5,7 +5,7 @@ use futures::FutureExt;
 use scope::Scope as Wanted;
 
 use super::line::Line;
-use super::{AUTHENTICATION, REFUSED, Scene, UNREACHABLE, ended};
+use super::{AUTHENTICATION, Ended, REFUSED, Scene, UNREACHABLE, ended};
 use crate::stories::databases::{self, Databases, Server};
 
 /// Between which servers.
@@ -37,6 +37,8 @@ fn label(server: Server, length: u32) -> String {
     }
 }
 
+const LET_IN: &str = "does not let this account in";
+
 /// An address without its password, over a line; and the password.
 pub(super) fn over(address: &str, line: &Line) -> (String, String) {
     let (scheme, rest) = address.split_once("://").unwrap();
@@ -64,6 +66,31 @@ pub(super) async fn scene(old: (&str, &str), new: (&str, &str), scope: &str) -> 
         ..world.systems(1)
     };
     Scene::of(world, systems, scope).await
+}
+
+/// How an account is kept out whose password is right, how it is let in again, and what is said of it meanwhile.
+fn shut(server: Server, account: &str) -> (String, String, i32, u64, &'static str) {
+    match server {
+        Server::MariaDb => {
+            let [close, open] = ["LOCK", "UNLOCK"].map(|what| format!("ALTER USER {account} ACCOUNT {what}"));
+            (close, open, AUTHENTICATION, 423, LET_IN)
+        }
+        Server::Postgres => {
+            let [close, open] = ["REVOKE CONNECT ON DATABASE %I FROM PUBLIC", "GRANT CONNECT ON DATABASE %I TO PUBLIC"]
+                .map(|what| format!("DO $$ BEGIN EXECUTE format('{what}', current_database()); END $$"));
+            (close, open, REFUSED, 404, "does not allow this account to go on while opening the database")
+        }
+    }
+}
+
+/// The code by which it is told.
+async fn kept_out(databases: &Databases, (server, address): (Server, &str), load: impl AsyncFn() -> Ended) -> u16 {
+    let account = address.split_once("://").unwrap().1.split_once('@').unwrap().0;
+    let (close, open, status, code, words) = shut(server, account);
+    databases.on(server, &close).await;
+    load().await.says(status, code, &[words]);
+    databases.on(server, &open).await;
+    u16::try_from(code).unwrap()
 }
 
 async fn told(databases: &Databases, way: Way) {
@@ -96,9 +123,9 @@ async fn told(databases: &Databases, way: Way) {
     lines[0].cut();
     extract(&old, "old.word").await.says(UNREACHABLE, 402, &[from, "does not answer"]);
     lines[0].mend();
-    extract(&old, "wrong.word").await.says(AUTHENTICATION, 423, &[from, "password"]);
-    extract(&stranger(&old), "wrong.word").await.says(AUTHENTICATION, 423, &[from, "password"]);
-    ended(scene.extracting_from(&old)).await.says(AUTHENTICATION, 423, &[from, "password"]);
+    extract(&old, "wrong.word").await.says(AUTHENTICATION, 423, &[from, LET_IN]);
+    extract(&stranger(&old), "wrong.word").await.says(AUTHENTICATION, 423, &[from, LET_IN]);
+    ended(scene.extracting_from(&old)).await.says(AUTHENTICATION, 423, &[from, LET_IN]);
     databases.on(way.old, "ALTER TABLE analyser RENAME TO elsewhere").await;
     extract(&old, "old.word").await.says(REFUSED, 611, &["table `analyser`", "not there"]);
     databases.on(way.old, "ALTER TABLE elsewhere RENAME TO analyser").await;
@@ -112,9 +139,10 @@ async fn told(databases: &Databases, way: Way) {
     lines[1].cut();
     load(&new, "new.word").await.says(UNREACHABLE, 402, &[to, "does not answer"]);
     lines[1].mend();
-    load(&new, "wrong.word").await.says(AUTHENTICATION, 423, &[to, "password"]);
-    load(&stranger(&new), "wrong.word").await.says(AUTHENTICATION, 423, &[to, "password"]);
-    ended(scene.loading_into(&new)).await.says(AUTHENTICATION, 423, &[to, "password"]);
+    load(&new, "wrong.word").await.says(AUTHENTICATION, 423, &[to, LET_IN]);
+    load(&stranger(&new), "wrong.word").await.says(AUTHENTICATION, 423, &[to, LET_IN]);
+    ended(scene.loading_into(&new)).await.says(AUTHENTICATION, 423, &[to, LET_IN]);
+    let kept_out = kept_out(databases, (way.new, &new), async || load(&new, "new.word").await).await;
     databases.on(way.new, "ALTER TABLE import_analyser RENAME TO elsewhere").await;
     load(&new, "new.word").await.says(REFUSED, 405, &["no table `import_analyser`"]);
     databases.on(way.new, "ALTER TABLE elsewhere RENAME TO import_analyser").await;
@@ -128,7 +156,7 @@ async fn told(databases: &Databases, way: Way) {
         &["`import_analyser`", "check short on `label`: 1 rows", "keyed digest"],
     );
     databases.on(way.new, "ALTER TABLE import_analyser DROP CONSTRAINT short").await;
-    assert_eq!(scene.given_up().await, [402, 423, 423, 423, 611, 611, 402, 423, 423, 423, 405, 636, 411]);
+    assert_eq!(scene.given_up().await, [402, 423, 423, 423, 611, 611, 402, 423, 423, 423, kept_out, 405, 636, 411]);
     assert_eq!(load(&new, "new.word").await.done()["equal"], true);
     scene.destroyed().await;
 }

@@ -83,6 +83,10 @@ impl Line {
         *self.then[1].lock().unwrap() = Some((Box::new(holds), State::Cut));
     }
 
+    pub(super) fn hold(&self) {
+        self.state.send_replace(State::Held);
+    }
+
     pub(super) async fn held(&self) {
         self.state.subscribe().wait_for(|state| *state == State::Held).await.unwrap();
     }
@@ -105,6 +109,10 @@ impl Drop for Line {
 async fn carry(here: TcpStream, address: String, state: watch::Sender<State>, [asked, answered]: [Then; 2]) {
     let mut cut = state.subscribe();
     let both = async {
+        // Held from its beginning, it is taken and nothing is said on it.
+        if state.subscribe().wait_for(|state| *state != State::Held).await.is_err() {
+            return;
+        }
         let Ok(there) = TcpStream::connect(address).await else { return };
         let ((from, back), (answers, to)) = (here.into_split(), there.into_split());
         tokio::select! {

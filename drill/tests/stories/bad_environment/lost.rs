@@ -1,5 +1,5 @@
 //! A database that goes away in the middle: while rows are read out of it, while rows go into it, and because somebody
-//! there ends the session or its statement.
+//! there ends the session or its statement. And one that says nothing, or holds a table from us for ever.
 
 use drill::Command;
 use futures::FutureExt;
@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::databases::{BACK, THERE, Way, line_to, over, scene};
 use super::line::{Line, after};
+use super::wire::LONG;
 use super::{AT_MOST, Ended, Scene, UNREACHABLE, ended, until};
 use crate::stories::databases::{self, Databases, Server};
 
@@ -213,4 +214,44 @@ async fn a_database_that_is_lost_in_the_middle_is_told_and_leaves_nothing_half()
 async fn a_database_that_is_lost_in_the_middle_is_told_the_other_way_too() {
     let name = "a_database_that_is_lost_in_the_middle_is_told_the_other_way_too";
     databases::with(name, |databases| lost(databases, BACK).boxed_local()).await;
+}
+
+/// Each is given up after a minute.
+async fn waited_for(databases: &Databases, way: Way) {
+    let lost = Lost::set(databases, way).await;
+    let from = called(way.old);
+    let holder = Holder::of(databases, way.old, &UNREADABLE).await;
+    ended(lost.extracting()).await.says(UNREACHABLE, 402, &[from, "it is busy while"]);
+    drop(holder);
+
+    lost.lines[0].hold();
+    ended(lost.extracting()).await.says(UNREACHABLE, 402, &["does not answer: it let nobody in within a minute"]);
+    lost.lines[0].mend();
+    assert_eq!(lost.scene.given_up().await, [402; 2]);
+    ended(lost.extracting()).await.done();
+    lost.scene.abandoned().await;
+}
+
+fn there_is_time(name: &str) -> bool {
+    let there_is = std::env::var_os(LONG).is_some();
+    if !there_is {
+        drill::skipped!("{name} ({LONG} is not set)");
+    }
+    there_is
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_says_nothing_or_holds_a_table_is_given_up_after_a_minute() {
+    let name = "a_database_that_says_nothing_or_holds_a_table_is_given_up_after_a_minute";
+    if there_is_time(name) {
+        databases::with(name, |databases| waited_for(databases, THERE).boxed_local()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_says_nothing_or_holds_a_table_is_given_up_the_other_way_too() {
+    let name = "a_database_that_says_nothing_or_holds_a_table_is_given_up_the_other_way_too";
+    if there_is_time(name) {
+        databases::with(name, |databases| waited_for(databases, BACK).boxed_local()).await;
+    }
 }

@@ -1,6 +1,6 @@
 //! What can be wrong around the program: databases, server, disks, clocks, parcels, keys, settings. Each ends with one
 //! sentence, a stable code, what to do and an exit status; leaves nothing half done; and the same command comes to its
-//! end once it is mended.
+//! end once it is mended, but for what is sealed already.
 #![cfg(unix)]
 
 mod clocks;

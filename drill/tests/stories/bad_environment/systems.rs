@@ -1,4 +1,4 @@
-//! The two systems as files of `SQLite`: away, emptied, changed since the plan was approved, in use.
+//! The two systems as files of `SQLite`: away, changed since the plan was approved, occupied, held by another program.
 
 use std::path::Path;
 
@@ -8,6 +8,13 @@ use super::{REFUSED, Scene, UNREACHABLE};
 
 fn sql(file: &Path, text: &str) {
     rusqlite::Connection::open(file).unwrap().execute_batch(text).unwrap();
+}
+
+/// Another program has the file open, and in use, until this is dropped.
+fn held(file: &Path) -> rusqlite::Connection {
+    let program = rusqlite::Connection::open(file).unwrap();
+    program.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    program
 }
 
 /// Declares a column anew where it stands, as a maker's upgrade does by copying the table.
@@ -61,7 +68,11 @@ async fn an_old_system_that_is_not_as_it_was_approved_is_not_extracted() {
         declared(&old, (table, &format!("{column} VARCHAR(9)"), &format!("{column} TEXT")));
     }
 
-    assert_eq!(scene.given_up().await, [402, 402, 611, 311, 311, 611, 611, 611, 611, 611]);
+    let program = held(&old);
+    scene.extract().await.says(UNREACHABLE, 402, &["SQLite does not answer", "another program holds the file"]);
+    drop(program);
+
+    assert_eq!(scene.given_up().await, [402, 402, 611, 311, 311, 611, 611, 611, 611, 611, 402]);
     scene.to_the_end().await;
 }
 
@@ -111,7 +122,10 @@ async fn a_new_system_that_is_not_as_it_was_approved_takes_nothing() {
     scene.load().await.says(REFUSED, 411, &["table `import_patient`", "unique ", "rows", "keyed digest"]);
     assert_eq!(scene.rows("import_patient"), 0);
     sql(&new, "DROP INDEX only_one_of_each");
+    let program = held(&new);
+    scene.load().await.says(UNREACHABLE, 402, &["SQLite does not answer", "another program holds the file"]);
+    drop(program);
 
-    assert_eq!(scene.given_up().await, [402, 405, 413, 636, 406, 407, 409, 411]);
+    assert_eq!(scene.given_up().await, [402, 405, 413, 636, 406, 407, 409, 411, 402]);
     scene.to_the_end().await;
 }

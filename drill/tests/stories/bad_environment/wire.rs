@@ -6,7 +6,7 @@ use super::line::Line;
 use super::{Ended, Scene, UNREACHABLE};
 
 /// Set by whoever has five minutes: a passage waits a little over four for a server.
-const LONG: &str = "LAZARET_TEST_LONG";
+pub(super) const LONG: &str = "LAZARET_TEST_LONG";
 
 /// A line that is cut as soon as one parcel lies on the shelf, and whoever extracts on it.
 async fn cut_in_mid_upload(world: &World) -> Line {
