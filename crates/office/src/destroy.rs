@@ -213,6 +213,7 @@ impl Office {
         }
         let (receipt, wrapped) = self.reason(migration, consignment)?;
         let (again, _) = vault::destroy_key(Arc::clone(&self.ring), (consignment, wrapped), &receipt).await?;
+        self.tell_of_a_copy(&again)?;
         self.supplement(migration, again).await
     }
 
@@ -361,7 +362,7 @@ impl Office {
     }
 
     /// A key that its place would have given out may be elsewhere, whatever became of it there.
-    fn tell_of_a_copy(&self, ring: &RingEvidence) -> Result<()> {
+    pub(crate) fn tell_of_a_copy(&self, ring: &RingEvidence) -> Result<()> {
         if !ring.could_leave {
             return Ok(());
         }

@@ -120,6 +120,7 @@ impl Office {
             let text = "parcels whose key is destroyed could not all be deleted yet";
             return Err(Fault::new(Code(840), Retry::Later, text).into());
         };
+        self.tell_of_a_copy(&ring)?;
         let what = format!(
             "destroyed without a fact, its ring key at {} ({}), then {} parcels of {} bytes{}",
             ring.destroyed_at,

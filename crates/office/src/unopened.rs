@@ -99,7 +99,8 @@ impl Office {
         let stands = tokio::task::spawn_blocking(move || ring.attest(consignment)).await.map_err(|_| broke_off())??;
         if matches!(stands, KeyState::Alive | KeyState::Destroying) {
             let receipt = self.registry.so_far()?;
-            vault::destroy_key(Arc::clone(&self.ring), (consignment, None), &receipt).await?;
+            let (ring, _) = vault::destroy_key(Arc::clone(&self.ring), (consignment, None), &receipt).await?;
+            self.tell_of_a_copy(&ring)?;
             self.note(format!("consignment {consignment}: no fact came of its opening; its ring key is destroyed"))?;
         }
         let mut state = self.state.lock().await;

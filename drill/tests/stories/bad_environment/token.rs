@@ -377,3 +377,32 @@ async fn a_key_that_somebody_brought_a_token_is_destroyed_and_certified_as_one_t
     let Some(over) = over(in_a_token(name)).await else { return };
     may_be_copied(over, "is not, or was not always, one that cannot leave its token").await;
 }
+
+/// The end that stands beside the shares, which counts where facts are damaged.
+fn end_beside_the_shares(world: &World, sql: &str) -> i64 {
+    let db = rusqlite::Connection::open(world.server_folder().join("registry.sqlite")).unwrap();
+    db.execute_batch(sql).unwrap();
+    db.query_row("SELECT count(*) FROM strongroom", [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_could_leave_is_told_of_where_its_destruction_can_be_no_fact() {
+    let name = "a_key_that_could_leave_is_told_of_where_its_destruction_can_be_no_fact";
+    let Some((scene, place, server)) = over(in_openbao(name)).await else { return };
+    scene.extract().await.done();
+    place.lets_a_key_out(&scene);
+    server.kill();
+    let damage = "UPDATE fact SET entry = 'nothing' WHERE number = 4; \
+                  UPDATE strongroom SET deadline = '2020-01-01T00:00:00Z'";
+    assert_eq!(end_beside_the_shares(&scene.world, damage), 1, "the control");
+
+    let server = place.serve(&scene.world).await;
+    let forgotten = async || end_beside_the_shares(&scene.world, "") == 0;
+    timeout(AT_MOST, until(forgotten)).await.unwrap();
+    server.kill();
+    assert_eq!(place.keys(), 0, "the key is there");
+    let notes = scene.world.notes();
+    assert!(notes.iter().any(|note| note.contains("destroyed without a fact")), "{notes:?}");
+    let alarms: Vec<_> = notes.iter().filter(|note| note.ends_with("[LZ-0845]")).collect();
+    assert!(matches!(*alarms, [once] if once.contains(&scene.consignment.to_string())), "{notes:?}");
+}
