@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One whole migration by hand: two organisations, five persons, one server, all on this machine, on synthetic records.
-# What `lazaret demo` does, step by step. Usage: by-hand.sh FOLDER [PATIENTS] [PORT]
+# What `lazaret demo` does, but for its folder of reports, step by step. Usage: by-hand.sh FOLDER [PATIENTS] [PORT]
 # LAZARET names the program; every person has a folder of their own and acts from it alone.
 set -euo pipefail
 

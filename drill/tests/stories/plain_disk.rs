@@ -35,7 +35,7 @@ fn besides_the_systems(world: &World) -> Vec<PathBuf> {
 }
 
 /// What was planted where it moves.
-fn moving(systems: &Systems) -> impl Iterator<Item = &Sentinel> {
+pub(super) fn moving(systems: &Systems) -> impl Iterator<Item = &Sentinel> {
     systems.made.sentinels.iter().filter(|sentinel| sentinel.place == Place::Moves)
 }
 
@@ -69,7 +69,7 @@ impl Searched {
 }
 
 /// Reports beside the old system; what is planted in them counts as planted in it. The scope of both.
-fn with_reports(world: &World, systems: &mut Systems, seed: u64) -> String {
+pub(super) fn with_reports(world: &World, systems: &mut Systems, seed: u64) -> String {
     let (made, _, scope) = world.reports(seed, 60);
     systems.made.sentinels.extend(made.sentinels);
     scope
@@ -154,6 +154,10 @@ async fn a_value_that_a_story_leaves_anywhere_makes_it_red_at_its_end() {
     write_file(&world.home(Name::Operator).join("draft"), told.as_bytes());
     write_file(&world.path(&format!("server/{named}.pdf")), b"a name");
     write_file(&world.path("bucket/object"), family.as_bytes());
+    // What begins as zlib does and is none: a file that was not searched, and in a bucket the middle of an object.
+    let block = world.path("server/block");
+    write_file(&block, b"\x78\x9c\xff\xff\xff\xff");
+    write_file(&world.path("bucket/block"), b"\x78\x9c\xff\xff\xff\xff");
     write_file(&beside.path().join("another story's"), family.as_bytes());
     core.as_file().write_all(family.as_bytes()).unwrap();
     temporary.as_file().write_all(family.as_bytes()).unwrap();
@@ -171,7 +175,8 @@ async fn a_value_that_a_story_leaves_anywhere_makes_it_red_at_its_end() {
     assert_eq!(places, expected.iter().map(PathBuf::as_path).collect());
     let said = left.hits.iter().filter(|hit| hit.file == drill::said()).map(|hit| &hit.label);
     assert_eq!(said.collect::<BTreeSet<_>>().len(), 2, "one of the streams of a process was not searched");
-    assert!(left.missed.is_empty(), "{:?}", left.missed);
+    let missed: BTreeSet<&Path> = left.missed.iter().map(|missed| missed.file.as_path()).collect();
+    assert_eq!(missed, [block.as_path()].into(), "{:?}", left.missed);
 
     drop(open);
     let ended = std::panic::catch_unwind(AssertUnwindSafe(|| drop(world))).unwrap_err();
@@ -179,16 +184,21 @@ async fn a_value_that_a_story_leaves_anywhere_makes_it_red_at_its_end() {
     assert!(said.starts_with("a story left values of patients in clear") && !said.contains(family), "{said}");
 }
 
-/// As [`whole_passage`], by the same rooms, with nothing encrypted and nothing compressed; nobody loads that.
-async fn passage_in_clear(world: &World, systems: &Systems, scope: &str) -> Round {
+/// As [`World::closed_with`], by the same rooms, with nothing encrypted and nothing compressed.
+pub(super) async fn closed_in_clear(world: &World, systems: &Systems, scope: &str) -> Round {
     let plan = world.approved(scope, systems.source.as_ref(), systems.sink.as_ref()).await;
     let (migration, consignment, secret) = (plan.migration, world.consign(&plan).await, passphrase());
     let desk = world.desk(Name::Operator);
     let errand = Errand { desk: &desk, passphrase: &secret, migration, consignment, progress: &Quiet };
     let manifest = passage::extract_as(&errand, systems.source.as_ref(), entropy(), Form::Unsealed).await.unwrap();
-    let round = Round { plan, consignment, manifest };
-    world.release(&round.plan, consignment).await.unwrap();
-    let refused = world.load(&round.plan, consignment, systems.sink.as_ref()).await.unwrap_err();
+    Round { plan, consignment, manifest }
+}
+
+/// As [`whole_passage`], with a consignment in clear; nobody loads that.
+async fn passage_in_clear(world: &World, systems: &Systems, scope: &str) -> Round {
+    let round = closed_in_clear(world, systems, scope).await;
+    world.release(&round.plan, round.consignment).await.unwrap();
+    let refused = world.load(&round.plan, round.consignment, systems.sink.as_ref()).await.unwrap_err();
     assert_eq!(refused.code(), Code(504), "{refused}");
     export(world, &round).await;
     round

@@ -222,18 +222,20 @@ fn asked(key: &KeyAct) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_killed_at_any_piece_on_its_lines_to_openbao_and_garage_comes_to_the_same_end() {
-    let mut world = World::start().await;
-    let (Some(_), Some(bao)) = (world.garage(), Bao::there()) else {
+    let (Some((garage, _)), Some(bao)) = (drill::garage(), Bao::there()) else {
         drill::skipped!(
             "one_killed_at_any_piece_on_its_lines_to_openbao_and_garage_comes_to_the_same_end (LAZARET_TEST_GARAGE or \
              LAZARET_TEST_BAO is not set)"
         );
         return;
     };
+    let mut world = World::start().await;
+    // So that its folder is searched too when the world ends.
+    world.garage().unwrap();
     let token_file = world.path("token");
     write_file(&token_file, b"root");
     std::fs::set_permissions(&token_file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let straight = Stores { bao: bao.address.clone(), token_file, garage: drill::garage().unwrap().0.endpoint };
+    let straight = Stores { bao: bao.address.clone(), token_file, garage: garage.endpoint };
     let whole = Whole::of(&mut world, &straight).await;
     let steps = Steps::default();
     let (to_bao, to_garage) = (Line::to(&straight.bao, &steps).await, Line::to(&straight.garage, &steps).await);
