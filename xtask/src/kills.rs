@@ -48,7 +48,7 @@ pub(crate) const WORDS: Words = Words {
 ",
 };
 
-/// Some 14 migrations of three quarters of a minute each; far more on a machine that does something else as well.
+/// Some 13 migrations of less than half a minute each; far more on a machine that does something else as well.
 const LIMIT: Duration = Duration::from_hours(6);
 
 #[derive(Debug, PartialEq)]

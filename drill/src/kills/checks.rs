@@ -183,6 +183,32 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_is_not_the_undisturbed_one_is_told() {
+        let end = || End {
+            rows: "1,Anna\n2,Bob\n".to_owned(),
+            relations: vec!["import_patient".to_owned()],
+            markers: [("import_patient".to_owned(), "2".to_owned())].into(),
+            parts: [("laboratory", 1)].into(),
+            attempts: 3,
+        };
+        let told = |change: fn(&mut End)| {
+            let mut other = end();
+            change(&mut other);
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| other.is_as(&end()))).is_err()
+        };
+        assert!(!told(|_| ()) && !told(|end| end.attempts = 4), "the control: other attempts are usual");
+        let changes: [fn(&mut End); 6] = [
+            |end| end.rows = end.rows.replace("Bob", "Bobby"),
+            |end| end.rows.truncate(7),
+            |end| end.rows.push_str("2,Bob\n"),
+            |end| end.relations.push("import_patient_staged".to_owned()),
+            |end| end.markers.clear(),
+            |end| end.parts.extend([("laboratory", 2)]),
+        ];
+        assert_eq!(changes.map(told), [true; 6]);
+    }
+
+    #[test]
     fn an_alarm_and_a_panic_are_heard() {
         let heard = |said: &str| std::panic::catch_unwind(|| nobody_cries(&"a log", said)).is_err();
         assert!(heard("ALARM: consignment 7 lives") && heard("thread 'main' panicked at src/main.rs"));

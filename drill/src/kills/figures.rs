@@ -35,7 +35,7 @@ pub struct Figures {
 /// One migration that did not end as the undisturbed one.
 #[derive(Clone, Debug, Serialize)]
 pub struct Failure {
-    /// Does it again, as far as a machine does.
+    /// Does it again, as far as a machine does; but for a round for the spared, which the words name.
     pub seed: u64,
     /// What was not as it should be.
     pub what: String,

@@ -117,7 +117,9 @@ async fn kill_until(wanted: Wanted, pair: &Pair, program: &Path, figures: &mut F
         let wanted = (pair, account, usual.get(&account).unwrap());
         let passing = passing::disturbed(&mut parties, wanted, (points, bound), figures);
         if let Err(panic) = AssertUnwindSafe(passing).catch_unwind().await {
-            let failure = Failure { seed, what: told(panic.as_ref()) };
+            let what = told(panic.as_ref());
+            let what = if more > 0 { format!("in round {more} for the spared, of no seed: {what}") } else { what };
+            let failure = Failure { seed, what };
             tell(&format!("seed {seed} FAILED: {}", failure.what));
             let killed = figures.kills() > killed_before;
             // Points that were not drawn from it are none that it brings back.

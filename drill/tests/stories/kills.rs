@@ -1,5 +1,5 @@
-//! Processes of every party are killed at random points of every step, and each migration ends as one that nobody
-//! disturbed.
+//! Processes of every party are killed at random points of extraction, load, reconciliation and destruction, and each
+//! migration ends as one that nobody disturbed.
 
 use std::io::Write;
 use std::time::Duration;
