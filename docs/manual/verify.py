@@ -4,7 +4,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey a
 WORDS, time = json.loads(pathlib.Path(__file__).with_name("words.json").read_bytes()), datetime.datetime.fromisoformat
 sha256, text = lambda data: hashlib.sha256(data).digest(), lambda data: base64.b64encode(data).decode()
 spelled = lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-need, sys.excepthook = lambda holds, what: holds or sys.exit(f"does not hold: {what}"), lambda *it: need(0, repr(it[1]))
+need, sys.excepthook = lambda holds, what: holds or sys.exit(f"not shown: {what}"), lambda *it: need(0, repr(it[1]))
 def root(lines):
     at = (1 << max(len(lines) - 1, 0).bit_length()) // 2
     return sha256(b"\1" + root(lines[:at]) + root(lines[at:]) if at else b"".join(b"\0" + spelled(it) for it in lines))

@@ -53,7 +53,7 @@ zWLsTl4mPaPbTmPhNqIMN6nEa9vucA==
 -----END CERTIFICATE-----
 ";
 
-/// In SEC1.
+/// In SEC1; the number is 32 sevens, and nobody's.
 const P256_KEY: &str = "\
 -----BEGIN EC PRIVATE KEY-----
 MHcCAQEEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHoAoGCCqGSM49
@@ -91,7 +91,7 @@ pub(crate) fn identity(bytes: &[u8]) {
     }
 }
 
-/// RSA, whose numbers would fill this file, is among the kept inputs.
+/// RSA, whose numbers would fill this file, is among the kept inputs: one key, in two forms, drawn for them and nobody's.
 pub(crate) fn identity_seeds() -> Vec<Vec<u8>> {
     let locked = KEY.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     let cut = CERTIFICATE.replace("MIHyMIGl", "MIHyMIG");

@@ -32,6 +32,11 @@ pub(crate) async fn in_time<T>(system: &str, connecting: impl Future<Output = Re
     answer.unwrap_or_else(|_| Err(unreachable(system, "it let nobody in within a minute")))
 }
 
+/// Whether a handshake of TLS found something wrong; the drivers give it as an error of the line.
+pub(crate) fn is_of_handshake(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
+}
+
 /// What is said of a line that must be protected and cannot be.
 pub(crate) const NO_TLS: &str = "its TLS certificate does not verify, or it offers no TLS";
 
@@ -47,6 +52,17 @@ pub(crate) fn not_granted(system: &str, doing: &str) -> Trouble {
         Code(404),
         format!("{system} does not allow this account to go on while {doing}"),
         "Run the GRANT statements of `lazaret scope statements` for this account, or use another one.",
+    )
+    .into()
+}
+
+/// The account may not open the database.
+pub(crate) fn not_opened(system: &str) -> Trouble {
+    Refusal::new(
+        Code(404),
+        format!("{system} does not allow this account to open the database"),
+        "Give it the right to: in PostgreSQL CONNECT on the database, in MariaDB any right on one of its tables; or use \
+         another account.",
     )
     .into()
 }

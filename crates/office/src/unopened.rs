@@ -97,11 +97,14 @@ impl Office {
     async fn destroy_key_unopened(&self, consignment: ConsignmentId) -> Result<()> {
         let ring = Arc::clone(&self.ring);
         let stands = tokio::task::spawn_blocking(move || ring.attest(consignment)).await.map_err(|_| broke_off())??;
-        if matches!(stands, KeyState::Alive | KeyState::Destroying) {
+        let subject = consignment.to_string();
+        let done = self.registry.marked(Mark::Destroyed, &subject)?.is_some();
+        if !done && stands != KeyState::Absent {
             let receipt = self.registry.so_far()?;
             let (ring, _) = vault::destroy_key(Arc::clone(&self.ring), (consignment, None), &receipt).await?;
             self.tell_of_a_copy(&ring)?;
-            self.note(format!("consignment {consignment}: no fact came of its opening; its ring key is destroyed"))?;
+            let text = format!("consignment {consignment}: no fact came of its opening; its ring key is destroyed");
+            self.mark(text, &Marking { mark: Mark::Destroyed, subject: &subject, forget: None })?;
         }
         let mut state = self.state.lock().await;
         state.unopened.remove(&consignment);

@@ -194,10 +194,11 @@ impl<'a, R> Writer<'a, R> {
 }
 
 /// Whether the file is a database that does not say of itself that it was made here. A word, not a proof: whoever can
-/// write a file can mark it. What is not there or is no database is not foreign: whoever opens it says what it is.
+/// write a file can mark it. What is not there or begins as no database does is not foreign: whoever opens it says what it
+/// is. A file that is too short for a header is foreign: its rows may stand in the log beside it.
 ///
 /// The file's own header is read (section 1.3 of `SQLite`'s "Database File Format"), past every lock: that another program
-/// holds the file, whoever opens it says too. Of a file that is too short for one the rows may stand in the log beside it.
+/// holds the file, whoever opens it says too.
 pub fn is_foreign(path: &Path) -> bool {
     let mut header = [0; 72];
     match File::open(path).and_then(|mut file| file.read_exact(&mut header)) {

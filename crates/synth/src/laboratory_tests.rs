@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 
 use rusqlite::Connection;
 
@@ -195,4 +196,28 @@ fn progress_is_told_every_thousand_and_at_the_end() {
     let mut told = Vec::new();
     laboratory(&folder.path().join("old.db"), 1, 2_500, &mut |done| told.push(done)).unwrap();
     assert_eq!(told, [1_000, 2_000, 2_500]);
+}
+
+#[test]
+fn only_a_database_without_our_mark_is_foreign_whoever_holds_it() {
+    let (folder, made, _) = make(7, 20);
+    let holds = Connection::open(&made).unwrap();
+    holds.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    assert!(!is_foreign(&made));
+    drop(holds);
+    let written = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(bytes))
+            .unwrap();
+        path
+    };
+    let mut bytes = std::fs::read(&made).unwrap();
+    bytes[71] ^= 1;
+    assert!(is_foreign(&written("another", &bytes)));
+    assert!(is_foreign(&written("too short", &bytes[..71])), "its rows may stand in its log");
+    assert!(!is_foreign(&written("no database", &[b'x'; 8_192])) && !is_foreign(&folder.path().join("not there")));
 }

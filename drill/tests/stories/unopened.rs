@@ -17,6 +17,7 @@ use wire::Leaf;
 
 use super::passes_on::passes_on;
 use super::restored_server::stage;
+use super::ring_away::GivesOut;
 
 /// A ring that stops once, when it has made its first key, until it is told to go on.
 struct Stopping {
@@ -53,7 +54,7 @@ impl Halfway {
         world.stop().await;
         let ((made, was_made), (go_on, told)) = (channel(), channel());
         world.restart_with(|furniture| {
-            let inner = Arc::clone(&furniture.ring);
+            let inner = Arc::new(GivesOut { inner: Arc::clone(&furniture.ring) });
             furniture.ring = Arc::new(Stopping { inner, first: Mutex::new(Some((made, told))) });
         });
         let consignment = ConsignmentId::draw(entropy().as_ref()).unwrap();
@@ -99,6 +100,8 @@ async fn a_key_goes_with_the_opening_that_is_refused_after_it_was_made() {
         world.office().sweep().await.unwrap();
     }
     assert_eq!(noted(&world), 1);
+    let copied = world.notes().iter().filter(|note| note.ends_with("[LZ-0845]")).count();
+    assert_eq!(copied, 1, "{:?}", world.notes());
 }
 
 /// Data and ring of the server as they are now, under these names.

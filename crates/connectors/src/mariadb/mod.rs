@@ -69,10 +69,10 @@ impl Database {
             // Access denied, to an account or because its way of signing in is another; from this machine; with a password
             // that has expired; to an account that is locked (MariaDB's number, MySQL's).
             Some(1045 | 1698 | 1130 | 1862 | 4151 | 3118) => trouble::not_signed_in(&system),
-            Some(1044) => trouble::not_granted(SYSTEM, "opening the database"),
+            Some(1044) => trouble::not_opened(SYSTEM),
             Some(1049) => trouble::no_database(&system),
             Some(number) => trouble::unreachable(&system, &format!("database code {number}")),
-            None if matches!(error, sqlx::Error::Tls(_)) => trouble::unreachable(&system, trouble::NO_TLS),
+            None if is_of_tls(&error) => trouble::unreachable(&system, trouble::NO_TLS),
             None => trouble::unreachable(&system, "no connection"),
         };
         let mode = match purpose {
@@ -92,6 +92,14 @@ impl Database {
         })
         .await
     }
+}
+
+/// The server offers no TLS, or the handshake found something wrong.
+fn is_of_tls(error: &sqlx::Error) -> bool {
+    if let sqlx::Error::Io(error) = error {
+        return trouble::is_of_handshake(error);
+    }
+    matches!(error, sqlx::Error::Tls(_))
 }
 
 fn number(error: &sqlx::Error) -> Option<u16> {
@@ -165,4 +173,19 @@ fn raw(row: &MySqlRow, index: usize) -> Result<Option<&[u8]>, sqlx::Error> {
 fn is_dated(value: &sqlx::mysql::MySqlValueRef<'_>) -> bool {
     use sqlx::TypeInfo;
     matches!(value.type_info().name(), "DATE" | "DATETIME" | "TIMESTAMP")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn what_a_handshake_finds_wrong_is_told_from_a_line_that_ends() {
+        let wrong = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        assert!(is_of_tls(&sqlx::Error::Io(Error::new(ErrorKind::InvalidData, wrong))));
+        assert!(is_of_tls(&sqlx::Error::Tls("server does not support TLS".into())));
+        assert!(!is_of_tls(&sqlx::Error::Io(ErrorKind::UnexpectedEof.into())));
+    }
 }

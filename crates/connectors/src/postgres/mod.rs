@@ -61,7 +61,10 @@ impl Database {
             .user(&self.server.user)
             .dbname(&self.server.database)
             .application_name("lazaret")
-            // A machine that is gone without a word is noticed after a minute and a half.
+            // Of several addresses of one name, each has its turn within the minute of all.
+            .connect_timeout(Duration::from_secs(20))
+            // A machine that is gone without a word is noticed after a minute and a half while it is waited for; with rows
+            // on their way to it, when the system gives up sending them.
             .keepalives_idle(Duration::from_secs(30))
             .keepalives_interval(Duration::from_secs(10))
             .keepalives_retries(6)
@@ -77,9 +80,7 @@ impl Database {
                 trouble::not_signed_in(&system)
             }
             Some(state) if *state == SqlState::INVALID_CATALOG_NAME => trouble::no_database(&system),
-            Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => {
-                trouble::not_granted(SYSTEM, "opening the database")
-            }
+            Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => trouble::not_opened(SYSTEM),
             Some(state) => trouble::unreachable(&system, &format!("database code {}", state.code())),
             None if asks_for_password(error) => trouble::not_signed_in(&system),
             None if is_of_tls(error) => trouble::unreachable(&system, trouble::NO_TLS),
@@ -106,9 +107,12 @@ impl Database {
     }
 }
 
-/// The driver tells it by its words alone.
+/// The server offers no TLS, which the driver tells by its words alone, or the handshake found something wrong.
 fn is_of_tls(error: &tokio_postgres::Error) -> bool {
-    error.to_string().starts_with("error performing TLS handshake")
+    std::error::Error::source(error).is_some_and(|source| {
+        let found = source.downcast_ref().is_some_and(trouble::is_of_handshake);
+        found || source.to_string() == "server does not support TLS"
+    })
 }
 
 /// The server asks for a password and none was given: the driver says so itself, in words and by no code.
@@ -162,4 +166,37 @@ async fn count(client: &Client, doing: &str, sql: &str) -> Result<u64> {
     let row = client.query_one(sql, &[]).await.map_err(|error| failed(doing, &error))?;
     let rows: i64 = row.try_get(0).map_err(|error| failed(doing, &error))?;
     u64::try_from(rows).map_err(|_| trouble::statement(SYSTEM, doing, "negative count"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use crate::connect_source;
+
+    /// What is said of a server that answers the question for TLS so, and then hangs up.
+    async fn said_of(answer: &'static [u8]) -> String {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("postgres://somebody@{}/old?tls=on", server.local_addr().unwrap());
+        let answering = tokio::spawn(async move {
+            let (mut line, _) = server.accept().await.unwrap();
+            let mut question = [0; 8];
+            line.read_exact(&mut question).await.unwrap();
+            line.write_all(answer).await.unwrap();
+        });
+        let told = connect_source(&address, None).unwrap().begin(true).await.map(drop).unwrap_err();
+        answering.await.unwrap();
+        told.to_string()
+    }
+
+    #[tokio::test]
+    async fn what_a_handshake_finds_wrong_is_told_from_a_line_that_ends() {
+        for answer in [&b"N"[..], b"SThis is no handshake at all."] {
+            let told = said_of(answer).await;
+            assert!(told.contains("certificate does not verify"), "{told}");
+        }
+        let told = said_of(b"S").await;
+        assert!(told.contains("no connection"), "{told}");
+    }
 }

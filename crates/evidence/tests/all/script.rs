@@ -261,7 +261,7 @@ fn program_says(pack: &Pack) -> Result<(), Code> {
 fn script_refuses(pack: &Pack, words: &str) {
     let Some(output) = script_says(pack) else { return };
     let said = text(&output);
-    let plainly = said.contains("does not hold: ") && !said.contains("Traceback");
+    let plainly = said.contains("not shown: ") && !said.contains("Traceback");
     assert!(!output.status.success() && plainly && said.contains(words), "{words}: {said}");
 }
 

@@ -78,7 +78,7 @@ fn shut(server: Server, account: &str) -> (String, String, i32, u64, &'static st
         Server::Postgres => {
             let [close, open] = ["REVOKE CONNECT ON DATABASE %I FROM PUBLIC", "GRANT CONNECT ON DATABASE %I TO PUBLIC"]
                 .map(|what| format!("DO $$ BEGIN EXECUTE format('{what}', current_database()); END $$"));
-            (close, open, REFUSED, 404, "does not allow this account to go on while opening the database")
+            (close, open, REFUSED, 404, "does not allow this account to open the database")
         }
     }
 }

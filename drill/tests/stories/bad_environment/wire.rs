@@ -5,7 +5,7 @@ use drill::{Child, Command, Name, World, files_below};
 use super::line::Line;
 use super::{Ended, Scene, UNREACHABLE};
 
-/// Set by whoever has five minutes: a passage waits a little over four for a server.
+/// Set by whoever has five minutes: a passage waits a little over four for a server, a database is waited for a minute.
 pub(super) const LONG: &str = "LAZARET_TEST_LONG";
 
 /// A line that is cut as soon as one parcel lies on the shelf, and whoever extracts on it.
