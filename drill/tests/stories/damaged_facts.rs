@@ -37,7 +37,7 @@ fn run(db: &Connection, sql: &str) {
     assert!(db.execute(sql, []).unwrap() > 0, "nothing was changed: {sql}");
 }
 
-fn damage(data: &Path, damage: impl FnOnce(&Connection)) {
+pub(super) fn damage(data: &Path, damage: impl FnOnce(&Connection)) {
     let db = Connection::open(data.join("registry.sqlite")).unwrap();
     db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
     damage(&db);
@@ -69,7 +69,7 @@ fn left(world: &World, (data, ring): &(PathBuf, PathBuf), round: &Round) -> (boo
     (state == KeyState::Alive, parcels)
 }
 
-fn count(data: &Path, table: &str) -> i64 {
+pub(super) fn count(data: &Path, table: &str) -> i64 {
     let db = Connection::open(data.join("registry.sqlite")).unwrap();
     db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
 }

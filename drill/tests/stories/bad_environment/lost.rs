@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::databases::{BACK, THERE, Way, line_to, over, scene};
 use super::line::{Line, after};
-use super::wire::LONG;
+use super::wire::there_is_time;
 use super::{AT_MOST, Ended, Scene, UNREACHABLE, ended, until};
 use crate::stories::databases::{self, Databases, Server};
 
@@ -230,14 +230,6 @@ async fn waited_for(databases: &Databases, way: Way) {
     assert_eq!(lost.scene.given_up().await, [402; 2]);
     ended(lost.extracting()).await.done();
     lost.scene.abandoned().await;
-}
-
-fn there_is_time(name: &str) -> bool {
-    let there_is = std::env::var_os(LONG).is_some();
-    if !there_is {
-        drill::skipped!("{name} ({LONG} is not set)");
-    }
-    there_is
 }
 
 #[tokio::test(flavor = "multi_thread")]

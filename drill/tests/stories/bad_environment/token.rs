@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::{AT_MOST, RETRY, Scene, command, ended, passphrase_file, until};
 use crate::stories::certified::verified;
+use crate::stories::damaged_facts::{count, damage};
 use crate::stories::program::{Program, lazaret, serving};
 
 /// Where ring keys lie, which can be away for a while.
@@ -378,13 +379,6 @@ async fn a_key_that_somebody_brought_a_token_is_destroyed_and_certified_as_one_t
     may_be_copied(over, "is not, or was not always, one that cannot leave its token").await;
 }
 
-/// The end that stands beside the shares, which counts where facts are damaged.
-fn end_beside_the_shares(world: &World, sql: &str) -> i64 {
-    let db = rusqlite::Connection::open(world.server_folder().join("registry.sqlite")).unwrap();
-    db.execute_batch(sql).unwrap();
-    db.query_row("SELECT count(*) FROM strongroom", [], |row| row.get(0)).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_could_leave_is_told_of_where_its_destruction_can_be_no_fact() {
     let name = "a_key_that_could_leave_is_told_of_where_its_destruction_can_be_no_fact";
@@ -392,12 +386,15 @@ async fn a_key_that_could_leave_is_told_of_where_its_destruction_can_be_no_fact(
     scene.extract().await.done();
     place.lets_a_key_out(&scene);
     server.kill();
-    let damage = "UPDATE fact SET entry = 'nothing' WHERE number = 4; \
-                  UPDATE strongroom SET deadline = '2020-01-01T00:00:00Z'";
-    assert_eq!(end_beside_the_shares(&scene.world, damage), 1, "the control");
+    let data = scene.world.server_folder();
+    assert_eq!(count(&data, "strongroom"), 1, "the control");
+    // The end that stands beside the shares counts where facts are damaged.
+    let sql = "UPDATE fact SET entry = 'nothing' WHERE number = 4; \
+               UPDATE strongroom SET deadline = '2020-01-01T00:00:00Z'";
+    damage(&data, |db| db.execute_batch(sql).unwrap());
 
     let server = place.serve(&scene.world).await;
-    let forgotten = async || end_beside_the_shares(&scene.world, "") == 0;
+    let forgotten = async || count(&data, "strongroom") == 0;
     timeout(AT_MOST, until(forgotten)).await.unwrap();
     server.kill();
     assert_eq!(place.keys(), 0, "the key is there");

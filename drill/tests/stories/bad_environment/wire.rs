@@ -6,7 +6,16 @@ use super::line::Line;
 use super::{Ended, Scene, UNREACHABLE};
 
 /// Set by whoever has five minutes: a passage waits a little over four for a server, a database is waited for a minute.
-pub(super) const LONG: &str = "LAZARET_TEST_LONG";
+const LONG: &str = "LAZARET_TEST_LONG";
+
+/// Whether this story may wait so long; it says so when it may not.
+pub(super) fn there_is_time(name: &str) -> bool {
+    let there_is = std::env::var_os(LONG).is_some();
+    if !there_is {
+        drill::skipped!("{name} ({LONG} is not set)");
+    }
+    there_is
+}
 
 /// A line that is cut as soon as one parcel lies on the shelf, and whoever extracts on it.
 async fn cut_in_mid_upload(world: &World) -> Line {
@@ -63,10 +72,7 @@ async fn a_server_that_is_away_is_told_of_at_once_before_anything_is_begun() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_does_not_come_back_is_given_up_after_minutes_and_what_it_has_is_kept() {
-    if std::env::var_os(LONG).is_none() {
-        drill::skipped!(
-            "a_server_that_does_not_come_back_is_given_up_after_minutes_and_what_it_has_is_kept ({LONG} is not set)"
-        );
+    if !there_is_time("a_server_that_does_not_come_back_is_given_up_after_minutes_and_what_it_has_is_kept") {
         return;
     }
     let scene = Scene::set().await;
