@@ -69,7 +69,7 @@ impl Database {
             // Access denied, to an account or because its way of signing in is another; from this machine; with a password
             // that has expired; to an account that is locked (MariaDB's number, MySQL's).
             Some(1045 | 1698 | 1130 | 1862 | 4151 | 3118) => trouble::not_signed_in(&system),
-            Some(1044) => trouble::not_opened(SYSTEM),
+            Some(1044) => trouble::not_opened(&system),
             Some(1049) => trouble::no_database(&system),
             Some(number) => trouble::unreachable(&system, &format!("database code {number}")),
             None if is_of_tls(&error) => trouble::unreachable(&system, trouble::NO_TLS),

@@ -80,7 +80,7 @@ impl Database {
                 trouble::not_signed_in(&system)
             }
             Some(state) if *state == SqlState::INVALID_CATALOG_NAME => trouble::no_database(&system),
-            Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => trouble::not_opened(SYSTEM),
+            Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => trouble::not_opened(&system),
             Some(state) => trouble::unreachable(&system, &format!("database code {}", state.code())),
             None if asks_for_password(error) => trouble::not_signed_in(&system),
             None if is_of_tls(error) => trouble::unreachable(&system, trouble::NO_TLS),
