@@ -48,10 +48,10 @@ pub(super) fn passphrase_file(world: &World) -> PathBuf {
 }
 
 /// `lazaret unlock`, ended with the story.
-struct Unlocked(Child);
+pub(super) struct Unlocked(Child);
 
 impl Unlocked {
-    async fn of(world: &World, name: Name) -> Self {
+    pub(super) async fn of(world: &World, name: Name) -> Self {
         let (home, passphrase) = (world.home(name), passphrase_file(world));
         let arguments = ["--home", text(&home), "--passphrase-file", text(&passphrase), "unlock"];
         let mut child = Self(program(&arguments).spawn().unwrap());

@@ -21,7 +21,7 @@ pub(crate) struct Context {
     pub global: Global,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
-    /// This machine may write its memory in clear to its swap, and that was accepted.
+    /// This machine may write its memory in clear to its swap, and the command goes on all the same.
     pub clear_swap: bool,
     /// Keys of rows at fault, for whoever asked to see them.
     pub keys: Arc<KeysInClear>,
@@ -93,6 +93,11 @@ impl Context {
         self.desk_with(&self.passphrase("this device")?)
     }
 
+    /// Whether `lazaret unlock` holds this device's key: then [`Self::desk`] opens none in this process.
+    pub(crate) fn key_is_held(&self) -> bool {
+        self.home_folder().and_then(|folder| Home::open(&folder)).is_ok_and(|home| is_held(&home))
+    }
+
     /// The desk for acts that bind, and for work with the shares that this device keeps: the passphrase is asked for.
     pub(crate) fn binding_desk(&self) -> Result<(Desk, Passphrase)> {
         let passphrase = self.passphrase("this device")?;
@@ -141,6 +146,16 @@ impl Context {
             .into()),
         }
     }
+}
+
+#[cfg(unix)]
+fn is_held(home: &Home) -> bool {
+    matches!(desk::unlocked::Unlocked::connect(home), Ok(Some(_)))
+}
+
+#[cfg(not(unix))]
+fn is_held(_: &Home) -> bool {
+    false
 }
 
 /// Asks before something that cannot be taken back; `given` is what an unattended caller said beforehand.

@@ -38,7 +38,7 @@ impl Journal {
 pub(crate) struct Verify {
     /// The server's data folder; neither its passphrase nor its key ring is needed
     #[arg(long)]
-    data: Option<PathBuf>,
+    pub(super) data: Option<PathBuf>,
 }
 
 /// A leaf of the server's own.

@@ -368,10 +368,10 @@ pub(crate) struct Destroy {
     try_with: Vec<PathBuf>,
     /// Only ask and try, and destroy nothing
     #[arg(long)]
-    only_probe: bool,
+    pub(super) only_probe: bool,
     /// Only what is past its deadline, of every migration; asks for no passphrase and no server: for a timer
     #[arg(long, conflicts_with_all = ["migration", "try_with", "only_probe"])]
-    due: bool,
+    pub(super) due: bool,
 }
 
 impl Destroy {

@@ -35,6 +35,7 @@ use tokio::sync::oneshot;
 pub(crate) use context::Context;
 pub(crate) use serving::Place;
 
+use crate::memory;
 use crate::output::Done;
 
 /// Moves a laboratory's records from one laboratory system to another and leaves nothing behind.
@@ -130,13 +131,7 @@ enum Command {
 /// Keys of rows at fault come into `keys`, if they were asked for.
 pub(crate) async fn run(cli: Cli, keys: Arc<KeysInClear>) -> Result<Done> {
     let mut context = Context::new(cli.global, keys);
-    if cli.command.holds_secrets() {
-        let swaps = crate::memory::clear_swap(context.global.danger_clear_swap)?;
-        for swap in &swaps {
-            crate::memory::warn(swap);
-        }
-        context.clear_swap = !swaps.is_empty();
-    }
+    context.clear_swap = goes_on_with_clear_swap(&cli.command, &context)?;
     if !context.global.until_stdin_closes {
         return cli.command.run(&context).await;
     }
@@ -146,6 +141,22 @@ pub(crate) async fn run(cli: Cli, keys: Arc<KeysInClear>) -> Result<Done> {
             Err(Refusal::new(Code(1090), "whoever started this command is gone", "Give the command again.").into())
         }
     }
+}
+
+/// Whether the command goes on although this machine may write its memory in clear to its swap; that is said each time.
+/// A deadline does not wait for the machine: what is due is destroyed before the command is refused.
+fn goes_on_with_clear_swap(command: &Command, context: &Context) -> Result<bool> {
+    let accepted = match command.holds() {
+        Holds::Nothing => return Ok(false),
+        Holds::Signature if context.key_is_held() => return Ok(false),
+        Holds::Condemned => true,
+        Holds::Signature | Holds::Secrets => context.global.danger_clear_swap,
+    };
+    let swaps = memory::clear_swap(accepted).inspect_err(|_| overdue::before_a_refusal(context))?;
+    for swap in &swaps {
+        memory::warn(swap);
+    }
+    Ok(!swaps.is_empty())
 }
 
 /// Over when nobody can write to standard input any more.
@@ -160,11 +171,62 @@ async fn stdin_closes() {
     drop(closed.await);
 }
 
+/// What of keys and records stands in the memory of a command's own process.
+enum Holds {
+    /// None that a swap in clear could give away.
+    Nothing,
+    /// This device's key, to sign requests and what does not bind; none while `lazaret unlock` holds it and signs.
+    Signature,
+    /// This device's key, and shares and opening keys that are destroyed with the same command.
+    Condemned,
+    /// Keys, passwords or rows.
+    Secrets,
+}
+
 impl Command {
-    /// Whether keys or records may stand in its memory. A server says in its settings what it accepts; a demonstration
-    /// has nothing that is secret.
-    fn holds_secrets(&self) -> bool {
-        !matches!(self, Self::Serve(_) | Self::Synth(_) | Self::Demo(_) | Self::Config(_))
+    /// What it holds, by what it reads and opens; whether it is refused over a swap in clear follows from that alone.
+    fn holds(&self) -> Holds {
+        match self {
+            // A server says in its settings what it accepts; a demonstration has nothing that is secret. The others
+            // read what anybody may: settings, packs, leaves, public halves, a scope. They have no key, and the
+            // timer's `destroy --due` overwrites keys without opening them.
+            Self::Serve(_)
+            | Self::Synth(_)
+            | Self::Demo(_)
+            | Self::Config(_)
+            | Self::Evidence(evidence::Evidence::Verify(_) | evidence::Evidence::Stamp(_))
+            | Self::Journal(journal::Journal::Verify(journal::Verify { data: Some(_) }))
+            | Self::Migration(migration::Migration::Destroy(migration::Destroy { due: true, .. }))
+            | Self::Organisation(organisation::Organisation::Show(_))
+            | Self::Scope(scope::Scope::Statements(_))
+            | Self::Trust(person::Trust { data: None, revocation: false, .. }) => Holds::Nothing,
+            // They ask the server, read facts, and stop: a freeze and a revocation are for emergencies.
+            Self::Next(_)
+            | Self::Evidence(evidence::Evidence::Export(_))
+            | Self::Journal(_)
+            | Self::Migration(migration::Migration::Show(_) | migration::Migration::Freeze(_))
+            | Self::Consignment(consignment::Consignment::Forecast(_))
+            | Self::Person(person::Person::HandIn(_))
+            | Self::Trust(person::Trust { revocation: true, .. }) => Holds::Signature,
+            // Refused, it would leave on the disk what it was given to destroy. A look with the probe alone destroys
+            // nothing and can wait.
+            Self::Migration(migration::Migration::Destroy(migration::Destroy { only_probe: false, .. })) => {
+                Holds::Condemned
+            }
+            Self::Init(_)
+            | Self::Card(_)
+            | Self::Organisation(_)
+            | Self::Person(_)
+            | Self::Trust(_)
+            | Self::Unlock(_)
+            | Self::Scope(_)
+            | Self::Migration(_)
+            | Self::Consignment(_)
+            | Self::Extract(_)
+            | Self::Load(_)
+            | Self::Reconcile(_)
+            | Self::Migrate(_) => Holds::Secrets,
+        }
     }
 
     async fn run(self, context: &Context) -> Result<Done> {

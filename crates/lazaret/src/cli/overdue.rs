@@ -30,6 +30,19 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     Ok(Done { status, ..Done::new(lines.join("\n"), json) })
 }
 
+/// The look of a command that is about to be refused for what its machine is like, and would not come to its own. Where
+/// there is no device, nothing is due.
+pub(crate) fn before_a_refusal(context: &Context) {
+    let folder = context.global.home.as_deref().filter(|folder| folder.is_dir());
+    match folder.map(|folder| desk::destroy_overdue(&Home::open(folder)?, context.clock.as_ref())) {
+        Some(Ok(overdue)) => tell(&overdue),
+        Some(Err(trouble)) => {
+            output::error_line(&format!("Whether keys on this device are due cannot be told: {trouble}"));
+        }
+        None => {}
+    }
+}
+
 /// Says on standard error what came of a look, whatever the command was that brought it.
 pub(crate) fn tell(overdue: &Overdue) {
     for line in lines(overdue) {

@@ -240,10 +240,10 @@ pub(crate) struct Trust {
     words: Option<String>,
     /// Admit the organisation on the server whose data folder this is
     #[arg(long)]
-    data: Option<PathBuf>,
+    pub(super) data: Option<PathBuf>,
     /// A revocation to take in on this device instead of a root
     #[arg(long, conflicts_with = "data")]
-    revocation: bool,
+    pub(super) revocation: bool,
     /// The server's new card to take in on this device instead of a root
     #[arg(long, conflicts_with_all = ["data", "revocation"])]
     card: bool,

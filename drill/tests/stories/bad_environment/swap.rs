@@ -2,8 +2,10 @@
 
 use drill::program::{Program, lazaret, serving};
 use drill::{Command, Name, World, write_file};
+use lexicon::{Clock, SystemClock};
 
-use super::{REFUSED, Scene, clean, ended};
+use super::super::by_command::Unlocked;
+use super::{REFUSED, RETRY, Scene, clean, command, ended, passphrase_file};
 
 const SWAPS: &[u8] = b"Filename\tType\tSize\tUsed\tPriority\n/swap.of.the.drill file 1 0 -2\n";
 
@@ -90,4 +92,105 @@ async fn swap_in_clear_is_refused_by_server_and_agents_unless_it_is_accepted_and
     assert!(note.ends_with("in clear to the swap /swap.of.the.drill"), "{note}");
     let log = std::fs::read_to_string(scene.world.path("server.log")).unwrap();
     assert_eq!(log.matches("Danger: memory may be written in clear").count(), 2, "{log}");
+}
+
+/// As a timer or a third party gives it: without a passphrase.
+fn alone(words: &[&str]) -> Command {
+    let mut command = clean(&lazaret().unwrap());
+    command.arg("--json").args(words);
+    command
+}
+
+/// A third party's laptop says of a pack what it says without swap.
+async fn verifies_as_without_swap(scene: &Scene) {
+    scene.now();
+    let (world, desk) = (&scene.world, scene.world.desk(Name::Controller));
+    let pack = desk.client().evidence(desk.keeper(), scene.plan.migration).await.unwrap();
+    write_file(&world.path("evidence.zip"), &pack);
+    let mut verify = alone(&["evidence", "verify"]);
+    verify.arg(world.path("evidence.zip"));
+    for party in ["Laboratory", "Vendor"] {
+        verify.arg("--trust").arg(world.path(party).join("organisation.json"));
+    }
+    let with = ended(with_swap(world, &verify)).await;
+    assert!(with.done()["verdict"].is_object(), "{}", with.said);
+    assert_eq!(&with.said, ended(verify).await.done());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn swap_in_clear_switches_no_deadline_of_a_device_off_and_stops_nobody_who_holds_no_key() {
+    let mut scene = Scene::set().await;
+    write_file(&scene.world.path("swaps"), SWAPS);
+    if !can_be_made(&scene.world) {
+        drill::skipped!(
+            "swap_in_clear_switches_no_deadline_of_a_device_off_and_stops_nobody_who_holds_no_key (no namespace)"
+        );
+        return;
+    }
+    scene.extract().await.done();
+    verifies_as_without_swap(&scene).await;
+    scene.world.stop().await;
+    scene.world.write_program_files("");
+    let (world, id) = (&scene.world, scene.plan.migration.to_string());
+    let mut verify = alone(&["journal", "verify", "--data"]);
+    ended(with_swap(world, verify.arg(world.server_folder()))).await.done();
+
+    let round = format!("migrations/{id}/consignments/{}", scene.consignment);
+    let is_there = |name: Name, file: &str| world.home(name).join(&round).join(file).exists();
+    let (share, key) = ((Name::Operator, "laboratory.share"), (Name::Recipient, "opening.key"));
+    let held = || [share, key].map(|(name, file)| (is_there(name, file), is_there(name, "gone.json")));
+    let extract = scene.extracting_from(&scene.systems.source.identity());
+    let extracting = || with_swap(world, &extract);
+    let timer = |name| {
+        let home = world.home(name);
+        with_swap(world, &alone(&["--home", home.to_str().unwrap(), "migration", "destroy", "--due"]))
+    };
+    ended(extracting()).await.says(REFUSED, 1097, &["/swap.of.the.drill"]);
+    ended(timer(Name::Recipient)).await.done();
+    assert_eq!(held(), [(true, false); 2], "the control: nothing is due");
+
+    // The devices have seen a time after the deadline; the processes go by it.
+    let desks = [Name::Operator, Name::Recipient].map(|name| world.desk(name));
+    world.pass_hours(73);
+    for desk in &desks {
+        desk.now().unwrap();
+    }
+    scene.now();
+    let refused = ended(extracting()).await;
+    refused.says(REFUSED, 1097, &["/swap.of.the.drill"]);
+    assert!(refused.complained.contains("are destroyed"), "{}", refused.complained);
+    assert_eq!(held(), [(false, true), (true, false)], "refused, and what was due is gone");
+    let due = ended(timer(Name::Recipient)).await;
+    assert_eq!(due.done()["destroyed"][0]["consignment"], scene.consignment.to_string());
+    assert_eq!(held(), [(false, true); 2]);
+
+    // Nobody is refused who destroys by hand either; whoever only tries is.
+    let destroy = ["migration", "destroy", "--migration", &id];
+    let untold = ended(with_swap(world, &command(world, Name::Recipient, &destroy))).await;
+    assert_eq!((untold.status, &untold.said["destroyed"][0]["stated"]), (Some(RETRY), &serde_json::json!(false)));
+    assert!(untold.complained.contains("Danger: memory may be written in clear"), "{}", untold.complained);
+    let tries = command(world, Name::Recipient, &[&destroy[..], &["--only-probe"]].concat());
+    ended(with_swap(world, &tries)).await.says(REFUSED, 1097, &["/swap.of.the.drill"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn swap_in_clear_stops_no_freeze_that_another_process_signs() {
+    let world = World::start().await;
+    world.plants_nothing("a migration is opened and frozen; there is no old system");
+    passphrase_file(&world);
+    write_file(&world.path("swaps"), SWAPS);
+    if !can_be_made(&world) {
+        drill::skipped!("swap_in_clear_stops_no_freeze_that_another_process_signs (no namespace)");
+        return;
+    }
+    let id = world.open().await;
+    world.clock.set(SystemClock.now());
+    let named = id.to_string();
+    let words = ["migration", "freeze", "--migration", &named, "--reason", "a letter"];
+    let freeze = command(&world, Name::Engineer, &words);
+    ended(with_swap(&world, &freeze)).await.says(REFUSED, 1097, &["/swap.of.the.drill"]);
+    let _unlocked = Unlocked::of(&world, Name::Engineer).await;
+    ended(with_swap(&world, &freeze)).await.done();
+    let ledger = world.desk(Name::Controller).follow(id).await.unwrap();
+    assert!(ledger.migration().frozen.is_some());
 }
