@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use doors::Identity;
 use lexicon::{Alarm, Code, ConsignmentId, Digest, Fault, MigrationId, Refusal, Result, Retry, canonical};
-use office::{Furniture, Office};
+use office::{Furniture, Office, Sweeper};
 use people::{Root, SigningKey};
 use registry::Registry;
 use serde::{Deserialize, Serialize};
@@ -251,19 +251,20 @@ pub(crate) async fn serve(
     listener: TcpListener,
     sweep_seconds: u64,
 ) -> Result<()> {
-    let sweeping = Arc::clone(&office);
-    let sweeper = tokio::spawn(async move {
+    let mut sweeper = Sweeper::new(Arc::clone(&office));
+    let sweeping = tokio::spawn(async move {
         let mut beat = tokio::time::interval(Duration::from_secs(sweep_seconds.max(1)));
         loop {
             beat.tick().await;
-            let office = Arc::clone(&sweeping);
-            if let Err(trouble) = office::aside(async move { office.sweep().await }).await {
+            if let Err(trouble) = sweeper.beat().await {
                 tracing::error!(code = %trouble.code(), "The sweep could not end: {trouble}.");
             }
         }
     });
     let served = doors::serve(office, listener, identity, interrupted()).await;
-    sweeper.abort();
+    sweeping.abort();
+    // The emptying of shelves stops with its sweeper.
+    drop(sweeping.await);
     served
 }
 

@@ -17,50 +17,7 @@ use crate::submit::bound;
 use crate::{Office, State, broke_off};
 
 impl Office {
-    /// Carries out deadlines that have passed and takes up destructions that were cut. Called at start and on a beat.
-    ///
-    /// # Errors
-    /// A fault when something could not be destroyed; it is tried again at the next call.
-    pub async fn sweep(&self) -> Result<()> {
-        let (mut first, whole, damaged, unwritten) = {
-            let mut state = self.state.lock().await;
-            // What cannot be taken up or spread holds up no deadline; its trouble is told at the end.
-            let mut first = self.take_up_admissions(&mut state);
-            first = first.and(self.spread_revocations(&mut state));
-            let ids: Vec<MigrationId> = state.ledgers.keys().copied().collect();
-            let (damaged, whole): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| state.damaged.contains(id));
-            let mut unwritten = Vec::new();
-            for id in &whole {
-                let carried_out = self.carry_out_deadlines(&mut state, *id);
-                if carried_out.is_err() {
-                    unwritten.extend(self.due(&state, *id).into_iter().map(|consignment| (*id, consignment)));
-                }
-                first = first.and(carried_out);
-            }
-            (first, whole, damaged, unwritten)
-        };
-        // Every key goes before any parcel: a shelf that cannot be reached lets no key live.
-        for id in &whole {
-            first = first.and(self.destroy_keys(*id).await);
-        }
-        for due in &unwritten {
-            first = first.and(self.destroy_unwritten(*due).await);
-        }
-        for id in damaged {
-            first = first.and(self.destroy_damaged(id).await);
-        }
-        for id in whole {
-            first = first.and(self.empty_shelves(id).await);
-        }
-        // First, for it may put openings in doubt.
-        first = first.and(self.note_unnamed().await);
-        first = first.and(self.destroy_unopened().await);
-        first = first.and(self.destroy_unnamed().await);
-        first = first.and(self.look_back().await);
-        first.and(self.delete_what_was_held().await)
-    }
-
-    fn carry_out_deadlines(&self, state: &mut State, id: MigrationId) -> Result<()> {
+    pub(crate) fn carry_out_deadlines(&self, state: &mut State, id: MigrationId) -> Result<()> {
         self.overdue(state, id).into_iter().try_for_each(|act| {
             self.record(state, id, Proof::Deadline(act), &[], None)?;
             Ok(())
@@ -68,7 +25,7 @@ impl Office {
     }
 
     /// The consignments of a migration that live by its facts and whose time is over.
-    fn due(&self, state: &State, id: MigrationId) -> Vec<ConsignmentId> {
+    pub(crate) fn due(&self, state: &State, id: MigrationId) -> Vec<ConsignmentId> {
         let Some(migration) = state.ledgers.get(&id).map(procedure::Ledger::migration) else { return Vec::new() };
         let now = self.clock.now();
         migration.consignments.iter().filter(|one| is_due(migration, one, now)).map(|one| one.id).collect()
@@ -76,7 +33,7 @@ impl Office {
 
     /// The end of a consignment whose deadline the journal cannot take, for want of space or of a disk: its key goes all the
     /// same. The facts follow at the first beat at which they can; the parcels, which nothing opens any more, with them.
-    async fn destroy_unwritten(&self, (id, consignment): (MigrationId, ConsignmentId)) -> Result<()> {
+    pub(crate) async fn destroy_unwritten(&self, (id, consignment): (MigrationId, ConsignmentId)) -> Result<()> {
         let (receipt, wrapped) = self.reason(id, consignment)?;
         vault::destroy_key(Arc::clone(&self.ring), (consignment, wrapped), &receipt).await?;
         let alarm = Alarm::new(
@@ -130,7 +87,8 @@ impl Office {
         Ok((self.registry.so_far()?, self.wrapped(id, consignment)?))
     }
 
-    async fn destroy_keys(&self, id: MigrationId) -> Result<()> {
+    /// Destroys the keys of what facts say is over, and waits for no shelf.
+    pub(crate) async fn destroy_keys(&self, id: MigrationId) -> Result<()> {
         let mut first = Ok(());
         for consignment in self.ended(id).await {
             let destroyed = match self.reason(id, consignment) {
@@ -161,26 +119,29 @@ impl Office {
         }
     }
 
-    /// Asks ring and shelf about one consignment that is destroyed, the next one at each beat: a key or a parcel that
-    /// somebody put back, or that came late, is found, and destroyed again, without a restart.
-    async fn look_back(&self) -> Result<()> {
+    /// Asks the ring about one consignment that is destroyed, the next one at each beat: a key that somebody put back is found,
+    /// and destroyed again, without a restart.
+    pub(crate) async fn look_back_at_a_key(&self) -> Result<()> {
         let next = {
             let mut state = self.state.lock().await;
-            let migrations = state.ledgers.iter().map(|(id, ledger)| (*id, &ledger.migration().consignments));
-            let gone = migrations.flat_map(|(id, consignments)| {
-                let gone = consignments.iter().filter(|consignment| consignment.stage == ConsignmentStage::Destroyed);
-                gone.map(move |consignment| (consignment.id, id))
-            });
-            let mut gone: Vec<(ConsignmentId, MigrationId)> = gone.collect();
-            gone.sort_unstable();
-            let next = gone.iter().find(|(id, _)| Some(*id) > state.looked_at).or(gone.first()).copied();
-            state.looked_at = next.map(|(consignment, _)| consignment);
+            let next = state.destroyed_after(state.key_looked_at);
+            state.key_looked_at = next.map(|(consignment, _)| consignment);
             next
         };
         let Some((consignment, migration)) = next else { return Ok(()) };
-        // One that fails does not keep the other from being asked.
-        let key = self.key_stays_gone(migration, consignment).await;
-        key.and(self.shelf_stays_empty(migration, consignment).await)
+        self.key_stays_gone(migration, consignment).await
+    }
+
+    /// As [`Self::look_back_at_a_key`] for parcels that were put back, or that came late.
+    pub(crate) async fn look_back_at_a_shelf(&self) -> Result<()> {
+        let next = {
+            let mut state = self.state.lock().await;
+            let next = state.destroyed_after(state.shelf_looked_at);
+            state.shelf_looked_at = next.map(|(consignment, _)| consignment);
+            next
+        };
+        let Some(next) = next else { return Ok(()) };
+        self.shelf_stays_empty(next).await
     }
 
     async fn key_stays_gone(&self, migration: MigrationId, consignment: ConsignmentId) -> Result<()> {
@@ -244,7 +205,7 @@ impl Office {
         self.mark(text, &Marking { mark: Mark::DestroyedAgain, subject: &subject, forget: None }).map(drop)
     }
 
-    async fn shelf_stays_empty(&self, migration: MigrationId, consignment: ConsignmentId) -> Result<()> {
+    async fn shelf_stays_empty(&self, (consignment, migration): (ConsignmentId, MigrationId)) -> Result<()> {
         let listed = match self.shelf.list(consignment).await {
             Ok(parcels) => parcels.len(),
             // Something that is no parcel: it goes too.
@@ -264,7 +225,8 @@ impl Office {
         self.shelf.erase(consignment, &receipt).await.map(drop)
     }
 
-    async fn empty_shelves(&self, id: MigrationId) -> Result<()> {
+    /// Deletes the parcels of what facts say is over, and certifies that.
+    pub(crate) async fn empty_shelves(&self, id: MigrationId) -> Result<()> {
         if !self.ended(id).await.is_empty() {
             // One at a time: who comes second finds it done.
             let _alone = self.destroying.lock().await;
@@ -407,6 +369,20 @@ impl Office {
         let (digest, body) = (certificate.digest()?, lexicon::canonical(&certificate)?);
         self.record(state, id, Proof::Server(Act::Finish { certificate: digest }), &[(digest, body)], None)?;
         Ok(())
+    }
+}
+
+impl State {
+    /// The destroyed consignment that comes next after this one, round and round.
+    fn destroyed_after(&self, last: Option<ConsignmentId>) -> Option<(ConsignmentId, MigrationId)> {
+        let migrations = self.ledgers.iter().map(|(id, ledger)| (*id, &ledger.migration().consignments));
+        let gone = migrations.flat_map(|(id, consignments)| {
+            let gone = consignments.iter().filter(|consignment| consignment.stage == ConsignmentStage::Destroyed);
+            gone.map(move |consignment| (consignment.id, id))
+        });
+        let mut gone: Vec<(ConsignmentId, MigrationId)> = gone.collect();
+        gone.sort_unstable();
+        gone.iter().find(|(id, _)| Some(*id) > last).or(gone.first()).copied()
     }
 }
 

@@ -17,12 +17,20 @@ use crate::destroy::lingers;
 use crate::{Office, State};
 
 impl Office {
-    /// Destroys the consignments of a damaged migration whose deadline has passed.
-    pub(crate) async fn destroy_damaged(&self, id: MigrationId) -> Result<()> {
+    /// Destroys the keys of a damaged migration whose deadline has passed, and waits for no shelf.
+    pub(crate) async fn destroy_keys_damaged(&self, id: MigrationId) -> Result<()> {
         let (mut first, due) = self.due_without_facts(id).await?;
         for (consignment, deadline) in due {
-            let ended = self.destroy_without_fact((id, consignment), deadline).await;
-            first = first.and(ended);
+            first = first.and(self.destroy_key_without_fact((id, consignment), deadline).await);
+        }
+        first
+    }
+
+    /// Deletes the parcels of a damaged migration whose deadline has passed, and notes the end.
+    pub(crate) async fn empty_shelves_damaged(&self, id: MigrationId) -> Result<()> {
+        let (mut first, due) = self.due_without_facts(id).await?;
+        for (consignment, deadline) in due {
+            first = first.and(self.destroy_without_fact((id, consignment), deadline).await);
         }
         first
     }
@@ -75,32 +83,41 @@ impl Office {
         Ok(deadlines)
     }
 
+    async fn destroy_key_without_fact(
+        &self,
+        (id, consignment): (MigrationId, ConsignmentId),
+        deadline: Timestamp,
+    ) -> Result<()> {
+        if self.key_is_gone(consignment)? {
+            return Ok(());
+        }
+        let wrapped = (consignment, self.wrapped(id, consignment)?);
+        let (receipt, noted) = match self.overdue_receipt(id, consignment, deadline).await {
+            Ok(receipt) => (receipt, Ok(())),
+            // Neither journal nor disk takes why: its key goes all the same, and all of it is noted when that can be.
+            Err(trouble) => (self.registry.so_far()?, Err(trouble)),
+        };
+        vault::destroy_key(Arc::clone(&self.ring), wrapped, &receipt).await?;
+        noted
+    }
+
     async fn destroy_without_fact(
         &self,
         (id, consignment): (MigrationId, ConsignmentId),
         deadline: Timestamp,
     ) -> Result<()> {
-        let subject = consignment.to_string();
-        let done = self.registry.marked(Mark::Destroyed, &subject)?.is_some();
-        if done || self.is_gone(consignment).await? {
+        if self.is_gone(consignment).await? {
             let mut state = self.state.lock().await;
             state.ask_what_is_held(consignment, &self.registry)?;
             state.settled.insert(consignment);
             return Ok(());
         }
         let wrapped = (consignment, self.wrapped(id, consignment)?);
-        let receipt = match self.overdue_receipt(id, consignment, deadline) {
-            Ok(receipt) => receipt,
-            // Neither journal nor disk takes why: its key goes all the same, and all of it is noted when that can be.
-            Err(trouble) => {
-                vault::destroy_key(Arc::clone(&self.ring), wrapped, &self.registry.so_far()?).await?;
-                return Err(trouble);
-            }
-        };
+        let receipt = self.overdue_receipt(id, consignment, deadline).await?;
         let (erased, what) = self.erase_without_fact(wrapped, &receipt).await?;
         let text = format!("consignment {consignment} of migration {id}: {what}");
         let mut state = self.state.lock().await;
-        let kept = state.ledgers.get(&id).map(planned).unwrap_or_default();
+        let (subject, kept) = (consignment.to_string(), state.ledgers.get(&id).map(planned).unwrap_or_default());
         let marking = Marking { mark: Mark::Destroyed, subject: &subject, forget: Some((id, consignment, &kept)) };
         self.mark(text, &marking)?;
         state.lingers(consignment, &erased);
@@ -133,7 +150,14 @@ impl Office {
     }
 
     /// The proof that it is recorded why the key is destroyed.
-    fn overdue_receipt(&self, id: MigrationId, consignment: ConsignmentId, deadline: Timestamp) -> Result<Receipt> {
+    async fn overdue_receipt(
+        &self,
+        id: MigrationId,
+        consignment: ConsignmentId,
+        deadline: Timestamp,
+    ) -> Result<Receipt> {
+        // Both halves of a sweep may ask at once, and it is noted once.
+        let _state = self.state.lock().await;
         let subject = consignment.to_string();
         if self.registry.marked(Mark::Overdue, &subject)?.is_some() {
             return self.registry.so_far();
@@ -142,11 +166,21 @@ impl Office {
         self.mark(text, &Marking { mark: Mark::Overdue, subject: &subject, forget: None })
     }
 
-    /// Whether nothing of it is left: it was destroyed before its facts were damaged.
-    async fn is_gone(&self, consignment: ConsignmentId) -> Result<bool> {
+    /// Whether nothing is to be done about its key: its end is noted, or its key went before its facts were damaged.
+    fn key_is_gone(&self, consignment: ConsignmentId) -> Result<bool> {
+        let subject = consignment.to_string();
+        if self.registry.marked(Mark::Destroyed, &subject)?.is_some() {
+            return Ok(true);
+        }
+        let begun = self.registry.marked(Mark::Overdue, &subject)?.is_some();
         let destroyed = matches!(self.ring.attest(consignment), Ok(KeyState::Destroyed { .. }));
-        let kept = self.registry.wrapped_share(consignment)?.is_some();
-        Ok(destroyed && !kept && self.shelf.list(consignment).await?.is_empty())
+        Ok(destroyed && !begun && self.registry.wrapped_share(consignment)?.is_none())
+    }
+
+    /// Whether nothing of it is left: its end is noted, or it was destroyed before its facts were damaged.
+    async fn is_gone(&self, consignment: ConsignmentId) -> Result<bool> {
+        let noted = self.registry.marked(Mark::Destroyed, &consignment.to_string())?.is_some();
+        Ok(noted || (self.key_is_gone(consignment)? && self.shelf.list(consignment).await?.is_empty()))
     }
 }
 

@@ -16,6 +16,7 @@ mod people_desk;
 mod put_back;
 mod show_fact;
 mod submit;
+mod sweep;
 mod unnamed;
 mod unopened;
 
@@ -37,6 +38,7 @@ use self::put_back::PutBack;
 
 pub use admit::admission;
 pub use submit::strongroom_share;
+pub use sweep::Sweeper;
 pub use vault::ParcelAddress;
 use wire::{Leaf, ServerCard};
 
@@ -81,7 +83,8 @@ pub struct Office {
     snapshot_days: u32,
     erasure_wait: Duration,
     state: Mutex<State>,
-    /// Held while parcels of a consignment are deleted, which may take longer than the state's lock is held.
+    /// Held while parcels are deleted, by one at a time, which may take longer than the state's lock is held. No key waits
+    /// for it.
     destroying: Mutex<()>,
 }
 
@@ -106,7 +109,9 @@ struct State {
     /// When the ring was asked last which keys live in it.
     asked_at: Option<Timestamp>,
     /// The destroyed consignment that the ring was asked about last.
-    looked_at: Option<ConsignmentId>,
+    key_looked_at: Option<ConsignmentId>,
+    /// The one that the shelf was asked about last.
+    shelf_looked_at: Option<ConsignmentId>,
     /// Migrations whose agents or key ring know more than this server: it was restored, and may only destroy them. How it
     /// came to know.
     behind: BTreeMap<MigrationId, Alarm>,

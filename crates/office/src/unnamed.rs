@@ -83,23 +83,38 @@ impl Office {
         Ok(())
     }
 
-    /// Destroys the keys that nothing names, and their parcels, when they were noted long enough ago.
-    pub(crate) async fn destroy_unnamed(&self) -> Result<()> {
+    /// Those that were noted long enough ago.
+    async fn unnamed_for_long(&self) -> Result<Vec<ConsignmentId>> {
         let now = self.clock.now();
         let unnamed = {
             let state = self.state.lock().await;
             if state.alarm.is_some() { Vec::new() } else { state.unnamed(&self.registry)? }
         };
         let is_over = |noted: &Timestamp| now >= hours_after(*noted, self.deadline_days_max.saturating_mul(24));
-        // A ring or a shelf that is away once is not asked about the others: as in [`Self::destroy_unopened`].
-        for (consignment, _) in unnamed.iter().filter(|(_, noted)| is_over(noted)) {
+        Ok(unnamed.into_iter().filter(|(_, noted)| is_over(noted)).map(|(consignment, _)| consignment).collect())
+    }
+
+    /// Destroys the keys that nothing names, when they were noted long enough ago, and waits for no shelf.
+    pub(crate) async fn destroy_keys_unnamed(&self) -> Result<()> {
+        // A ring that is away once is not asked about the others: as in [`Self::destroy_unopened`].
+        for consignment in self.unnamed_for_long().await? {
             let receipt = self.registry.so_far()?;
-            let (erased, what) = self.erase_without_fact((*consignment, None), &receipt).await?;
+            vault::destroy_key(Arc::clone(&self.ring), (consignment, None), &receipt).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the parcels of those keys, and notes the end.
+    pub(crate) async fn empty_shelves_unnamed(&self) -> Result<()> {
+        // Neither is a shelf.
+        for consignment in self.unnamed_for_long().await? {
+            let receipt = self.registry.so_far()?;
+            let (erased, what) = self.erase_without_fact((consignment, None), &receipt).await?;
             let text = format!("consignment {consignment}, which nothing names: {what}");
             let marking = Marking { mark: Mark::Destroyed, subject: &consignment.to_string(), forget: None };
             let mut state = self.state.lock().await;
             self.mark(text, &marking)?;
-            state.lingers(*consignment, &erased);
+            state.lingers(consignment, &erased);
         }
         Ok(())
     }

@@ -270,12 +270,13 @@ async fn a_ring_that_is_away_for_one_opening_is_not_asked_about_the_next_and_oth
     assert_eq!(asked.load(Ordering::SeqCst), 0, "in doubt nothing is done about them");
     world.pass_hours(31 * 24);
     for beat in 1..=2 {
-        assert_eq!(world.office().sweep().await.unwrap_err().code(), Code(720));
+        assert_eq!(world.office().sweep_keys().await.unwrap_err().code(), Code(720));
         assert_eq!(asked.load(Ordering::SeqCst), beat, "the first that fails ends it for this beat");
     }
 
     let keys = world.ring_folder().join("keys");
     let there = [about[0], about[1], unnamed].map(|id| keys.join(format!("{id}.key")).exists());
     assert_eq!(there, [true, true, false], "what nothing names goes all the same");
+    world.office().sweep_shelves().await.unwrap();
     assert_eq!(stage(&world, &round).await, ConsignmentStage::Destroyed);
 }
