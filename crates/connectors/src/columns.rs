@@ -10,7 +10,8 @@ use arrow_array::builder::{
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, BinaryArray, RecordBatch, StringArray};
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
 use lexicon::Result;
-use lexicon::limits::ROW_BYTES_MAX;
+use lexicon::limits::{HEAVY_BATCH_BYTES, ROW_BYTES_MAX};
+use tokio::sync::mpsc;
 
 use crate::at_fault::AtFault;
 use crate::{spelling, trouble};
@@ -293,6 +294,17 @@ impl Batcher {
         }
         Ok(batch)
     }
+}
+
+/// Hands a batch to whoever reads. A heavy one is waited for until it is taken, so that no other is made beside it.
+///
+/// Whether there still is somebody who reads.
+pub(crate) async fn hand(batches: &mpsc::Sender<Result<RecordBatch>>, batch: RecordBatch) -> bool {
+    let heavy = batch.get_array_memory_size() > HEAVY_BATCH_BYTES;
+    if batches.send(Ok(batch)).await.is_err() {
+        return false;
+    }
+    !heavy || batches.reserve_many(batches.max_capacity()).await.is_ok()
 }
 
 /// How this room calls an Arrow type when it speaks to a person: as a scope file does.

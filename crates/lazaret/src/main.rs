@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    memory::give_back();
     let printer = Printer::new(&cli.global);
     output::start_log(cli.global.quiet);
     if let Err(trouble) = memory::keep() {

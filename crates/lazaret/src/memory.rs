@@ -13,6 +13,32 @@ use crate::output;
 const SWAPS: &str = "/proc/swaps";
 const BLOCKS: &str = "/sys/class/block";
 
+/// Where glibc is told how to hold memory, and what it is told: whatever has 1 MiB or more is given back when it is freed.
+/// By itself it learns from the first large value that is freed to keep such memory, and one process then holds twice what is
+/// in use.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=1048576");
+
+/// Begins this program again with large memory given back as soon as it is freed, which glibc must be told before it runs.
+/// Whoever set its tunables keeps them; where it cannot begin again it goes on as it is and holds more.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn give_back() {
+    use std::env;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    let (name, value) = TUNABLES;
+    let mut arguments = env::args_os();
+    if let (None, Some(called)) = (env::var_os(name), arguments.next()) {
+        // It comes back only if it failed.
+        drop(Command::new("/proc/self/exe").arg0(called).args(arguments).env(name, value).exec());
+    }
+}
+
+/// Only glibc is told.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn give_back() {}
+
 /// Keeps the memory to this process: no core file, and neither debugger nor `/proc/PID/mem` for others of the same user.
 ///
 /// # Errors

@@ -22,12 +22,16 @@ pub const RELEASE_HOURS: i64 = 24;
 pub const LEASE_HOURS: i64 = 6;
 
 /// 64 MiB: a parcel is held in memory until the shelf has it, so that a cut upload is sent again without reading the
-/// source twice; four at once stay under the 256 MiB that an agent may use.
+/// source twice.
 pub const PARCEL_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// 48 MiB: a row goes into one parcel. Its batch may hold other rows before it (2 MiB, and 8 MiB are allowed), and 8 MiB are
 /// left for Parquet's own, so 64 - 8 - 8.
 pub const ROW_BYTES_MAX: usize = 48 * 1024 * 1024;
+
+/// 4 MiB, twice what a source fills a batch to: one with a row that takes it over this goes alone. Whoever hands it on waits
+/// until it is taken before the next is made, and of two tables that have such rows one goes on at a time.
+pub const HEAVY_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// 16 MiB: every act, manifest included, is smaller (a parcel's line in a manifest is about 250 bytes, so 16 MiB hold
 /// about 60,000 parcels).

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-/// The stable number of one kind of trouble, printed as `LZ-0107`.
+/// The stable number of one kind of trouble, printed as `LZ-0131`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Code(pub u16);

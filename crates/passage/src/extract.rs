@@ -12,7 +12,7 @@ use people::{Recipient, seal_to};
 use procedure::{Act, Consignment, ExtractMeasure, Manifest, ManifestParcel, ManifestTable, Step};
 use scope::{Sample, Sampling, Scope, ScopedBatch, SourceTable, TableScope};
 use seal::{ConsignmentKey, Form, Share};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::documents::{Outward, listings};
 use crate::errand::{Papers, known, papers};
@@ -21,7 +21,7 @@ use crate::locate::{Names, naming};
 use crate::rehearsal::{Refusals, microseconds};
 use crate::resume::{Resume, Stored};
 use crate::sums::SumsOut;
-use crate::table::{Ready, Sealing, cut};
+use crate::table::{Ready, Sealing, cut, heavy, taken};
 use crate::whole::whole;
 use crate::{Errand, Seen, orphans, rehearsal};
 
@@ -115,6 +115,7 @@ async fn seal_everything(
         attempt,
         key: &key,
         entropy: &entropy,
+        heavy: Mutex::default(),
     };
     let mut sums = SumsOut::begin(errand, (attempt, &key), entropy.as_ref())?;
     let done = work.all_tables(&counts, &resume, &mut sums).await?;
@@ -215,6 +216,8 @@ struct Work<'a> {
     attempt: u32,
     key: &'a Arc<ConsignmentKey>,
     entropy: &'a Arc<dyn Entropy>,
+    /// Held by the one table of those that have heavy batches that goes on, from its first one to its end.
+    heavy: Mutex<()>,
 }
 
 impl<'a> Work<'a> {
@@ -313,7 +316,7 @@ impl<'a> Work<'a> {
     }
 
     async fn one_table(&self, table: &'a TableScope, expected: u64) -> Result<Shelved> {
-        let Self { errand, snapshot, scope, sampling, attempt, key, entropy } = *self;
+        let Self { errand, snapshot, scope, sampling, attempt, key, entropy, heavy: ref turns } = *self;
         let name = table.name.as_str();
         errand.progress.seen(Seen::Table { name, rows: expected });
         let (rows_in, rows_out) = mpsc::channel(2);
@@ -332,13 +335,20 @@ impl<'a> Work<'a> {
         let counted = &fingerprinting;
         let reading = async move {
             let (began, mut batches) = (Instant::now(), self.rows(name));
-            let mut refused = Refusals::new(sampling.is_some());
+            let (mut refused, mut turn) = (Refusals::new(sampling.is_some()), None);
             let named = |trouble| naming(trouble, keys, table, &snapshot.at_fault(scope, name));
             while let Some(batch) = batches.next().await {
                 let Some(batch) = refused.keep(batch).map_err(named)? else { continue };
                 let rows = u64::try_from(batch.rows()).unwrap_or(u64::MAX);
+                let heavy = heavy(batch.batch());
+                if heavy && turn.is_none() {
+                    turn = Some(turns.lock().await);
+                }
                 // A closed pipe means that a thread gave up: its own trouble is told below.
                 if counted.add(batch.batch()).await.is_err() || rows_in.send(batch).await.is_err() {
+                    break;
+                }
+                if heavy && taken(&rows_in).await.is_err() {
                     break;
                 }
                 errand.progress.seen(Seen::Rows { name, rows });

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::{io, iter, thread};
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{FieldRef, SchemaRef};
 use lexicon::{Digest, Hasher};
 use parquet::arrow::ArrowWriter;
@@ -19,8 +19,12 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
-/// 8 MiB of encoded columns, as their writers estimate them: what a reader must hold at once.
+/// 8 MiB of encoded columns, as their writers estimate them: pages that have ended count as compressed.
 const ROW_GROUP_BYTES: usize = 8 * 1024 * 1024;
+
+/// 32 MiB of rows as they lie in memory, whatever they compress to: the most that a reader must hold at once, but for one
+/// batch that takes the row group over it. Ordinary tables reach the 8 MiB first.
+const ROW_GROUP_HELD: usize = 32 * 1024 * 1024;
 
 /// 2^20 rows, 53 pages of each column: columns of nothing but NULL have hardly a byte, and an encrypted file has room for
 /// 32,767 pages of each column in a row group.
@@ -40,6 +44,8 @@ pub(crate) struct Columns {
     /// Of the row group before, which is not in the file yet; its last pages are made beside the next rows.
     ending: Vec<ArrowColumnWriter>,
     rows: usize,
+    /// What the rows of the row group in the making have in memory, in bytes.
+    held: usize,
 }
 
 impl Columns {
@@ -54,7 +60,7 @@ impl Columns {
             return Err(ParquetError::NYI("nested columns".to_owned()));
         }
         let (threads, writers, ending) = (NonZeroUsize::MIN, Vec::new(), Vec::new());
-        Ok(Self { file, groups, schema: schema.clone(), threads, writers, ending, rows: 0 })
+        Ok(Self { file, groups, schema: schema.clone(), threads, writers, ending, rows: 0, held: 0 })
     }
 
     /// On how many threads columns are worked on, the caller's own among them.
@@ -77,7 +83,7 @@ impl Columns {
                 self.encode(&batch.slice(from, rows))?;
                 from = from.saturating_add(rows);
             }
-            if rows == 0 || self.group_bytes() >= ROW_GROUP_BYTES || self.rows >= ROW_GROUP_ROWS {
+            if rows == 0 || self.is_full() {
                 self.end_group();
             }
         }
@@ -99,6 +105,10 @@ impl Columns {
         estimated(&self.writers)
     }
 
+    fn is_full(&self) -> bool {
+        self.group_bytes() >= ROW_GROUP_BYTES || self.held >= ROW_GROUP_HELD || self.rows >= ROW_GROUP_ROWS
+    }
+
     /// How many rows more go into the row group, when they are as large as those in it.
     fn room(&self) -> usize {
         let bytes_left = ROW_GROUP_BYTES.saturating_sub(self.group_bytes());
@@ -112,6 +122,7 @@ impl Columns {
             self.writers = self.groups.create_column_writers(before)?;
         }
         self.rows = self.rows.saturating_add(rows.num_rows());
+        self.held = self.held.saturating_add(held(rows));
         let values = rows.num_rows().saturating_mul(rows.num_columns());
         let few = values < VALUES_WORTH_A_THREAD && self.ending.is_empty();
         let threads = if few { NonZeroUsize::MIN } else { self.threads };
@@ -125,7 +136,7 @@ impl Columns {
 
     fn end_group(&mut self) {
         if self.rows > 0 {
-            self.rows = 0;
+            (self.rows, self.held) = (0, 0);
             self.ending = std::mem::take(&mut self.writers);
         }
     }
@@ -145,6 +156,12 @@ impl Columns {
 
 fn estimated(writers: &[ArrowColumnWriter]) -> usize {
     writers.iter().map(ArrowColumnWriter::get_estimated_total_bytes).fold(0, usize::saturating_add)
+}
+
+/// Of these rows alone, whatever else lies in the buffers that they point into.
+fn held(rows: &RecordBatch) -> usize {
+    let each = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(usize::MAX));
+    each.fold(0, usize::saturating_add)
 }
 
 /// What one thread does at once while a batch is taken.

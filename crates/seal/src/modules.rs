@@ -14,6 +14,7 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const MODULE_BYTES_MIN: usize = 4 + 12 + 16;
 
 /// A parcel's bytes, module by module.
+#[derive(Clone)]
 pub(crate) struct Modules(pub(crate) Bytes);
 
 impl Modules {

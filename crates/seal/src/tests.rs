@@ -90,8 +90,16 @@ fn seal_as(name: &ParcelName, batches: &[RecordBatch]) -> Sealed {
     writer.finish().unwrap()
 }
 
+/// All rows of a parcel in one batch; none where there are no rows.
 fn open(key: &ConsignmentKey, name: &ParcelName, bytes: &Bytes, digest: Digest) -> lexicon::Result<Vec<RecordBatch>> {
-    open_parcel(key, name, bytes.clone(), digest)?.collect()
+    together(open_parcel(key, name, bytes.clone(), digest)?)
+}
+
+fn together(opened: ParcelRows) -> lexicon::Result<Vec<RecordBatch>> {
+    let schema = opened.schema();
+    let batches: Vec<_> = opened.collect::<lexicon::Result<_>>()?;
+    let whole = || arrow_select::concat::concat_batches(&schema, &batches).unwrap();
+    Ok(if batches.is_empty() { batches } else { vec![whole()] })
 }
 
 /// As an attacker who could also change the signed manifest: what the encryption alone refuses.
@@ -113,8 +121,7 @@ fn rows_of_every_kind_come_back_as_they_were_sealed() {
     assert_eq!((sealed.rows, sealed.digest), (6, Digest::of(&sealed.bytes)));
     let opened = open_parcel(&key(), &name(), sealed.bytes.clone(), sealed.digest).unwrap();
     assert_eq!((opened.schema(), opened.rows()), (rows().schema(), 6));
-    let opened = opened.collect::<lexicon::Result<Vec<_>>>().unwrap();
-    assert_eq!(opened.len(), 1);
+    let opened = together(opened).unwrap();
     assert_eq!(opened[0].slice(0, 3), rows());
     assert_eq!(opened[0].slice(3, 3), rows());
 }
@@ -313,7 +320,7 @@ fn what_the_scope_admits_is_sealed_and_opens_in_the_targets_shape() {
     let sealed = writer.finish().unwrap();
     let opened = open_parcel(&key(), &name(), sealed.bytes, sealed.digest).unwrap();
     assert_eq!(opened.schema().fields(), schema.fields());
-    assert_eq!(&opened.map(|batch| batch.unwrap()).collect::<Vec<_>>()[0], batch.batch());
+    assert_eq!(&together(opened).unwrap()[0], batch.batch());
 }
 
 #[test]
@@ -405,6 +412,34 @@ fn a_parcel_says_when_it_is_full_and_its_row_groups_are_bounded() {
     let opened = open(&key(), &name(), &sealed.bytes, sealed.digest).unwrap();
     assert_eq!(opened.iter().map(RecordBatch::num_rows).sum::<usize>(), 4 * 4096);
     assert_eq!(opened[0].slice(0, 4096), batch);
+}
+
+/// However little is left of rows once they are compressed, as much of them comes out at once as anybody may hold.
+#[test]
+fn rows_that_compress_to_nothing_come_out_in_batches_that_are_as_small_as_others() {
+    let page = "Le patient ne présente aucune anomalie. ".repeat(2500);
+    let letters: ArrayRef = Arc::new(StringArray::from(vec![page.as_str(); 20]));
+    let other = |at: usize| format!("{at:08} {page}");
+    let reports: ArrayRef = Arc::new(StringArray::from_iter_values((0..20).map(other)));
+    let empty = || -> ArrayRef { Arc::new(PrimitiveArray::<Int64Type>::new_null(4096)) };
+    let wide = (0..60).map(|column| (format!("c{column}"), empty()));
+    for (batch, times) in [
+        (RecordBatch::try_from_iter([("letter", letters)]).unwrap(), 100),
+        (RecordBatch::try_from_iter([("report", reports)]).unwrap(), 100),
+        (RecordBatch::try_from_iter(wide).unwrap(), 100),
+    ] {
+        let mut writer = ParcelWriter::new(&key(), &SystemEntropy::new(), name(), batch.schema()).unwrap();
+        for _ in 0..times {
+            writer.write_rows(&batch).unwrap();
+        }
+        let sealed = writer.finish().unwrap();
+        assert!(sealed.bytes.len() < 2 * 1024 * 1024, "{}: this is to compress", sealed.bytes.len());
+
+        let opened = open_parcel(&key(), &name(), sealed.bytes, sealed.digest).unwrap();
+        let sizes: Vec<_> = opened.map(|batch| batch.unwrap().get_array_memory_size()).collect();
+        assert!(sizes.iter().all(|size| *size <= 5 * 1024 * 1024), "{sizes:?}");
+        assert!(sizes.iter().sum::<usize>() > 150 * 1024 * 1024);
+    }
 }
 
 #[test]

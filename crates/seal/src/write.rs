@@ -128,6 +128,7 @@ fn properties(key: &ConsignmentKey, name: &ParcelName, salt: &[u8; SALT_BYTES]) 
     match key.form {
         Form::Sealed => {
             let file_key = key.parcel_key(salt, name)?;
+            // The crate keeps it as plain bytes and zeroes nothing: SECURITY.md says so.
             let encryption = FileEncryptionProperties::builder(file_key.to_vec())
                 .with_footer_key_metadata(name.key_metadata(salt))
                 .with_aad_prefix(name.aad())

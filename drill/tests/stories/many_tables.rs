@@ -11,8 +11,8 @@ use super::program::lazaret;
 
 /// A fingerprint of each with room for 4,096 buckets, once in sealing and once more in the sums, would be 312 MiB.
 const TABLES: u64 = 1_000;
-/// 320 MiB for more tables than that, and 10,000 at most: every process knows what is signed of each.
-const HELD_MAX_OF_MORE: u64 = 320 * 1024;
+/// 384 MiB for more tables than that, and 10,000 at most: every process knows what is signed of each.
+const HELD_MAX_OF_MORE: u64 = 384 * 1024;
 
 /// The name, or the number, of somebody in the table of this name.
 fn somebody(table: &str, row: u8) -> String {

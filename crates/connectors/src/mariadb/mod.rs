@@ -76,7 +76,8 @@ impl Database {
             None => trouble::unreachable(&system, "no connection"),
         };
         let mode = match purpose {
-            Purpose::Reading => "sql_mode = '', net_write_timeout = 3600",
+            // Six hours: a table may wait for another one's rows, for as long as the lease of an attempt runs.
+            Purpose::Reading => "sql_mode = '', net_write_timeout = 21600",
             Purpose::Writing => {
                 "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO,\
                  NO_ENGINE_SUBSTITUTION', net_read_timeout = 3600"
@@ -111,6 +112,8 @@ fn failed(doing: &str, error: &sqlx::Error) -> Trouble {
     match number(error) {
         // Access denied: to a database, to a table, to a column, for want of a global privilege.
         Some(1044 | 1045 | 1142 | 1143 | 1227) => trouble::not_granted(SYSTEM, doing),
+        // The password has expired: a server that is told nothing else lets such an account in and does nothing for it.
+        Some(1820) => trouble::not_signed_in(SYSTEM),
         // A lock that was not given, a deadlock, too many connections, a shutdown; a statement that somebody there ended,
         // or a session.
         Some(1205 | 1213 | 1040 | 1053 | 1317 | 1927) => {
