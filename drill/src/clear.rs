@@ -126,6 +126,21 @@ impl World {
         self.plant(&values.into_iter().map(of).collect::<Vec<_>>());
     }
 
+    /// The control of the search: how often it meets what was planted, by table and column, in what a system holds.
+    pub fn met_in(&self, held: &[u8]) -> BTreeMap<String, u64> {
+        let mut met = BTreeMap::<String, u64>::new();
+        let planted = self.planted.needles.lock().unwrap();
+        for needles in planted.iter() {
+            let mut held = held;
+            let seen = search::reader(needles, Path::new("a system"), &mut held).unwrap();
+            for hit in seen.hits {
+                let count = met.entry(hit.label).or_default();
+                *count = count.saturating_add(hit.count);
+            }
+        }
+        met
+    }
+
     /// No record comes into this story, for this reason: there is nothing to search for at its end.
     pub fn plants_nothing(&self, because: &'static str) {
         self.planted.none_because.get_or_init(|| because);

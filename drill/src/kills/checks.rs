@@ -9,10 +9,12 @@ use lexicon::ConsignmentId;
 use procedure::{Act, ConsignmentStage, Ledger, Part, ProbeResult, Step};
 use registry::Registry;
 use serde_json::Value;
+use synth::Place;
 
 use super::passing::{Passing, Tries};
 use super::points::Stride;
 use super::running::{Ended, Running, Way};
+use super::source::planted;
 use crate::{Command, Name, World, files_below};
 
 /// What is left at the end.
@@ -141,6 +143,23 @@ fn nothing_is_left(world: &World, migration: lexicon::MigrationId, consignment: 
         let left: Vec<_> = files_below(&[&folder]).into_iter().filter(|file| !file.ends_with("gone.json")).collect();
         assert!(left.is_empty(), "left on a device: {left:?}");
     }
+}
+
+/// The control of the search at the story's end: in the old system it meets all that is looked for, in the new one what
+/// crosses of it.
+pub(super) fn planted_is_met(world: &World, old: &str, new: &str) {
+    let planted = planted();
+    let owed = |is_there: fn(Place) -> bool| {
+        let mut owed = BTreeMap::<String, u64>::new();
+        for sentinel in planted.iter().filter(|sentinel| is_there(sentinel.place)) {
+            let count = owed.entry(sentinel.label()).or_default();
+            *count = count.saturating_add(1);
+        }
+        owed
+    };
+    assert_eq!(world.met_in(old.as_bytes()), owed(|_| true), "the control: met in the old system");
+    let new = world.met_in(new.as_bytes());
+    assert_eq!(new, owed(|place| place == Place::Moves), "the control: met in the new system");
 }
 
 /// The server's journal verifies, from outside too, and the evidence is complete.

@@ -116,6 +116,13 @@ impl Pair {
         dump
     }
 
+    /// What stands in the old system of its patients' names, numbers and passwords.
+    pub(super) async fn patients(&self) -> String {
+        let sql = "SELECT CONCAT_WS('\t', full_name, nir, portal_password) FROM patient";
+        let rows: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut mariadb(&self.source()).await).await.unwrap();
+        rows.join("\n")
+    }
+
     /// An empty new system.
     pub(super) async fn target(&self, account: Account) -> Target {
         let name = drawn(&self.name[..5]);

@@ -11,6 +11,7 @@ use super::figures::Figures;
 use super::pair::Account;
 use super::points::{Point, Stride, Victim};
 use super::running::{Ended, Running, Way};
+use super::source;
 use crate::program::{Program, clean};
 use crate::{Command, Name, World, files_below, write_file};
 
@@ -35,6 +36,7 @@ impl Parties {
         world.stop().await;
         world.write_program_files("sweep_seconds = 1\n");
         write_file(&world.path("passphrase"), b"a passphrase of the drill\n");
+        world.plant(&source::planted());
         let (_, folder, _) = world.reports(7, REPORTS);
         let reports = synth::reports_toml(&folder);
         let mut parties = Self { program: program.to_path_buf(), world, server: None, reports };

@@ -88,7 +88,8 @@ pub(super) struct Passing<'a> {
     took: BTreeMap<Stride, Duration>,
 }
 
-/// A migration that nobody disturbs; its rows are those of the old system.
+/// A migration that nobody disturbs; its rows are those of the old system, and what is looked for at the story's end
+/// stands among them.
 pub(super) async fn undisturbed(parties: &mut Parties, pair: &Pair, account: Account) -> Usual {
     let mut figures = Figures::new(0);
     let mut passing = Passing::begin(parties, pair, account).await;
@@ -99,6 +100,8 @@ pub(super) async fn undisturbed(parties: &mut Parties, pair: &Pair, account: Acc
     let parcels = passing.parcels_of_the_largest().await;
     assert_eq!(parcels, PARCELS, "parcels of the largest table");
     assert!(end.rows == pair.dump().await, "an undisturbed migration does not bring the rows of the old system");
+    let patients = pair.patients().await;
+    checks::planted_is_met(passing.parties.world(), &patients, &end.rows);
     let took = std::mem::take(&mut passing.took);
     passing.target.drop_it().await;
     Usual { took, end }

@@ -1,6 +1,31 @@
 //! The old system, the new one and the scope between them: six tables, one of them without a key and with rows that
 //! stand in it twice, and one whose content nothing compresses, so that it fills several parcels.
 
+use std::ops::RangeInclusive;
+
+use lexicon::Digest;
+use synth::{Place, Sentinel};
+
+/// Whose names, numbers and passwords are looked for at the end. From the thousandth patient on no name is the
+/// beginning of another, so that each is met once.
+const LOOKED_FOR: RangeInclusive<u64> = 1_000..=6_000;
+/// Of so many passwords one is: they have no beginning in common, so that each costs the search more than many names.
+const PASSWORDS_STEP: usize = 10;
+
+/// What stands in the old system's `patient`, as [`SOURCE`] puts it there.
+pub(super) fn planted() -> Vec<Sentinel> {
+    let of =
+        |column: &str, place, value| Sentinel { table: "patient".to_owned(), column: column.to_owned(), place, value };
+    let name = |patient: u64| of("full_name", Place::Moves, format!("Élise Noël {patient}"));
+    let number = |patient: u64| of("nir", Place::Moves, format!("{:1>15}", patient.saturating_mul(7_919)));
+    let password = |patient: u64| {
+        let digest = Digest::of(patient.to_string().as_bytes());
+        of("portal_password", Place::LeftColumn, digest.to_string())
+    };
+    let passwords = LOOKED_FOR.step_by(PASSWORDS_STEP).map(password);
+    LOOKED_FOR.map(name).chain(LOOKED_FOR.map(number)).chain(passwords).collect()
+}
+
 /// A table of the new system as it is looked at.
 pub(super) struct Seen {
     pub(super) table: &'static str,
@@ -114,3 +139,21 @@ target = "import_scan"
 key = ["scan_id"]
 take = [ { column = "scan_id", type = "int64" }, { column = "content", type = "bytes" } ]
 "#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_looked_for_is_spelled_as_a_server_spells_it() {
+        let planted = planted();
+        let has = |column: &str, value: &str| {
+            planted.iter().any(|sentinel| sentinel.column == column && sentinel.value == value)
+        };
+        assert!(has("full_name", "Élise Noël 1000") && has("full_name", "Élise Noël 6000"));
+        // LPAD(1000 * 7919, 15, '1') and SHA2(1000, 256).
+        assert!(has("nir", "111111117919000"));
+        assert!(has("portal_password", "40510175845988f13f6162ed8526f0b09f73384467fa855e1e79b44a56562a58"));
+        assert!(!has("nir", "111111117919001"), "the control");
+    }
+}

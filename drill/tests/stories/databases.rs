@@ -140,6 +140,21 @@ impl Databases {
         }
     }
 
+    /// What stands in a column of text for everybody, a line each.
+    pub(super) async fn texts(&self, server: Server, table: &str, column: &str) -> String {
+        let sql = format!("SELECT {column} FROM {table}");
+        let texts: Vec<String> = match server {
+            Server::MariaDb => {
+                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut mariadb(&self.mariadb).await).await.unwrap()
+            }
+            Server::Postgres => {
+                let rows = postgres(&self.postgres).await.query(&sql, &[]).await.unwrap();
+                rows.iter().map(|row| row.get(0)).collect()
+            }
+        };
+        texts.join("\n")
+    }
+
     /// Runs SQL, as its people would.
     pub(super) async fn on(&self, server: Server, sql: &str) {
         match server {

@@ -1,7 +1,7 @@
 //! Rows that the new system's own constraints refuse: counted, and the first of them named by the keyed digest of their
 //! key, the same for the same row, whatever it breaks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drill::{Systems, World};
 use futures::FutureExt;
@@ -12,7 +12,8 @@ use super::Scene;
 use crate::stories::databases::{self, Databases};
 
 const OLD: &str = "CREATE TABLE analyser (analyser_id INTEGER PRIMARY KEY, kind TEXT, bench_id INTEGER); \
-     INSERT INTO analyser VALUES (71, 'haematology', 1), (72, 'haematology', 2), (73, 'serology', 2)";
+     INSERT INTO analyser VALUES (71, 'haematology-v8Kd2x', 1), \
+     (72, 'haematology-v8Kd2x', 2), (73, 'serology-v8Kd2x', 2)";
 const NEW: [&str; 4] = [
     "CREATE TABLE bench (bench_id BIGINT PRIMARY KEY)",
     "INSERT INTO bench VALUES (2)",
@@ -41,9 +42,15 @@ async fn named(scene: &Scene, constraint: &str) -> BTreeSet<String> {
 
 async fn refused_and_mended(address: &str, run: Run<'_>, [drop_index, has_checks]: [&str; 2]) {
     let world = World::start().await;
+    world.plant_in("analyser", "kind", ["haematology-v8Kd2x", "serology-v8Kd2x"].map(str::to_owned));
     let mut systems: Systems = world.systems(1);
     let old = world.system("analysers.sqlite");
-    rusqlite::Connection::open(&old).unwrap().execute_batch(OLD).unwrap();
+    let analysers = rusqlite::Connection::open(&old).unwrap();
+    analysers.execute_batch(OLD).unwrap();
+    let kinds: String = analysers.query_row("SELECT group_concat(kind) FROM analyser", [], |row| row.get(0)).unwrap();
+    let met = BTreeMap::from([("analyser.kind".to_owned(), 3)]);
+    assert_eq!(world.met_in(kinds.as_bytes()), met, "the control: met in the old system");
+    drop(analysers);
     for sql in NEW {
         run(sql.to_owned()).await;
     }

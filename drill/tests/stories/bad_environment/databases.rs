@@ -1,5 +1,7 @@
 //! The same with servers of databases: away, with an account or a password that they do not know, without the database.
 
+use std::collections::BTreeMap;
+
 use drill::{Name, Systems, World, write_file};
 use futures::FutureExt;
 use scope::Scope as Wanted;
@@ -18,9 +20,11 @@ pub(super) struct Way {
 pub(super) const THERE: Way = Way { old: Server::MariaDb, new: Server::Postgres };
 pub(super) const BACK: Way = Way { old: Server::Postgres, new: Server::MariaDb };
 
-/// The old system.
+/// The old system. Its server puts the labels together: what a story says to PostgreSQL stands in the log of all
+/// rooms.
 const OLD: &str = "CREATE TABLE analyser (analyser_id BIGINT PRIMARY KEY, label VARCHAR(80) NOT NULL); \
-     INSERT INTO analyser VALUES (1, 'Hématologie'), (2, 'Biochimie')";
+     INSERT INTO analyser VALUES (1, CONCAT('Hématologie', '-v8Kd2x')), (2, CONCAT('Biochimie', '-v8Kd2x'))";
+const LABELS: [&str; 2] = ["Hématologie-v8Kd2x", "Biochimie-v8Kd2x"];
 const SCOPE: &str = "[[table]]\nname = 'analyser'\ntarget = 'import_analyser'\nkey = ['analyser_id']\nleave = []\n\
      take = [{ column = 'analyser_id', type = 'int64' }, { column = 'label', type = 'text' }]\n";
 
@@ -68,29 +72,46 @@ pub(super) async fn scene(old: (&str, &str), new: (&str, &str), scope: &str) -> 
     Scene::of(world, systems, scope).await
 }
 
-/// How an account is kept out whose password is right, how it is let in again, and what is said of it meanwhile.
-fn shut(server: Server, account: &str) -> (String, String, i32, u64, &'static str) {
+/// The control of the search at the end: it meets both labels in either system.
+async fn labels_are_met(world: &World, databases: &Databases, way: Way) {
+    for (server, table) in [(way.old, "analyser"), (way.new, "import_analyser")] {
+        let held = databases.texts(server, table, "label").await;
+        let both = BTreeMap::from([("analyser.label".to_owned(), 2)]);
+        assert_eq!(world.met_in(held.as_bytes()), both, "the control: met in {table}");
+    }
+}
+
+/// How an account is kept out whose password is right, and how it is let in again, one way after the other; and what is said
+/// of it meanwhile.
+fn shut(server: Server, account: &str, word: &str) -> (Vec<[String; 2]>, i32, u64, &'static str) {
     match server {
         Server::MariaDb => {
-            let [close, open] = ["LOCK", "UNLOCK"].map(|what| format!("ALTER USER {account} ACCOUNT {what}"));
-            (close, open, AUTHENTICATION, 423, LET_IN)
+            let lock = ["ACCOUNT LOCK", "ACCOUNT UNLOCK"].map(|what| format!("ALTER USER {account} {what}"));
+            let again = format!("IDENTIFIED BY '{word}'");
+            let expire = ["PASSWORD EXPIRE", &again].map(|what| format!("ALTER USER {account} {what}"));
+            (vec![lock, expire], AUTHENTICATION, 423, LET_IN)
         }
         Server::Postgres => {
-            let [close, open] = ["REVOKE CONNECT ON DATABASE %I FROM PUBLIC", "GRANT CONNECT ON DATABASE %I TO PUBLIC"]
+            let grant = ["REVOKE CONNECT ON DATABASE %I FROM PUBLIC", "GRANT CONNECT ON DATABASE %I TO PUBLIC"]
                 .map(|what| format!("DO $$ BEGIN EXECUTE format('{what}', current_database()); END $$"));
-            (close, open, REFUSED, 404, "does not allow this account to open the database")
+            (vec![grant], REFUSED, 404, "does not allow this account to open the database")
         }
     }
 }
 
-/// The code by which it is told.
-async fn kept_out(databases: &Databases, (server, address): (Server, &str), load: impl AsyncFn() -> Ended) -> u16 {
-    let account = address.split_once("://").unwrap().1.split_once('@').unwrap().0;
-    let (close, open, status, code, words) = shut(server, account);
-    databases.on(server, &close).await;
-    load().await.says(status, code, &[words]);
-    databases.on(server, &open).await;
-    u16::try_from(code).unwrap()
+/// The codes by which it is told.
+async fn kept_out(databases: &Databases, (server, address): (Server, &str), load: impl AsyncFn() -> Ended) -> Vec<u16> {
+    let account = address.split_once("://").unwrap().1.rsplit_once('@').unwrap().0;
+    let (account, word) = account.split_once(':').unwrap();
+    let (ways, status, code, words) = shut(server, account, word);
+    let mut told = Vec::new();
+    for [close, open] in ways {
+        databases.on(server, &close).await;
+        load().await.says(status, code, &[words]);
+        databases.on(server, &open).await;
+        told.push(u16::try_from(code).unwrap());
+    }
+    told
 }
 
 async fn told(databases: &Databases, way: Way) {
@@ -101,6 +122,7 @@ async fn told(databases: &Databases, way: Way) {
     let lines = [line_to(&reader).await, line_to(&writer).await];
     let ((old, old_word), (new, new_word)) = (over(&reader, &lines[0]), over(&writer, &lines[1]));
     let scene = scene((&old, &old_word), (&new, &new_word), SCOPE).await;
+    scene.world.plant_in("analyser", "label", LABELS.map(str::to_owned));
     let extract = |source: &str, word: &str| {
         scene.now();
         let mut command = scene.extracting_from(source);
@@ -142,23 +164,25 @@ async fn told(databases: &Databases, way: Way) {
     load(&new, "wrong.word").await.says(AUTHENTICATION, 423, &[to, LET_IN]);
     load(&stranger(&new), "wrong.word").await.says(AUTHENTICATION, 423, &[to, LET_IN]);
     ended(scene.loading_into(&new)).await.says(AUTHENTICATION, 423, &[to, LET_IN]);
-    let kept_out = kept_out(databases, (way.new, &new), async || load(&new, "new.word").await).await;
+    let kept_out = kept_out(databases, (way.new, &writer), async || load(&new, "new.word").await).await;
     databases.on(way.new, "ALTER TABLE import_analyser RENAME TO elsewhere").await;
     load(&new, "new.word").await.says(REFUSED, 405, &["no table `import_analyser`"]);
     databases.on(way.new, "ALTER TABLE elsewhere RENAME TO import_analyser").await;
     databases.on(way.new, "ALTER TABLE import_analyser ADD COLUMN remark VARCHAR(9)").await;
     load(&new, "new.word").await.says(REFUSED, 636, &["changed since the plan was approved"]);
     databases.on(way.new, "ALTER TABLE import_analyser DROP COLUMN remark").await;
-    databases.on(way.new, "ALTER TABLE import_analyser ADD CONSTRAINT short CHECK (length(label) < 10)").await;
+    databases.on(way.new, "ALTER TABLE import_analyser ADD CONSTRAINT short CHECK (length(label) < 18)").await;
     load(&new, "new.word").await.says(
         REFUSED,
         411,
         &["`import_analyser`", "check short on `label`: 1 rows", "keyed digest"],
     );
     databases.on(way.new, "ALTER TABLE import_analyser DROP CONSTRAINT short").await;
-    assert_eq!(scene.given_up().await, [402, 423, 423, 423, 611, 611, 402, 423, 423, 423, kept_out, 405, 636, 411]);
+    let first = [402, 423, 423, 423, 611, 611, 402, 423, 423, 423];
+    assert_eq!(scene.given_up().await, [&first[..], &kept_out, &[405, 636, 411]].concat());
     assert_eq!(load(&new, "new.word").await.done()["equal"], true);
     scene.destroyed().await;
+    labels_are_met(&scene.world, databases, way).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -210,6 +234,7 @@ async fn not_there(databases: &Databases, way: Way) {
         ..world.systems(1)
     };
     let scene = Scene::of(world, systems, SCOPE).await;
+    scene.world.plant_in("analyser", "label", LABELS.map(str::to_owned));
     let extract = || {
         scene.now();
         ended(scene.extracting_from(source))
@@ -233,6 +258,7 @@ async fn not_there(databases: &Databases, way: Way) {
     assert_eq!(scene.given_up().await, [424, 424]);
     assert_eq!(load().await.done()["equal"], true);
     scene.destroyed().await;
+    labels_are_met(&scene.world, databases, way).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

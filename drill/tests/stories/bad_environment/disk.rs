@@ -1,6 +1,7 @@
 //! Disks that are full: the server's in the middle of an upload, the one that a device's folder lies on, and the new
 //! system's, a file's and a database server's. Each is a disk of its own in memory, which only the root account can make.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -323,7 +324,7 @@ const LABELS: &str = "[[table]]\nname = 'label'\ntarget = 'import_label'\nkey = 
 /// 8 MB, each row too short to be compressed.
 const OLD_LABELS: &str = "CREATE TABLE label (id INTEGER PRIMARY KEY, words TEXT); \
      WITH RECURSIVE n (id) AS (VALUES (1) UNION ALL SELECT id + 1 FROM n WHERE id < 8000) \
-       INSERT INTO label SELECT id, printf('%01000d', id) FROM n";
+       INSERT INTO label SELECT id, printf('tube-v8Kd2x-%0988d', id) FROM n";
 const MARKER: &str = "CREATE TABLE lazaret_load (consignment VARCHAR(32) NOT NULL, target_table VARCHAR(128) NOT NULL, \
      attempt BIGINT NOT NULL, row_count BIGINT NOT NULL, PRIMARY KEY (consignment, target_table))";
 
@@ -348,6 +349,8 @@ async fn on_a_tablespace(databases: &Databases) {
     let (source, owner, writer) =
         (format!("sqlite:{}", old.display()), databases.postgres.clone(), databases.writer().await);
     let scene = Scene::between(&source, &owner, LABELS, &[]).await;
+    // How every one of them begins.
+    scene.world.plant_in("label", "words", ["tube-v8Kd2x-000".to_owned()]);
     scene.extract().await.done();
     scene.world.release(&scene.plan, scene.consignment).await.unwrap();
 
@@ -364,7 +367,10 @@ async fn on_a_tablespace(databases: &Databases) {
     assert_eq!(scene.given_up().await, [432, 432]);
     scene.now();
     assert_eq!(ended(scene.loading_into(&writer)).await.done()["equal"], true);
-    assert_eq!(databases.rows(databases::Server::Postgres, "import_label").await, 8_000);
+    let held = databases.texts(databases::Server::Postgres, "import_label", "words").await;
+    assert_eq!(held.lines().count(), 8_000);
+    let met = BTreeMap::from([("label.words".to_owned(), 8_000)]);
+    assert_eq!(scene.world.met_in(held.as_bytes()), met, "the control: met in the new system");
     scene.destroyed().await;
     databases.on_postgres("DROP TABLE import_label").await;
     databases.on_postgres(&format!("DROP TABLESPACE {space}")).await;

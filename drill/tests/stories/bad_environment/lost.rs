@@ -1,8 +1,11 @@
 //! A database that goes away in the middle: while rows are read out of it, while rows go into it, and because somebody
 //! there ends the session or its statement. And one that says nothing, or holds a table from us for ever.
 
+use std::collections::BTreeMap;
+
 use drill::Command;
 use futures::FutureExt;
+use lexicon::Digest;
 use scope::Scope as Wanted;
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlConnection;
@@ -35,6 +38,11 @@ fn old(server: Server) -> String {
     )
 }
 
+/// What stands in every fortieth letter, sixteen times.
+fn planted() -> impl Iterator<Item = String> {
+    (40..=ROWS).step_by(40).map(|letter| Digest::of(letter.to_string().as_bytes()).to_string())
+}
+
 /// Both systems, each over a line of its own.
 struct Lost<'a> {
     databases: &'a Databases,
@@ -54,6 +62,10 @@ impl<'a> Lost<'a> {
         let lines = [line_to(&reader).await, line_to(&writer).await];
         let ((old, old_word), (new, new_word)) = (over(&reader, &lines[0]), over(&writer, &lines[1]));
         let scene = scene((&old, &old_word), (&new, &new_word), SCOPE).await;
+        scene.world.plant_in("letter", "body", planted());
+        let held = databases.texts(way.old, "letter", "body").await;
+        let met = BTreeMap::from([("letter.body".to_owned(), 16 * 200)]);
+        assert_eq!(scene.world.met_in(held.as_bytes()), met, "the control: met in the old system");
         Self { databases, way, scene, lines, old, new }
     }
 

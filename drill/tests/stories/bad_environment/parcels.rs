@@ -65,16 +65,22 @@ async fn a_parcel_that_is_not_as_it_was_signed_is_an_alarm_that_names_it() {
     scene.to_the_end().await;
 }
 
-/// Twelve rows that nothing compresses: seven of 2 MiB, one that has no room behind them, and four for a third parcel.
+/// Twelve rows that nothing compresses but how they begin, by which they are known: seven of 2 MiB, one that has no
+/// room behind them, and four for a third parcel.
 const SCANS: &str = "CREATE TABLE scan (scan_id INTEGER PRIMARY KEY, content BLOB); \
      WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 12) \
-     INSERT INTO scan SELECT i, randomblob(CASE i WHEN 8 THEN 47 ELSE 2 END * 1048576) FROM n";
+     INSERT INTO scan SELECT i, CAST(printf('film-v8Kd2x-%02d', i) \
+       || randomblob(CASE i WHEN 8 THEN 47 ELSE 2 END * 1048576 - 14) AS BLOB) FROM n";
+/// What stands in both systems at the end, the new one attached.
+const FILMS: &str = "SELECT group_concat(CAST(film AS TEXT)) FROM (SELECT substr(content, 1, 14) AS film FROM scan \
+     UNION ALL SELECT substr(content, 1, 14) FROM new.import_scan)";
 const SCANS_SCOPE: &str = "[[table]]\nname = 'scan'\ntarget = 'import_scan'\nkey = ['scan_id']\nleave = []\n\
      take = [{ column = 'scan_id', type = 'int64' }, { column = 'content', type = 'bytes' }]\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_middle_parcel_of_a_table_that_is_not_as_it_was_signed_leaves_nothing_of_the_table() {
     let world = World::start_as(false).await;
+    world.plant_in("scan", "content", (1..=12).map(|film| format!("film-v8Kd2x-{film:02}")));
     let mut systems = world.systems(1);
     (systems.old, systems.new) = (world.path("old.sqlite-scans"), world.path("new.sqlite-scans"));
     let ddl = scope::target_ddl(&scope::Scope::parse(SCANS_SCOPE).unwrap(), scope::Dialect::Sqlite).unwrap();
@@ -111,6 +117,9 @@ async fn a_middle_parcel_of_a_table_that_is_not_as_it_was_signed_leaves_nothing_
     let same = "SELECT count(*) FROM scan JOIN new.import_scan USING (scan_id, content)";
     assert_eq!(old.query_row(same, [], |row| row.get::<_, i64>(0)).unwrap(), 12);
     assert_eq!(scene.rows("import_scan"), 12);
+    let films: String = old.query_row(FILMS, [], |row| row.get(0)).unwrap();
+    let met = BTreeMap::from([("scan.content".to_owned(), 24)]);
+    assert_eq!(scene.world.met_in(films.as_bytes()), met, "the control: met in both systems");
 }
 
 /// 1 MiB: where each segment of a parcel of documents begins, but the first.
