@@ -135,12 +135,22 @@ pub(crate) fn machine() -> String {
     let kib: u64 = first("/proc/meminfo", "MemTotal").trim_end_matches(" kB").parse().unwrap_or_default();
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let processor = first("/proc/cpuinfo", "model name");
-    format!("{processor}, {cores} cores, {} GiB, Linux {}", kib.div_ceil(1024 * 1024), kernel.trim())
+    format!("{processor}, {cores} cores, {} GiB, Linux {}", kib.div_ceil(1024 * 1024), version(&kernel))
+}
+
+/// The kernel's version without its patches and its build: `6.1` of `6.1.0-28-amd64`.
+fn version(kernel: &str) -> String {
+    kernel.trim().splitn(3, '.').take(2).collect::<Vec<_>>().join(".")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kernel_is_named_without_its_build() {
+        assert_eq!((version("6.1.0-28-amd64\n"), version("7")), ("6.1".to_owned(), "7".to_owned()));
+    }
 
     fn stat_of(parent: u32, own: u64, reaped: u64) -> Stat {
         Stat { parent, own, reaped }
