@@ -296,15 +296,22 @@ impl Batcher {
     }
 }
 
-/// Hands a batch to whoever reads. A heavy one is waited for until it is taken, so that no other is made beside it.
+/// Whether a batch goes alone: see [`HEAVY_BATCH_BYTES`].
+pub fn is_heavy(batch: &RecordBatch) -> bool {
+    batch.get_array_memory_size() > HEAVY_BATCH_BYTES
+}
+
+/// Hands on what is of a batch. Of a heavy one it waits until it is taken, so that no other is made beside it.
 ///
-/// Whether there still is somebody who reads.
-pub(crate) async fn hand(batches: &mpsc::Sender<Result<RecordBatch>>, batch: RecordBatch) -> bool {
-    let heavy = batch.get_array_memory_size() > HEAVY_BATCH_BYTES;
-    if batches.send(Ok(batch)).await.is_err() {
-        return false;
-    }
-    !heavy || batches.reserve_many(batches.max_capacity()).await.is_ok()
+/// Whether there still is somebody who takes.
+pub async fn hand<T>(pipe: &mpsc::Sender<T>, item: T, heavy: bool) -> bool {
+    pipe.send(item).await.is_ok() && (!heavy || pipe.reserve_many(pipe.max_capacity()).await.is_ok())
+}
+
+/// Hands a batch to whoever reads a source, as [`hand`].
+pub(crate) async fn give(batches: &mpsc::Sender<Result<RecordBatch>>, batch: RecordBatch) -> bool {
+    let heavy = is_heavy(&batch);
+    hand(batches, Ok(batch), heavy).await
 }
 
 /// How this room calls an Arrow type when it speaks to a person: as a scope file does.

@@ -42,6 +42,7 @@ use scope::{Followed, Marks, Sampling, Scope, ScopedBatch, SourceTable, TableTal
 
 use crate::address::Address;
 pub use crate::address::Credential;
+pub use crate::columns::{hand, is_heavy};
 pub use crate::documents::{
     Arriving, Changed, DocumentSource, DocumentTarget, Documents, Folder, Stand, Writing, documents_again, listed,
 };

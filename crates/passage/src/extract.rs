@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connectors::{Snapshot, Source};
+use connectors::{Snapshot, Source, hand, is_heavy};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use lexicon::{Code, Digest, Entropy, ParcelId, Refusal, Result};
@@ -21,7 +21,7 @@ use crate::locate::{Names, naming};
 use crate::rehearsal::{Refusals, microseconds};
 use crate::resume::{Resume, Stored};
 use crate::sums::SumsOut;
-use crate::table::{Ready, Sealing, cut, heavy, taken};
+use crate::table::{Ready, Sealing, cut};
 use crate::whole::whole;
 use crate::{Errand, Seen, orphans, rehearsal};
 
@@ -340,15 +340,12 @@ impl<'a> Work<'a> {
             while let Some(batch) = batches.next().await {
                 let Some(batch) = refused.keep(batch).map_err(named)? else { continue };
                 let rows = u64::try_from(batch.rows()).unwrap_or(u64::MAX);
-                let heavy = heavy(batch.batch());
+                let heavy = is_heavy(batch.batch());
                 if heavy && turn.is_none() {
                     turn = Some(turns.lock().await);
                 }
                 // A closed pipe means that a thread gave up: its own trouble is told below.
-                if counted.add(batch.batch()).await.is_err() || rows_in.send(batch).await.is_err() {
-                    break;
-                }
-                if heavy && taken(&rows_in).await.is_err() {
+                if counted.add(batch.batch()).await.is_err() || !hand(&rows_in, batch, heavy).await {
                     break;
                 }
                 errand.progress.seen(Seen::Rows { name, rows });

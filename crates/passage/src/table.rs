@@ -3,8 +3,6 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use lexicon::limits::HEAVY_BATCH_BYTES;
 use lexicon::{Code, Entropy, Fault, ParcelId, Result, Retry};
 use procedure::ManifestParcel;
 use scope::{ScopedBatch, TableScope};
@@ -102,17 +100,6 @@ pub(crate) fn line(name: &ParcelName, sealed: &Sealed) -> ManifestParcel {
         rows: sealed.rows,
         digest: sealed.digest,
     }
-}
-
-/// Whether a batch goes alone: see [`HEAVY_BATCH_BYTES`].
-pub(crate) fn heavy(batch: &RecordBatch) -> bool {
-    batch.get_array_memory_size() > HEAVY_BATCH_BYTES
-}
-
-/// Waits until nothing waits in this pipe.
-pub(crate) async fn taken<T>(pipe: &mpsc::Sender<T>) -> Result<()> {
-    pipe.reserve_many(pipe.max_capacity()).await.map_err(|_| cut())?;
-    Ok(())
 }
 
 /// The other end of a pipe between two of our own threads is gone; the trouble that made it go is the one to tell.

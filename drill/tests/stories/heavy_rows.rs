@@ -12,7 +12,7 @@ use super::program::lazaret;
 /// It stands at the beginning of each letter and of each scan.
 const SOMEBODY: &str = "Guivarch-v8Kd2x-heavy";
 
-/// `LAZARET_TEST_ROW_MIB` says another size; from 20 on processes hold more than 256 MiB, of two tables with such rows.
+/// `LAZARET_TEST_ROW_MIB` says another size; above some 20 processes hold more than 256 MiB, of two tables with such rows.
 const ROW_MIB: usize = 16;
 
 /// Letters of 110 kB, 220 MB of them in less than one parcel, and two tables of scans.

@@ -27,7 +27,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use self::records::Records;
 use crate::at_fault::AtFault;
-use crate::columns::{Batcher, hand};
+use crate::columns::{Batcher, give};
 use crate::gate::{Gate, drawn, table_scope, wanted};
 use crate::{Snapshot, Source, trouble};
 
@@ -166,8 +166,8 @@ impl Moment {
         let batcher = Batcher::new(&name, schema, at_fault)?;
         let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
         tokio::task::spawn_blocking(move || {
-            let mut give = |batch| futures::executor::block_on(hand(&sender, batch));
-            if let Err(error) = send_rows(records, &places, batcher, &mut give) {
+            let mut each = |batch| futures::executor::block_on(give(&sender, batch));
+            if let Err(error) = send_rows(records, &places, batcher, &mut each) {
                 // Nobody listens any more if this fails.
                 drop(sender.blocking_send(Err(error)));
             }

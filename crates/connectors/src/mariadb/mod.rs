@@ -20,6 +20,7 @@ use crate::trouble;
 pub(crate) use self::decode::{WIRES, valued};
 
 const SYSTEM: &str = "MariaDB";
+const LEASE_SECONDS: i64 = lexicon::limits::LEASE_HOURS * 60 * 60;
 
 /// One database, as a source or a target.
 #[derive(Clone)]
@@ -76,8 +77,8 @@ impl Database {
             None => trouble::unreachable(&system, "no connection"),
         };
         let mode = match purpose {
-            // Six hours: a table may wait for another one's rows, for as long as the lease of an attempt runs.
-            Purpose::Reading => "sql_mode = '', net_write_timeout = 21600",
+            // A table may wait for another one's rows, for as long as the lease of an attempt runs.
+            Purpose::Reading => &format!("sql_mode = '', net_write_timeout = {LEASE_SECONDS}"),
             Purpose::Writing => {
                 "sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO,\
                  NO_ENGINE_SUBSTITUTION', net_read_timeout = 3600"

@@ -18,7 +18,7 @@ use super::types::Wire;
 use super::{Database, Purpose, count, decode, failed, raw, run, texts, types};
 use crate::address::Line;
 use crate::at_fault::AtFault;
-use crate::columns::{Batcher, hand, kind_name};
+use crate::columns::{Batcher, give, kind_name};
 use crate::gate::{Gate, drawn, hanging, table_scope};
 use crate::{Snapshot, Source, trouble};
 
@@ -270,13 +270,13 @@ async fn send_rows(
         // It may have 48 MiB, and whoever takes the batch takes its time.
         drop(row);
         if let Some(batch) = batcher.end_row()?
-            && !hand(sender, batch).await
+            && !give(sender, batch).await
         {
             return Ok(());
         }
     }
     if let Some(batch) = batcher.finish()? {
-        hand(sender, batch).await;
+        give(sender, batch).await;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::{Database, cells, columns, count, describe_all, failed, natural};
 use crate::at_fault::{AtFault, ROWS_KEPT_MAX};
-use crate::columns::{Batcher, hand};
+use crate::columns::{Batcher, give};
 use crate::gate::{Gate, drawn, hanging, table_scope};
 use crate::{Snapshot, Source, trouble};
 
@@ -238,7 +238,7 @@ pub(super) fn rows(
 ) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = read(&mut |batch| futures::executor::block_on(hand(&sender, batch))) {
+        if let Err(error) = read(&mut |batch| futures::executor::block_on(give(&sender, batch))) {
             // Nobody listens any more if this fails.
             drop(sender.blocking_send(Err(error)));
         }
