@@ -9,9 +9,12 @@ use arrow_array::builder::{
 };
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, BinaryArray, RecordBatch, StringArray};
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use lexicon::Result;
 use lexicon::limits::{HEAVY_BATCH_BYTES, ROW_BYTES_MAX};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::at_fault::AtFault;
 use crate::{spelling, trouble};
@@ -309,9 +312,26 @@ pub async fn hand<T>(pipe: &mpsc::Sender<T>, item: T, heavy: bool) -> bool {
 }
 
 /// Hands a batch to whoever reads a source, as [`hand`].
-pub(crate) async fn give(batches: &mpsc::Sender<Result<RecordBatch>>, batch: RecordBatch) -> bool {
+pub(crate) async fn give(batches: &mpsc::Sender<RecordBatch>, batch: RecordBatch) -> bool {
     let heavy = is_heavy(&batch);
-    hand(batches, Ok(batch), heavy).await
+    hand(batches, batch, heavy).await
+}
+
+/// What a reading gives and, after that, the trouble that ended it. One that fell says nothing itself: without its handle
+/// it would look like the end of its table. `what` it is stands in the sentence on that.
+pub(crate) fn given(
+    batches: mpsc::Receiver<RecordBatch>,
+    reading: JoinHandle<Result<()>>,
+    what: &'static str,
+) -> BoxStream<'static, Result<RecordBatch>> {
+    let flow = stream::try_unfold((batches, reading), move |(mut batches, reading)| async move {
+        if let Some(batch) = batches.recv().await {
+            return Ok(Some((batch, (batches, reading))));
+        }
+        reading.await.map_err(|_| trouble::gone(what))??;
+        Ok(None)
+    });
+    flow.boxed()
 }
 
 /// How this room calls an Arrow type when it speaks to a person: as a scope file does.
@@ -330,5 +350,33 @@ pub(crate) fn kind_name(data: &DataType) -> String {
         DataType::Timestamp(_, Some(_)) => "timestamp with time zone".to_owned(),
         DataType::UInt64 => "uint64".to_owned(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::Schema;
+    use futures::TryStreamExt;
+    use lexicon::Code;
+
+    use super::*;
+
+    /// What comes of a reading that gives one batch and then ends so.
+    async fn read(end: impl FnOnce() -> Result<()> + Send + 'static) -> Result<usize> {
+        let (sender, receiver) = mpsc::channel(1);
+        let reading = tokio::spawn(async move {
+            give(&sender, RecordBatch::new_empty(Arc::new(Schema::empty()))).await;
+            end()
+        });
+        let batches: Vec<_> = given(receiver, reading, "a thread that reads").try_collect().await?;
+        Ok(batches.len())
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_falls_is_not_the_end_of_its_table() {
+        assert_eq!(read(|| Ok(())).await.unwrap(), 1);
+        assert_eq!(read(|| Err(trouble::no_table("the source", "t"))).await.unwrap_err().code(), Code(405));
+        let fallen = read(|| panic!("fallen")).await.unwrap_err();
+        assert_eq!(fallen.to_string(), "a thread that reads ended before its work was done [LZ-0417]");
     }
 }

@@ -268,6 +268,19 @@ pub(crate) fn disk_full(system: &str, doing: &str, state: &str) -> Trouble {
     .into()
 }
 
+/// The system could not write a file of its own, and does not say why. Code and remedy are those of a full disk.
+pub(crate) fn unwritten(system: &str, doing: &str, state: &str) -> Trouble {
+    Fault::new(
+        Code(432),
+        Retry::Later,
+        format!(
+            "the {system} database cannot write to its disk or to that of its temporary files, seen while {doing} \
+             (database code {state}): make space there, or look for the reason in its log"
+        ),
+    )
+    .into()
+}
+
 /// Troubles that a database tells by a number alone: which table it was about is added by whoever asked.
 const OF_NO_TABLE: [Code; 4] = [Code(403), Code(404), Code(421), Code(432)];
 

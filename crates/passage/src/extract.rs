@@ -269,12 +269,14 @@ impl<'a> Work<'a> {
         if let Some(stored) = resume.table(name, counts) {
             self.errand.progress.seen(Seen::Table { name, rows: counts.1 });
             if let Some(point) = self.reads_as(table, stored.root).await? {
+                self.as_counted(name, counts.1, &point)?;
                 self.errand.progress.seen(Seen::Through { name });
                 return Ok((point, stored.clone()));
             }
         }
         let before = transforms(&self.snapshot.tally(&table.name));
         let Shelved { point, parcels, measured } = self.one_table(table, counts.1).await?;
+        self.as_counted(name, counts.1, &point)?;
         let mut transforms = transforms(&self.snapshot.tally(&table.name));
         // What a first look at the table counted is not counted twice.
         for (kind, count) in &mut transforms {
@@ -283,6 +285,25 @@ impl<'a> Work<'a> {
         let stored = Stored { counts, parcels, root: point.fingerprint.root(), transforms, measured };
         resume.store(name, stored.clone())?;
         Ok((point, stored))
+    }
+
+    /// Whether every row in scope that was counted was read. A snapshot of PostgreSQL does not hold what it has not looked at
+    /// yet against TRUNCATE, a rewriting ALTER TABLE or a partition that goes: such rows would be gone without a word.
+    fn as_counted(&self, table: &str, counted: u64, point: &Point) -> Result<()> {
+        let read = point.fingerprint.rows;
+        // Of a sample its own size is held.
+        if self.sampling.is_none() && read != counted {
+            return Err(Refusal::new(
+                Code(618),
+                format!(
+                    "table '{table}' changed while it was extracted: {counted} rows in scope were counted and {read} read"
+                ),
+                "Let nobody empty, alter or divide tables of the old system while it is extracted, nor write to it where \
+                 the plan says that it stands still; then extract again.",
+            )
+            .into());
+        }
+        Ok(())
     }
 
     /// The table read now, if it has this fingerprint: a row that changed since is in no count.

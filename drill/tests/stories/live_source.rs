@@ -122,6 +122,14 @@ struct OneAfterTheOther {
     under: Arc<dyn Source>,
     moved: watch::Receiver<i64>,
     batches: Arc<AtomicUsize>,
+    meanwhile: Option<Meanwhile>,
+}
+
+/// What somebody does in a PostgreSQL before the second depot is looked at.
+#[derive(Clone)]
+struct Meanwhile {
+    address: String,
+    sql: &'static str,
 }
 
 impl Source for OneAfterTheOther {
@@ -137,7 +145,8 @@ impl Source for OneAfterTheOther {
         async move {
             let (under, moved) = (self.under.begin(live).await?, self.moved.clone());
             let (north, batches) = (watch::Sender::new(false), Arc::clone(&self.batches));
-            let moment: Box<dyn Snapshot> = Box::new(Moment { under, moved, north, batches });
+            let meanwhile = self.meanwhile.clone();
+            let moment: Box<dyn Snapshot> = Box::new(Moment { under, moved, north, batches, meanwhile });
             Ok(moment)
         }
         .boxed()
@@ -150,6 +159,7 @@ struct Moment {
     /// Whether the first depot is read to its end.
     north: watch::Sender<bool>,
     batches: Arc<AtomicUsize>,
+    meanwhile: Option<Meanwhile>,
 }
 
 impl Snapshot for Moment {
@@ -183,6 +193,9 @@ impl Snapshot for Moment {
             if table == "depot_south" {
                 self.north.subscribe().wait_for(|read| *read).await.unwrap();
                 goes_on(self.moved.clone()).await;
+                if let Some(Meanwhile { address, sql }) = &self.meanwhile {
+                    databases::postgres(address).await.batch_execute(sql).await.unwrap();
+                }
             }
             Ok::<_, Trouble>(self.under.read(scope, table))
         };
@@ -259,7 +272,8 @@ async fn one_moment_arrives(address: &str, [writer, mut reader]: [Session; 2]) -
     let work = Work::begin(writer);
     work.goes_on().await;
     let (batches, before) = (Arc::new(AtomicUsize::new(0)), *work.moved.borrow());
-    let slow = OneAfterTheOther { under: source, moved: work.moved.clone(), batches: Arc::clone(&batches) };
+    let (counting, moved) = (Arc::clone(&batches), work.moved.clone());
+    let slow = OneAfterTheOther { under: source, moved, batches: counting, meanwhile: None };
     let manifest = world.extract(&plan, consignment, &slow).await.unwrap();
     let (batches, meanwhile) = (batches.load(Ordering::SeqCst), work.moved.borrow().saturating_sub(before));
     assert!(batches >= 8 && meanwhile >= MOVES, "{batches} batches, {meanwhile} moves");
@@ -302,6 +316,54 @@ async fn of_a_living_postgresql_one_moment_arrives() {
     .await;
 }
 
+/// One lot in a hundred: as many as may be missing of what the approved report counted.
+const EARLY: i64 = LOTS / 100;
+
+/// TRUNCATE takes rows away from every moment that has not looked at them yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_is_emptied_after_the_count_is_refused_and_not_left_out() {
+    databases::with("a_part_that_is_emptied_after_the_count_is_refused_and_not_left_out", |databases| {
+        async move {
+            let columns = "lot_id bigint PRIMARY KEY, quantity bigint NOT NULL, label text NOT NULL";
+            let lots = format!("SELECT n, {OF_EACH} / 2, repeat('x', 600) FROM generate_series(1, {LOTS}) n");
+            let sql = format!(
+                "CREATE TABLE depot_north ({columns}); \
+                 CREATE TABLE depot_south ({columns}) PARTITION BY RANGE (lot_id); \
+                 CREATE TABLE early PARTITION OF depot_south FOR VALUES FROM (MINVALUE) TO ({EARLY} + 1); \
+                 CREATE TABLE late PARTITION OF depot_south FOR VALUES FROM ({EARLY} + 1) TO (MAXVALUE); \
+                 INSERT INTO depot_north {lots}; INSERT INTO depot_south {lots}"
+            );
+            databases.on_postgres(&sql).await;
+            let (world, address) = (World::start().await, &databases.postgres);
+            let Ground { plan, source, .. } = ground(&world, address, true).await;
+            let consignment = world.consign(&plan).await;
+            let work = Work::begin(Session::Postgres(databases::postgres(address).await));
+            let slow = OneAfterTheOther {
+                under: Arc::clone(&source),
+                moved: work.moved.clone(),
+                batches: Arc::new(AtomicUsize::new(0)),
+                meanwhile: Some(Meanwhile { address: address.clone(), sql: "TRUNCATE early" }),
+            };
+
+            let emptied = world.extract(&plan, consignment, &slow).await.unwrap_err();
+            assert_eq!(emptied.code(), lexicon::Code(618), "{emptied}");
+            let left = LOTS.saturating_sub(EARLY);
+            let told = format!(
+                "table 'depot_south' changed while it was extracted: {LOTS} rows in scope were counted and {left} read"
+            );
+            assert!(emptied.to_string().contains(&told), "{emptied}");
+            drop(work);
+
+            // The control: nothing else would have told, since so few may be missing of the report's.
+            let manifest = world.extract(&plan, consignment, source.as_ref()).await.unwrap();
+            let rows: Vec<u64> = manifest.tables.iter().map(|table| table.rows).collect();
+            assert_eq!(rows, [LOTS, left].map(|rows| u64::try_from(rows).unwrap()));
+        }
+        .boxed_local()
+    })
+    .await;
+}
+
 async fn depots_on_mariadb(databases: &databases::Databases, engine: &str) {
     for depot in ["depot_north", "depot_south"] {
         let sql = format!(
@@ -338,7 +400,8 @@ async fn tables_without_snapshots_are_read_twice_and_refused_when_they_did_not_s
             let consignment = world.consign(&plan).await;
             let work = Work::begin(Session::MariaDb(databases::mariadb(&databases.mariadb).await));
             let batches = Arc::new(AtomicUsize::new(0));
-            let slow = OneAfterTheOther { under: Arc::clone(&source), moved: work.moved.clone(), batches };
+            let (under, moved) = (Arc::clone(&source), work.moved.clone());
+            let slow = OneAfterTheOther { under, moved, batches, meanwhile: None };
 
             let moved = world.extract(&plan, consignment, &slow).await.unwrap_err();
             assert_eq!(moved.code(), lexicon::Code(618), "{moved}");

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream};
+use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use lexicon::{Digest, Hasher, Result};
 use scope::{
@@ -27,7 +27,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use self::records::Records;
 use crate::at_fault::AtFault;
-use crate::columns::{Batcher, give};
+use crate::columns::{Batcher, give, given};
 use crate::gate::{Gate, drawn, table_scope, wanted};
 use crate::{Snapshot, Source, trouble};
 
@@ -165,14 +165,11 @@ impl Moment {
         let (schema, places) = placed(taken, &header)?;
         let batcher = Batcher::new(&name, schema, at_fault)?;
         let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
-        tokio::task::spawn_blocking(move || {
+        let reading = tokio::task::spawn_blocking(move || {
             let mut each = |batch| futures::executor::block_on(give(&sender, batch));
-            if let Err(error) = send_rows(records, &places, batcher, &mut each) {
-                // Nobody listens any more if this fails.
-                drop(sender.blocking_send(Err(error)));
-            }
+            send_rows(records, &places, batcher, &mut each)
         });
-        Ok(stream::unfold(receiver, |mut from| async { from.recv().await.map(|batch| (batch, from)) }).boxed())
+        Ok(given(receiver, reading, "a thread that reads a file"))
     }
 
     /// The keys that predicates of this scope reach through: one pass over each file that they name.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
 use lexicon::{Hasher, Result};
 use scope::{
     DocumentCount, DocumentKind, DocumentsScope, HEAD_BYTES, IndexLine, Listed, ReportDocuments, Sample, Scope,
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::state::Census;
 use super::walk::{Met, Standing, Walk};
 use super::{DocumentTarget, folder};
+use crate::columns::given;
 use crate::{Snapshot, trouble};
 
 /// Rows of an index that are looked at together.
@@ -299,12 +300,5 @@ fn in_batches(
         })?;
         if lines.is_empty() { Ok(()) } else { send(&mut lines) }
     });
-    let flow = stream::try_unfold((waiting, thread), |(mut waiting, thread)| async move {
-        if let Some(batch) = waiting.recv().await {
-            return Ok(Some((batch, (waiting, thread))));
-        }
-        thread.await.map_err(|_| trouble::gone("a thread that reads documents"))??;
-        Ok(None)
-    });
-    flow.boxed()
+    given(waiting, thread, "a thread that reads documents")
 }

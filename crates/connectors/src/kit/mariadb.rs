@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use lexicon::Code;
 use scope::{Dialect, Scope};
+use sqlx::ConnectOptions;
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
 use super::bad_data::keys;
 use super::lab::{Lab, System, Words, admitted, mark, random_name, scope_of, spelled};
@@ -187,6 +189,42 @@ fn an_account_with_only_the_scope_s_rights_can_read_it() {
             let read = read.await;
             lab.run(&format!("DROP USER {account}@'localhost', {account}@'127.0.0.1'")).await;
             assert_eq!(spelled(&read.unwrap()), [["1"]]);
+        })
+    });
+}
+
+#[test]
+fn what_a_server_allows_a_statement_ends_no_reading() {
+    on_mariadb("what_a_server_allows_a_statement_ends_no_reading", |lab| {
+        Box::pin(async move {
+            lab.run(
+                "CREATE TABLE p (id bigint PRIMARY KEY); INSERT INTO p VALUES (1); \
+                 CREATE FUNCTION allowed() RETURNS double NO SQL RETURN @@max_statement_time; \
+                 CREATE VIEW unlimited AS SELECT id FROM p WHERE allowed() = 0",
+            )
+            .await;
+            let account = random_name();
+            for host in ["localhost", "127.0.0.1"] {
+                let them = format!("{account}@'{host}'");
+                let made = format!("CREATE USER {them} IDENTIFIED BY 'limited' WITH MAX_STATEMENT_TIME 60");
+                lab.run(&format!("{made}; GRANT SELECT, EXECUTE ON {}.* TO {them}", lab.name())).await;
+            }
+            let address = lab.address_for(&account, "limited");
+            let others: MySqlConnectOptions = address.parse().unwrap();
+            let others = async {
+                let mut session = others.ssl_mode(MySqlSslMode::Disabled).connect().await?;
+                sqlx::query_scalar::<_, i64>("SELECT count(*) FROM unlimited").fetch_one(&mut session).await
+            };
+            let scope = scope_of(&Words { name: "unlimited", take: &[("id", "int64")], ..Words::default() });
+            let source = connect_source(&address, None).unwrap();
+            let ours = async {
+                let snapshot = source.begin(true).await?;
+                snapshot.count(&scope, "unlimited").await
+            };
+            let (others, ours) = (others.await, ours.await);
+            lab.run(&format!("DROP USER {account}@'localhost', {account}@'127.0.0.1'")).await;
+            // The control: any other session of the account has the limit.
+            assert_eq!((others.unwrap(), ours.unwrap()), (0, (1, 1)));
         })
     });
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use futures::StreamExt;
-use lexicon::Code;
+use lexicon::{Code, Retry, Trouble};
 use scope::Dialect;
 
 use super::bad_data::keys;
@@ -315,6 +315,29 @@ fn a_text_with_a_nul_is_refused_by_count() {
 fn a_line_that_must_be_protected_never_falls_back_to_clear() {
     on_postgres("a_line_that_must_be_protected_never_falls_back_to_clear", |lab| {
         Box::pin(super::sources::a_line_that_must_be_protected_never_falls_back_to_clear(lab))
+    });
+}
+
+#[test]
+fn a_moment_that_nobody_holds_any_more_is_told_as_a_line_that_ended() {
+    on_postgres("a_moment_that_nobody_holds_any_more_is_told_as_a_line_that_ended", |lab| {
+        Box::pin(async move {
+            lab.run("CREATE TABLE p (id bigint PRIMARY KEY); INSERT INTO p VALUES (1)").await;
+            let take = &[("id", "int64")];
+            let scope = scope_of(&Words { name: "p", target: "t", key: &["id"], take, ..Words::default() });
+            let snapshot = lab.source().begin(true).await.unwrap();
+            // The control: while it is held it can be joined.
+            assert_eq!(spelled(&admitted(snapshot.read(&scope, "p")).await.unwrap()), [["1"]]);
+            lab.run(
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND application_name = 'lazaret'",
+            )
+            .await;
+            let ended = admitted(snapshot.read(&scope, "p")).await.unwrap_err();
+            let Trouble::Fault(fault) = &ended else { unreachable!("no fault: {ended}") };
+            assert_eq!((fault.code, fault.retry), (Code(402), Retry::Later), "{ended}");
+            assert!(fault.message.ends_with("the connection ended while it held the moment"), "{ended}");
+        })
     });
 }
 

@@ -20,6 +20,9 @@ use crate::trouble;
 pub(crate) use self::decode::{WIRES, valued};
 
 const SYSTEM: &str = "MariaDB";
+/// What an account or a server allows a statement would end a count or a reading of a large table. Each family of servers
+/// executes its own comment and takes the other one for none.
+const NO_LIMIT: &str = " /*M!100101 , max_statement_time = 0 */ /*!50708 , max_execution_time = 0 */";
 const LEASE_SECONDS: i64 = lexicon::limits::LEASE_HOURS * 60 * 60;
 
 /// One database, as a source or a target.
@@ -85,8 +88,9 @@ impl Database {
             }
         };
         // A lock that is not given within a minute is told: by itself the server waits for a day, or for a year.
-        let settings =
-            format!("SET SESSION {mode}, wait_timeout = 86400, lock_wait_timeout = 60, innodb_lock_wait_timeout = 60");
+        let settings = format!(
+            "SET SESSION {mode}, wait_timeout = 86400, lock_wait_timeout = 60, innodb_lock_wait_timeout = 60{NO_LIMIT}"
+        );
         trouble::in_time(&system, async {
             let mut session = options.connect().await.map_err(refused)?;
             run(&mut session, "setting up a session", &settings).await?;
@@ -110,18 +114,24 @@ fn number(error: &sqlx::Error) -> Option<u16> {
 
 /// The server's error number alone: its message quotes values ("Duplicate entry ...").
 fn failed(doing: &str, error: &sqlx::Error) -> Trouble {
-    match number(error) {
+    of_number(doing, number(error))
+}
+
+fn of_number(doing: &str, number: Option<u16>) -> Trouble {
+    match number {
         // Access denied: to a database, to a table, to a column, for want of a global privilege.
         Some(1044 | 1045 | 1142 | 1143 | 1227) => trouble::not_granted(SYSTEM, doing),
         // The password has expired: a server that is told nothing else lets such an account in and does nothing for it.
         Some(1820) => trouble::not_signed_in(SYSTEM),
-        // A lock that was not given, a deadlock, too many connections, a shutdown; a statement that somebody there ended,
-        // or a session.
-        Some(1205 | 1213 | 1040 | 1053 | 1317 | 1927) => {
+        // A lock that was not given, a deadlock, a table that was altered under a moment, too many connections, a shutdown; a
+        // statement that somebody there ended, or its time (MariaDB's number, MySQL's), or a session.
+        Some(1205 | 1213 | 1412 | 1040 | 1053 | 1317 | 1969 | 3024 | 1927) => {
             trouble::unreachable(SYSTEM, &format!("it is busy while {doing}"))
         }
         // No space on the disk, or no more of it for this table's file.
         Some(number @ (1021 | 1114)) => trouble::disk_full(SYSTEM, doing, &number.to_string()),
+        // An error while a file was written, of temporary rows for instance: nearly always a full disk.
+        Some(number @ (3 | 1026)) => trouble::unwritten(SYSTEM, doing, &number.to_string()),
         // Too wide a row, too many columns, a packet beyond max_allowed_packet.
         Some(number @ (1117 | 1118 | 1153)) => trouble::over_limit(SYSTEM, doing, &number.to_string()),
         Some(number) => trouble::statement(SYSTEM, doing, &number.to_string()),
@@ -183,7 +193,31 @@ fn is_dated(value: &sqlx::mysql::MySqlValueRef<'_>) -> bool {
 mod tests {
     use std::io::{Error, ErrorKind};
 
+    use lexicon::{Code, Retry};
+
     use super::*;
+
+    /// What is said of a number, and whether to try again.
+    fn told(number: u16) -> (Code, Retry, String) {
+        let Trouble::Fault(fault) = of_number("reading rows", Some(number)) else { unreachable!("no fault: {number}") };
+        (fault.code, fault.retry, fault.message)
+    }
+
+    #[test]
+    fn what_may_go_better_the_next_time_is_told_from_what_may_not() {
+        for number in [1205, 1213, 1412, 1317, 1969, 3024] {
+            let busy = "MariaDB does not answer: it is busy while reading rows".to_owned();
+            assert_eq!(told(number), (Code(402), Retry::Later, busy));
+        }
+        for number in [1021, 1114, 3, 1026] {
+            let (code, retry, message) = told(number);
+            let known = if matches!(number, 1021 | 1114) { "is full" } else { "cannot write to its disk" };
+            assert_eq!((code, retry), (Code(432), Retry::Later));
+            assert!(message.contains(known) && message.contains(&format!("(database code {number})")), "{message}");
+        }
+        let failed = "MariaDB failed while reading rows (database code 1064)".to_owned();
+        assert_eq!(told(1064), (Code(403), Retry::Never, failed));
+    }
 
     #[test]
     fn what_a_handshake_finds_wrong_is_told_from_a_line_that_ends() {

@@ -4,8 +4,8 @@ use std::sync::{self, Arc, PoisonError};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use futures::stream::BoxStream;
+use futures::{FutureExt, TryFutureExt, TryStreamExt};
 use lexicon::Result;
 use lexicon::limits::ROW_BYTES_MAX;
 use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SourceTable, TableScope, TableTally};
@@ -18,7 +18,7 @@ use super::types::Wire;
 use super::{Database, Purpose, count, decode, failed, raw, run, texts, types};
 use crate::address::Line;
 use crate::at_fault::AtFault;
-use crate::columns::{Batcher, give, kind_name};
+use crate::columns::{Batcher, give, given, kind_name};
 use crate::gate::{Gate, drawn, hanging, table_scope};
 use crate::{Snapshot, Source, trouble};
 
@@ -229,13 +229,8 @@ impl Rows<'_> {
         let sql = format!("SELECT {} FROM {}{condition}", expressions.join(", "), self.from);
         let mut batcher = Batcher::new(self.table, self.schema, self.at_fault)?;
         let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
-        tokio::spawn(async move {
-            if let Err(error) = send_rows(&mut session, sql, &parts, &mut batcher, &sender).await {
-                // Nobody listens any more if this fails.
-                drop(sender.send(Err(error)).await);
-            }
-        });
-        Ok(stream::unfold(receiver, |mut from| async { from.recv().await.map(|batch| (batch, from)) }).boxed())
+        let reading = tokio::spawn(async move { send_rows(&mut session, sql, &parts, &mut batcher, &sender).await });
+        Ok(given(receiver, reading, "a reading of MariaDB"))
     }
 }
 
@@ -255,7 +250,7 @@ async fn send_rows(
     sql: String,
     parts: &[Part],
     batcher: &mut Batcher,
-    sender: &mpsc::Sender<Result<RecordBatch>>,
+    sender: &mpsc::Sender<RecordBatch>,
 ) -> Result<()> {
     let fail = |error: &sqlx::Error| failed("reading rows", error);
     let mut rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch(session);

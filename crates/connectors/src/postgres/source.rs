@@ -6,14 +6,14 @@ use arrow_schema::SchemaRef;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, Stream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
-use lexicon::Result;
+use lexicon::{Result, Trouble};
 use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SourceTable, TableScope, TableTally};
 use tokio_postgres::{Client, CopyOutStream};
 
 use super::catalog::{self, Table};
 use super::decode::Decoder;
 use super::long::{self, Part};
-use super::{Database, SYSTEM, count, failed, run, types};
+use super::{BUSY, Database, SYSTEM, count, failed, run, types};
 use crate::address::Line;
 use crate::at_fault::AtFault;
 use crate::columns::kind_name;
@@ -69,6 +69,17 @@ impl Source for Database {
     }
 }
 
+/// Why a session cannot join the moment. Whatever else the server says to that, by one number or another, is that nobody
+/// holds the moment any more.
+fn ended(error: &tokio_postgres::Error) -> Trouble {
+    match error.code() {
+        Some(state) if !BUSY.contains(&state.code()) => {
+            trouble::unreachable(SYSTEM, "the connection ended while it held the moment")
+        }
+        _ => failed("joining the moment", error),
+    }
+}
+
 /// One exported snapshot; it lives as long as the transaction of the session that exported it.
 struct Moment {
     description: String,
@@ -83,7 +94,7 @@ impl Moment {
     async fn join(&self) -> Result<Client> {
         let client = self.database.connect().await?;
         let sql = format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{}'", self.snapshot);
-        run(&client, "joining the moment", &sql).await?;
+        client.batch_execute(&sql).await.map_err(|error| ended(&error))?;
         Ok(client)
     }
 

@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream, Stream};
-use futures::{FutureExt, StreamExt, TryFutureExt};
+use futures::stream::BoxStream;
+use futures::{FutureExt, TryFutureExt};
 use lexicon::Result;
 use rusqlite::Connection;
 use scope::{Dialect, Followed, Sampling, Scope, ScopedBatch, SelectSql, SourceTable, TableScope, TableTally};
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::{Database, cells, columns, count, describe_all, failed, natural};
 use crate::at_fault::{AtFault, ROWS_KEPT_MAX};
-use crate::columns::{Batcher, give};
+use crate::columns::{Batcher, give, given};
 use crate::gate::{Gate, drawn, hanging, table_scope};
 use crate::{Snapshot, Source, trouble};
 
@@ -119,7 +119,7 @@ impl Moment {
         let reading = move |send: &mut dyn FnMut(RecordBatch) -> bool| {
             read_rows(&connection.lock().unwrap_or_else(PoisonError::into_inner), &sql, batcher, send)
         };
-        Ok(rows(reading).boxed())
+        Ok(rows(reading))
     }
 }
 
@@ -235,15 +235,11 @@ impl Snapshot for Moment {
 /// Reads on a thread of its own; the batches come out of a bounded channel. A receiver that is dropped ends it.
 pub(super) fn rows(
     read: impl FnOnce(&mut dyn FnMut(RecordBatch) -> bool) -> Result<()> + Send + 'static,
-) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
+) -> BoxStream<'static, Result<RecordBatch>> {
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = read(&mut |batch| futures::executor::block_on(give(&sender, batch))) {
-            // Nobody listens any more if this fails.
-            drop(sender.blocking_send(Err(error)));
-        }
-    });
-    stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|batch| (batch, receiver)) })
+    let reading =
+        tokio::task::spawn_blocking(move || read(&mut |batch| futures::executor::block_on(give(&sender, batch))));
+    given(receiver, reading, "a thread that works on SQLite")
 }
 
 pub(super) fn read_rows(
