@@ -5,9 +5,8 @@ WORDS, time = json.loads(pathlib.Path(__file__).with_name("words.json").read_byt
 sha256, text = lambda data: hashlib.sha256(data).digest(), lambda data: base64.b64encode(data).decode()
 spelled = lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 need, sys.excepthook = lambda holds, what: holds or sys.exit(f"not shown: {what}"), lambda *it: need(0, repr(it[1]))
-def root(lines):
-    at = (1 << max(len(lines) - 1, 0).bit_length()) // 2
-    return sha256(b"\1" + root(lines[:at]) + root(lines[at:]) if at else b"".join(b"\0" + spelled(it) for it in lines))
+root = lambda lines: tree(lines, (1 << max(len(lines) - 1, 0).bit_length()) // 2)
+tree = lambda a, at: sha256(b"\1" + root(a[:at]) + root(a[at:]) if at else b"".join(b"\0" + spelled(it) for it in a))
 def signed(envelope, key, kind="application/vnd.lazaret.fact.v1+json"):
     data, sig = (base64.b64decode(it) for it in (envelope["payload"], envelope["signatures"][0]["sig"]))
     form = {"payloadType": kind, "payload": text(data), "signatures": [{"keyid": sha256(key).hex(), "sig": text(sig)}]}
@@ -33,8 +32,9 @@ for told, new in zip(certificate["consignments"], [it for it in known if it["did
     line = lambda it: {"name": f"{told['id']}/{it['attempt']}/{it['parcel']}", "bytes": it["bytes"]}
     lines = [line(it) | {"sha256": it["digest"]} for it in gone["inventory"]]
     kept = [line(it) | {"what": "parcel", "until": it["until"]} for it in gone["lingering"]]
-    size, held = (sum(it["bytes"] for it in them) for them in (lines, kept))
-    need(gone["parcels"] + len(kept) >= len(lines) and gone["bytes"] + held >= size, "that all of it was deleted")
+    kept += [it | {"what": "absent_parcels"} for it in [gone.get("absent")] if it]
+    size, held, many = (sum(i.get(o, 1) for i in a) for a, o in ((lines, "bytes"), (kept, "bytes"), (kept, "parcels")))
+    need(gone["parcels"] + many >= len(lines) and gone["bytes"] + held >= size, "that all of it was deleted")
     key, days, act = gone["key"], gone["snapshot_days"], gone["key"]["at"] if gone["key"]["found"] else None
     until = f"{(time(act) + datetime.timedelta(days)).date()}{act[10:]}" if act and days else None
     at, reach = act and max(filter(None, (act, lease, until)), key=time), WORDS["reaches"][far]

@@ -71,7 +71,8 @@ impl Desk {
             let remedy = "End the `lazaret unlock` that holds it, then unlock this device.";
             return Err(lexicon::Refusal::new(Code(1230), "the unlocked key is another device's", remedy).into());
         }
-        let latest = Mutex::new(home.time()?.unwrap_or(Timestamp::UNIX_EPOCH));
+        // One that cannot be read was told of by that look; whoever needs it is refused.
+        let latest = Mutex::new(home.time().ok().flatten().unwrap_or(Timestamp::UNIX_EPOCH));
         Ok(Self { home, keeper, client, clock, entropy, certificate, latest, overdue, clear_swap: false })
     }
 

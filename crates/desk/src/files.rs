@@ -126,6 +126,8 @@ pub(crate) fn erase(path: &Path) -> Result<bool> {
     match overwritten {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        // Where writing over takes new space, it writes over nothing: the name goes all the same.
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {}
         Err(error) => return Err(failed("overwritten", path, &error)),
     }
     let folder = path.parent().unwrap_or(Path::new("."));

@@ -208,12 +208,20 @@ impl Home {
 
     /// The larger of the clock and the latest time that was ever recorded here; recorded when it went on.
     pub(crate) fn now(&self, clock: &dyn Clock) -> Result<Timestamp> {
-        let recorded = self.time()?.unwrap_or(Timestamp::UNIX_EPOCH);
+        let (now, kept) = self.now_at_least(clock);
+        kept.map(|()| now)
+    }
+
+    /// As [`Self::now`], for what waits for no disk: where the recorded time cannot be read the clock alone says it, and
+    /// that it could not be read or recorded is said beside it.
+    pub(crate) fn now_at_least(&self, clock: &dyn Clock) -> (Timestamp, Result<()>) {
+        let (recorded, read) = match self.time() {
+            Ok(recorded) => (recorded.unwrap_or(Timestamp::UNIX_EPOCH), Ok(())),
+            Err(trouble) => (Timestamp::UNIX_EPOCH, Err(trouble)),
+        };
         let now = clock.now().max(recorded);
-        if now.duration_since(recorded).as_secs() >= RECORD_SECONDS {
-            self.keep_time(now)?;
-        }
-        Ok(now)
+        let went_on = now.duration_since(recorded).as_secs() >= RECORD_SECONDS;
+        (now, read.and_then(|()| if went_on { self.keep_time(now) } else { Ok(()) }))
     }
 
     pub(crate) fn keep_time(&self, at: Timestamp) -> Result<()> {

@@ -19,6 +19,9 @@ pub struct Overdue {
     pub returned: Vec<Round>,
     /// Migrations whose deadline cannot be read from what is kept here, or whose keys could not be overwritten.
     pub failed: Vec<(MigrationId, Trouble)>,
+    /// Why this device's recorded time could not be read, or not be recorded: what was due went all the same, and what is
+    /// to be kept from now on cannot be.
+    pub time: Option<Trouble>,
 }
 
 /// One round that was due.
@@ -37,13 +40,14 @@ pub struct OverdueRound {
 /// last verified, and by the larger of its clock and its own last recorded time. An extension that it was not told of
 /// does not count. What is left to say to the server is said by the next `lazaret migration destroy`.
 ///
-/// Costs a replay of every migration of which keys are kept.
+/// Needs no space: a full disk keeps no key. Costs a replay of every migration of which keys are kept.
 ///
 /// # Errors
 /// What keeps it from looking at all; a trouble with one migration stands in [`Overdue::failed`].
 pub fn destroy_overdue(home: &Home, clock: &dyn Clock) -> Result<Overdue> {
-    let (card, now) = (home.card()?, home.now(clock)?);
-    let mut overdue = Overdue::default();
+    let card = home.card()?;
+    let (now, kept) = home.now_at_least(clock);
+    let mut overdue = Overdue { time: kept.err(), ..Overdue::default() };
     for migration in home.migrations()? {
         let destroyed = (|| {
             let kept = home.held(migration)?;
@@ -51,17 +55,27 @@ pub fn destroy_overdue(home: &Home, clock: &dyn Clock) -> Result<Overdue> {
                 return Ok(());
             }
             let ledger = home.replay(&card, migration, now)?;
+            let mut first = Ok(());
             for round in kept {
                 let due = deadline(ledger.migration(), round.consignment).filter(|deadline| now >= *deadline);
                 let Some(deadline) = due else { continue };
-                let Gone { keys, .. } = home.end(round, Gone { deadline: Some(deadline), ..Gone::begun(now) })?;
-                overdue.destroyed.push(OverdueRound { round, deadline, keys });
+                // One that cannot be destroyed keeps no other round's keys.
+                match home.end(round, Gone { deadline: Some(deadline), ..Gone::begun(now) }) {
+                    Ok(Gone { keys, .. }) => overdue.destroyed.push(OverdueRound { round, deadline, keys }),
+                    Err(trouble) => first = first.and(Err(trouble)),
+                }
             }
-            Ok(())
+            first
         })();
         overdue.failed.extend(destroyed.err().map(|trouble: Trouble| (migration, trouble)));
     }
-    overdue.returned = home.sweep()?;
+    for round in home.rounds()? {
+        match home.settle(round) {
+            Ok(true) => overdue.returned.push(round),
+            Ok(false) => {}
+            Err(trouble) => overdue.failed.push((round.migration, trouble)),
+        }
+    }
     Ok(overdue)
 }
 
@@ -87,7 +101,7 @@ pub async fn watch(
 impl Overdue {
     /// Whether there is nothing to tell.
     pub fn is_quiet(&self) -> bool {
-        self.destroyed.is_empty() && self.returned.is_empty() && self.failed.is_empty()
+        self.destroyed.is_empty() && self.returned.is_empty() && self.failed.is_empty() && self.time.is_none()
     }
 }
 

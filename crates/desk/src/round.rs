@@ -2,7 +2,7 @@
 //! encrypted under the person's passphrase, and each can be destroyed for good.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lexicon::{Code, ConsignmentId, MigrationId, Refusal, Result, Timestamp};
 use people::{OpeningKey, Passphrase};
@@ -190,7 +190,8 @@ impl Home {
         self.end(round, Gone { probe, ..Gone::begun(at) })
     }
 
-    /// As [`Self::destroy`], with all that is to be said of it but the number of keys.
+    /// As [`Self::destroy`], with all that is to be said of it but the number of keys. Where no stone can be set first, for
+    /// want of space, a crash in between loses that number.
     pub(crate) fn end(&self, round: Round, begun: Gone) -> Result<Gone> {
         // Two processes at it would take each other's drafts for something that is left.
         let _locked = files::lock(&self.folder().join("destroying"))?;
@@ -200,13 +201,14 @@ impl Home {
         } else {
             let keys = [SHARE, OPENING_KEY].into_iter().filter(|name| folder.join(name).exists()).count();
             let gone = Gone { keys: u32::try_from(keys).unwrap_or(u32::MAX), ..begun };
-            files::write_json(&folder.join(GONE), &gone)?;
+            if files::write_json(&folder.join(GONE), &gone).is_err() {
+                // A full disk: what goes makes room for the stone, and a key does not live for want of one.
+                erase_all_but_the_stone(&folder)?;
+                files::write_json(&folder.join(GONE), &gone)?;
+            }
             gone
         };
-        // Everything but the stone, drafts of interrupted writings included.
-        for name in files::all_names(&folder)?.iter().filter(|name| *name != GONE) {
-            files::erase(&folder.join(name))?;
-        }
+        erase_all_but_the_stone(&folder)?;
         let finished = Gone { finished: true, ..gone };
         if finished != gone {
             files::write_json(&folder.join(GONE), &finished)?;
@@ -252,20 +254,14 @@ impl Home {
         files::read_json(&self.round(round).join(GONE))
     }
 
-    /// Finishes destructions that were cut, and destroys again what somebody put back; the latter are returned.
-    pub(crate) fn sweep(&self) -> Result<Vec<Round>> {
-        let mut returned = Vec::new();
-        for round in self.rounds()? {
-            let Some(gone) = self.gone(round)? else { continue };
-            let left = files::all_names(&self.round(round))?.len() > 1;
-            if left || !gone.finished {
-                self.destroy(round, gone.at)?;
-            }
-            if left && gone.finished {
-                returned.push(round);
-            }
+    /// Finishes a destruction that was cut, or destroys again what somebody put back; whether it was the latter.
+    pub(crate) fn settle(&self, round: Round) -> Result<bool> {
+        let Some(gone) = self.gone(round)? else { return Ok(false) };
+        let left = files::all_names(&self.round(round))?.len() > 1;
+        if left || !gone.finished {
+            self.destroy(round, gone.at)?;
         }
-        Ok(returned)
+        Ok(left && gone.finished)
     }
 
     fn round(&self, round: Round) -> PathBuf {
@@ -280,4 +276,13 @@ impl Home {
         }
         Ok(self.round(round))
     }
+}
+
+/// Drafts of interrupted writings included. One file that cannot be erased keeps no other.
+fn erase_all_but_the_stone(folder: &Path) -> Result<()> {
+    let mut first = Ok(());
+    for name in files::all_names(folder)?.iter().filter(|name| *name != GONE) {
+        first = first.and(files::erase(&folder.join(name)).map(drop));
+    }
+    first
 }

@@ -251,6 +251,12 @@ pub fn describe(certificate: &DestructionCertificate, ledger: &Ledger) -> Comple
                  out before"
             ));
         }
+        if let Some(absent) = round.destroyed.and_then(|(_, destroyed)| destroyed.absent) {
+            missing.push(format!(
+                "{named}: {} parcels that had been stored; they were not on the shelf any more when it was emptied",
+                count(absent.parcels)
+            ));
+        }
         let lacks = inventory::lacks(&round);
         if let Some(first) = lacks.first() {
             let many = count(u64::try_from(lacks.len()).unwrap_or(u64::MAX));

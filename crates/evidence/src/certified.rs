@@ -2,7 +2,7 @@
 
 use lexicon::{ConsignmentId, Digest, Result, Timestamp};
 use people::{PublicKey, Signer};
-use procedure::{Act, Destroyed, KeyAct, KeyLevel, Kind, Ledger, Left, Lingering, Part, ProbeResult};
+use procedure::{Absent, Act, Destroyed, KeyAct, KeyLevel, Kind, Ledger, Left, Lingering, Part, ProbeResult};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::ended;
@@ -114,6 +114,13 @@ pub enum Residue {
         /// Until when; none when somebody has to lift a hold first.
         until: Option<Timestamp>,
     },
+    /// Parcels, dead, that were not on the shelf any more when it was emptied: where they are nobody here knows.
+    AbsentParcels {
+        /// How many.
+        parcels: u64,
+        /// As they were stored.
+        bytes: u64,
+    },
     /// What a machine may have written of its memory in clear to its swap.
     Swap {
         /// Whose device, who said so when they began there.
@@ -160,16 +167,25 @@ impl CertifiedConsignment {
         }))
     }
 
-    /// Whether as much was deleted as there was, but for what an object store lets nobody delete yet.
+    /// Whether as much was deleted as there was, but for what is told as left.
     pub(crate) fn accounts_for_all(&self) -> bool {
-        let kept = || {
-            self.residues
-                .iter()
-                .filter_map(|left| if let Residue::Parcel { bytes, .. } = left { Some(*bytes) } else { None })
-        };
-        let parcels = u64::try_from(kept().count()).unwrap_or(u64::MAX);
-        self.deleted.saturating_add(parcels) >= self.inventory.parcels
-            && kept().fold(self.deleted_bytes, u64::saturating_add) >= self.inventory.bytes
+        let left = self.residues.iter().filter_map(|left| match left {
+            Residue::Parcel { bytes, .. } => Some((1, *bytes)),
+            Residue::AbsentParcels { parcels, bytes } => Some((*parcels, *bytes)),
+            Residue::UnknownKey
+            | Residue::Medium
+            | Residue::UnlinkedFile
+            | Residue::TokenBackups
+            | Residue::ServiceBackups
+            | Residue::KeyCopy
+            | Residue::Snapshots { .. }
+            | Residue::Swap { .. }
+            | Residue::Recipient => None,
+        });
+        let told = left.fold((self.deleted, self.deleted_bytes), |(parcels, bytes), (more, of)| {
+            (parcels.saturating_add(more), bytes.saturating_add(of))
+        });
+        told.0 >= self.inventory.parcels && told.1 >= self.inventory.bytes
     }
 }
 
@@ -210,7 +226,8 @@ fn residues(round: &Round<'_>, destroyed: &Destroyed, effect: Effect) -> Vec<Res
         bytes: kept.bytes,
         until: kept.until,
     };
-    let parcels = destroyed.lingering.iter().map(parcel);
+    let absent = destroyed.absent.map(|Absent { parcels, bytes }| Residue::AbsentParcels { parcels, bytes });
+    let parcels = destroyed.lingering.iter().map(parcel).chain(absent);
     let recipient = (round.reach() == Reach::RecipientHadBoth).then_some(Residue::Recipient);
     [key].into_iter().chain(copy).chain(snapshots).chain(parcels).chain(swaps(round)).chain(recipient).collect()
 }

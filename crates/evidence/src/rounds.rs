@@ -2,8 +2,8 @@
 
 use people::Signer;
 use procedure::{
-    Act, Arrived, Consignment, Destroyed, Differing, Kind, Left, Manifest, Part, ProbeResult, Reconciliation, Recorded,
-    TableOutcome,
+    Absent, Act, Arrived, Consignment, Destroyed, Differing, Kind, Left, Manifest, Part, ProbeResult, Reconciliation,
+    Recorded, TableOutcome,
 };
 
 use crate::round::{PartSaid, Round};
@@ -239,11 +239,12 @@ fn erased(destroyed: &Destroyed) -> String {
         )
     };
     format!(
-        "{key}. {} sealed objects of {} bytes were deleted; afterwards {}.{}",
+        "{key}. {} sealed objects of {} bytes were deleted; afterwards {}.{}{}",
         count(destroyed.parcels),
         count(destroyed.bytes),
         listed(destroyed.left),
-        lingering(destroyed)
+        lingering(destroyed),
+        absent(destroyed)
     )
 }
 
@@ -264,6 +265,17 @@ pub(crate) fn lingering(destroyed: &Destroyed) -> String {
         format!("parcel {} of attempt {}, {} bytes, {until}", kept.parcel, kept.attempt, count(kept.bytes))
     });
     format!(" The object store lets nobody delete these yet, and keeps: {}.", named.collect::<Vec<_>>().join("; "))
+}
+
+/// What was stored and was not there any more.
+fn absent(destroyed: &Destroyed) -> String {
+    destroyed.absent.map_or_else(String::new, |Absent { parcels, bytes }| {
+        format!(
+            " {} sealed objects of {} bytes had been stored and were not on the shelf any more when it was emptied.",
+            count(parcels),
+            count(bytes)
+        )
+    })
 }
 
 fn part(round: &Round<'_>, said: &PartSaid<'_>) -> String {

@@ -169,6 +169,11 @@ pub(crate) fn residue(residue: &Residue) -> String {
                 count(*bytes)
             )
         }
+        Residue::AbsentParcels { parcels, bytes } => format!(
+            "{} parcels, dead, {} bytes that were not on the shelf any more when it was emptied",
+            count(*parcels),
+            count(*bytes)
+        ),
         Residue::Swap { name, device, fact } => format!(
             "what the machine of {name} (device {}) wrote of its memory, keys and rows in it, in clear to its swap; that it \
              may, fact {fact} says",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lexicon::{Alarm, Code, ConsignmentId, Fault, MigrationId, Result, Retry, Timestamp, Trouble, digest_of};
+use lexicon::{Alarm, Code, ConsignmentId, MigrationId, Result, Timestamp, Trouble, digest_of};
 use people::Envelope;
 use procedure::{
     Act, Consignment, ConsignmentStage, Destroyed, KeyAct, KeyLevel, Left, Lingering, Migration, Proof, Said, Stage,
@@ -10,9 +10,10 @@ use procedure::{
 };
 use registry::{Mark, Marking};
 use tokio::time::timeout;
-use vault::{KeyState, Receipt, RingEvidence, ShelfErasure, Wrapped};
+use vault::{KeyState, Receipt, RingEvidence, Wrapped};
 use wire::ParcelLine;
 
+use crate::emptied::deleted;
 use crate::submit::bound;
 use crate::{Office, State, broke_off};
 
@@ -34,8 +35,7 @@ impl Office {
     /// The end of a consignment whose deadline the journal cannot take, for want of space or of a disk: its key goes all the
     /// same. The facts follow at the first beat at which they can; the parcels, which nothing opens any more, with them.
     pub(crate) async fn destroy_unwritten(&self, (id, consignment): (MigrationId, ConsignmentId)) -> Result<()> {
-        let (receipt, wrapped) = self.reason(id, consignment)?;
-        vault::destroy_key(Arc::clone(&self.ring), (consignment, wrapped), &receipt).await?;
+        self.destroy_key(id, consignment).await?;
         let alarm = Alarm::new(
             Code(844),
             format!(
@@ -87,16 +87,25 @@ impl Office {
         Ok((self.registry.so_far()?, self.wrapped(id, consignment)?))
     }
 
+    /// Destroys one key by what the journal holds so far.
+    async fn destroy_key(&self, id: MigrationId, consignment: ConsignmentId) -> Result<()> {
+        let shown = (consignment, self.share_to_show(id, consignment));
+        vault::destroy_key(Arc::clone(&self.ring), shown, &self.registry.so_far()?).await.map(drop)
+    }
+
+    /// What the ring is shown when it destroys a key. A row that cannot be read keeps no key alive: nothing is shown then.
+    pub(crate) fn share_to_show(&self, id: MigrationId, consignment: ConsignmentId) -> Option<Wrapped> {
+        self.wrapped(id, consignment).unwrap_or_else(|trouble| {
+            tracing::error!(code = %trouble.code(), %consignment, "A wrapped share cannot be read: {trouble}.");
+            None
+        })
+    }
+
     /// Destroys the keys of what facts say is over, and waits for no shelf.
     pub(crate) async fn destroy_keys(&self, id: MigrationId) -> Result<()> {
         let mut first = Ok(());
         for consignment in self.ended(id).await {
-            let destroyed = match self.reason(id, consignment) {
-                Ok((receipt, wrapped)) => {
-                    vault::destroy_key(Arc::clone(&self.ring), (consignment, wrapped), &receipt).await.map(drop)
-                }
-                Err(trouble) => Err(trouble),
-            };
+            let destroyed = self.destroy_key(id, consignment).await;
             match &destroyed {
                 // Destroyed again by then, and certified so.
                 Err(Trouble::Alarm(back)) if back.code == Code(709) => first = first.and(self.note(back.to_string())),
@@ -172,8 +181,8 @@ impl Office {
             tracing::error!("{alarm}.");
             self.note(format!("{alarm}"))?;
         }
-        let (receipt, wrapped) = self.reason(migration, consignment)?;
-        let (again, _) = vault::destroy_key(Arc::clone(&self.ring), (consignment, wrapped), &receipt).await?;
+        let (receipt, shown) = (self.registry.so_far()?, self.share_to_show(migration, consignment));
+        let (again, _) = vault::destroy_key(Arc::clone(&self.ring), (consignment, shown), &receipt).await?;
         self.tell_of_a_copy(&again)?;
         self.supplement(migration, again).await
     }
@@ -241,32 +250,17 @@ impl Office {
 
     async fn destroy_one(&self, id: MigrationId, consignment: ConsignmentId) -> Result<()> {
         let (receipt, wrapped) = self.reason(id, consignment)?;
-        let wrapped = (consignment, wrapped);
-        let erasure = vault::erase(Arc::clone(&self.ring), self.shelf.as_ref(), wrapped, &receipt).await?;
-        // What was noted as stored: an erasure that was cut and taken up again would count only the rest.
+        let (ring, share_shown) = vault::destroy_key(Arc::clone(&self.ring), (consignment, wrapped), &receipt).await?;
         let stored = self.registry.parcels(consignment)?;
-        let erased = match erasure.shelf {
-            ShelfErasure::Empty(erased) => erased,
-            ShelfErasure::Left(trouble) => {
-                let text = format!(
-                    "consignment {consignment}: its key is destroyed, its parcels are not deleted yet: {trouble}"
-                );
-                if self.state.lock().await.left.insert(consignment, text.clone()).is_none() {
-                    self.note(text)?;
-                }
-                return Err(Fault::new(
-                    Code(840),
-                    Retry::Later,
-                    "parcels whose key is destroyed could not all be deleted yet",
-                )
-                .into());
-            }
+        let (absent, erased) = match self.empty_shelf((consignment, &stored), &receipt).await {
+            Ok(emptied) => emptied,
+            Err(trouble) => return self.tell_left(consignment, &trouble).await,
         };
         // What came since.
         let listed = counted(self.shelf.list(consignment).await?.len());
         let unfinished = self.shelf.unfinished(consignment).await?;
         // Every consignment has had a key since it was opened.
-        if !erasure.ring.found {
+        if !ring.found {
             let alarm = Alarm::new(
                 Code(843),
                 format!(
@@ -276,17 +270,18 @@ impl Office {
             tracing::error!("{alarm}.");
             self.note(format!("{alarm}"))?;
         }
-        let ring = self.last_word(id, erasure.ring).await?;
+        let ring = self.last_word(id, ring).await?;
         self.tell_of_a_copy(&ring)?;
         let lingering: Vec<Lingering> = erased.lingering.iter().map(lingers).collect();
-        let kept = lingering.iter().map(|parcel| parcel.bytes).fold(0, u64::saturating_add);
+        let (parcels, bytes) = deleted(&stored, absent, &lingering);
         let evidence = Destroyed {
             key: key_act(ring),
             // There is no erasure otherwise: the ring was asked before the parcels went.
             ring_refuses: true,
-            share_shown: erasure.share_shown,
-            parcels: erased.objects.max(counted(stored.len()).saturating_sub(counted(lingering.len()))),
-            bytes: erased.bytes.max(stored.iter().map(|line| line.bytes).sum::<u64>().saturating_sub(kept)),
+            share_shown,
+            // An erasure that was cut and taken up again counts only the rest.
+            parcels: erased.objects.max(parcels),
+            bytes: erased.bytes.max(bytes),
             inventory: stored.into_iter().map(stored_line).collect(),
             left: Left {
                 objects: erased.left.objects.max(listed),
@@ -294,12 +289,14 @@ impl Office {
                 unfinished: erased.left.unfinished.max(unfinished),
             },
             lingering,
+            absent,
             snapshot_days: self.snapshot_days,
         };
         let held = evidence.lingering.clone();
         {
             let mut state = self.state.lock().await;
             self.record(&mut state, id, Proof::Server(Act::Destroyed { consignment, evidence }), &[], None)?;
+            state.unseen.remove(&consignment);
             if !held.is_empty() {
                 state.held.insert(consignment, held);
             }
@@ -397,7 +394,7 @@ fn key_act_subject(consignment: ConsignmentId, at: Timestamp) -> Result<String> 
     Ok(digest_of(&(consignment, at))?.to_string())
 }
 
-fn counted(count: usize) -> u64 {
+pub(crate) fn counted(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 

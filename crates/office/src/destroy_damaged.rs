@@ -19,7 +19,7 @@ use crate::{Office, State};
 impl Office {
     /// Destroys the keys of a damaged migration whose deadline has passed, and waits for no shelf.
     pub(crate) async fn destroy_keys_damaged(&self, id: MigrationId) -> Result<()> {
-        let (mut first, due) = self.due_without_facts(id).await?;
+        let (mut first, due) = self.due_without_facts(id).await;
         for (consignment, deadline) in due {
             first = first.and(self.destroy_key_without_fact((id, consignment), deadline).await);
         }
@@ -28,15 +28,16 @@ impl Office {
 
     /// Deletes the parcels of a damaged migration whose deadline has passed, and notes the end.
     pub(crate) async fn empty_shelves_damaged(&self, id: MigrationId) -> Result<()> {
-        let (mut first, due) = self.due_without_facts(id).await?;
+        let (mut first, due) = self.due_without_facts(id).await;
         for (consignment, deadline) in due {
             first = first.and(self.destroy_without_fact((id, consignment), deadline).await);
         }
         first
     }
 
-    /// What is due, and the trouble of saying so: a mark that cannot be set holds up no deadline that is known.
-    async fn due_without_facts(&self, id: MigrationId) -> Result<(Result<()>, Vec<(ConsignmentId, Timestamp)>)> {
+    /// What is due, and the trouble of saying so: a mark that cannot be set and a row that cannot be read hold up no deadline
+    /// that is known.
+    async fn due_without_facts(&self, id: MigrationId) -> (Result<()>, Vec<(ConsignmentId, Timestamp)>) {
         let state = self.state.lock().await;
         let last = state.ledgers.get(&id).map_or(Timestamp::MIN, |ledger| ledger.migration().last_at);
         let now = self.clock.now().max(last);
@@ -45,11 +46,12 @@ impl Office {
             Err(trouble) => (now, Err(trouble)),
         };
         let latest = hours_after(seen, self.deadline_days_max.saturating_mul(24));
-        let told = self.deadlines(&state, id)?.into_iter();
-        let deadlines =
-            told.map(|(consignment, told)| (consignment, told.map_or(latest, |deadline| deadline.min(latest))));
+        let (told, read) = self.deadlines(&state, id);
+        let deadlines = told
+            .into_iter()
+            .map(|(consignment, told)| (consignment, told.map_or(latest, |deadline| deadline.min(latest))));
         let due = deadlines.filter(|(consignment, deadline)| now >= *deadline && !state.settled.contains(consignment));
-        Ok((first, due.collect()))
+        (first.and(read), due.collect())
     }
 
     /// When the damage was seen first: now, if nobody wrote it down before.
@@ -65,8 +67,9 @@ impl Office {
         Ok(now)
     }
 
-    /// Every consignment that anything tells of, with the earliest deadline that it is told to have.
-    fn deadlines(&self, state: &State, id: MigrationId) -> Result<BTreeMap<ConsignmentId, Option<Timestamp>>> {
+    /// Every consignment that anything tells of, with the earliest deadline that it is told to have; and whether the rows of
+    /// wrapped shares could be asked.
+    fn deadlines(&self, state: &State, id: MigrationId) -> (BTreeMap<ConsignmentId, Option<Timestamp>>, Result<()>) {
         let mut deadlines: BTreeMap<ConsignmentId, Option<Timestamp>> = BTreeMap::new();
         let replayed = state.ledgers.get(&id).map(Ledger::migration);
         for consignment in replayed.iter().flat_map(|migration| &migration.consignments) {
@@ -76,11 +79,12 @@ impl Office {
                 deadlines.insert(consignment.id, Some(whole.map_or(deadline, |whole| whole.min(deadline))));
             }
         }
-        for (consignment, deadline) in self.registry.strongroom(id)? {
-            let told = deadlines.entry(consignment).or_default();
-            *told = [*told, deadline].into_iter().flatten().min();
+        let rows = self.registry.strongroom(id);
+        for (consignment, deadline) in rows.iter().flatten() {
+            let told = deadlines.entry(*consignment).or_default();
+            *told = [*told, *deadline].into_iter().flatten().min();
         }
-        Ok(deadlines)
+        (deadlines, rows.map(drop))
     }
 
     async fn destroy_key_without_fact(
@@ -88,10 +92,11 @@ impl Office {
         (id, consignment): (MigrationId, ConsignmentId),
         deadline: Timestamp,
     ) -> Result<()> {
-        if self.key_is_gone(consignment)? {
+        // Where that cannot be learned it is destroyed, once more if need be.
+        if self.key_is_gone(consignment).unwrap_or(false) {
             return Ok(());
         }
-        let wrapped = (consignment, self.wrapped(id, consignment)?);
+        let wrapped = (consignment, self.share_to_show(id, consignment));
         let (receipt, noted) = match self.overdue_receipt(id, consignment, deadline).await {
             Ok(receipt) => (receipt, Ok(())),
             // Neither journal nor disk takes why: its key goes all the same, and all of it is noted when that can be.

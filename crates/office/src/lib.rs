@@ -7,6 +7,7 @@
 mod admit;
 mod destroy;
 mod destroy_damaged;
+mod emptied;
 mod evidence_pack;
 mod facts;
 mod held;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lexicon::{
-    Alarm, Clock, Code, ConsignmentId, Digest, Entropy, Fault, MigrationId, Refusal, Result, Retry, Timestamp,
+    Alarm, Clock, Code, ConsignmentId, Digest, Entropy, Fault, MigrationId, Refusal, Result, Retry, Timestamp, Trouble,
 };
 use people::{Roster, Signer, SigningKey};
 use procedure::{Consignment, ConsignmentStage, Ledger, Lingering, Migration};
@@ -34,6 +35,7 @@ use registry::{Mark, Marking, Registry};
 use tokio::sync::Mutex;
 use vault::{KeyRing, Receipt, Shelf};
 
+use self::emptied::Names;
 use self::put_back::PutBack;
 
 pub use admit::admission;
@@ -97,6 +99,8 @@ struct State {
     alarm: Option<Alarm>,
     /// Consignments whose dead parcels could not be deleted yet, of which that is noted, and why at the last try.
     left: BTreeMap<ConsignmentId, String>,
+    /// What was not seen on the shelves of consignments that are being emptied, where the registry could not keep it.
+    unseen: BTreeMap<ConsignmentId, Names>,
     /// Consignments whose key could not be destroyed yet, of which that is noted, and why at the last try.
     waiting: BTreeMap<ConsignmentId, String>,
     /// What an object store said last that it keeps of destroyed consignments; nothing where it is yet to be asked.
@@ -131,6 +135,12 @@ pub async fn aside<T: Send + 'static>(verb: impl Future<Output = Result<T>> + Se
     let here = tokio::runtime::Handle::current();
     let done = tokio::task::spawn_blocking(move || here.block_on(verb)).await;
     done.unwrap_or_else(|_| Err(broke_off().into()))
+}
+
+/// Whether the key ring was not there to be asked: the next key would only wait for it too, and the same beat has other
+/// deadlines to keep.
+fn is_away(destroyed: &Result<()>) -> bool {
+    matches!(destroyed, Err(Trouble::Fault(fault)) if fault.code == Code(720))
 }
 
 fn broke_off() -> Fault {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use lexicon::{Alarm, Code, Digest, MigrationId, Result, digest_of};
+use lexicon::{Alarm, Code, Digest, MigrationId, Result, Trouble, digest_of};
 use people::Roster;
 use procedure::Ledger;
 use registry::{Differences, Mark, Marking, Registry};
@@ -87,7 +87,7 @@ impl State {
         let mut state = Self::default();
         let suspect = state.compare(registry)?;
         state.take_in_people(registry)?;
-        for id in registry.migration_ids()? {
+        for id in state.migrations(registry)? {
             let ledger = state.replay(furniture, id)?;
             let doubted = state.damaged.contains(&id)
                 || registry.damage().is_some()
@@ -116,8 +116,19 @@ impl State {
         Ok(state)
     }
 
+    /// Every migration that any row names. Wrapped shares that cannot be read are needed for no deadline, and keep no server from
+    /// its start.
+    fn migrations(&mut self, registry: &Registry) -> Result<BTreeSet<MigrationId>> {
+        let mut ids = registry.migration_ids()?;
+        match registry.migrations_with_shares() {
+            Ok(mut more) => ids.append(&mut more),
+            Err(trouble) => self.raise(shares_unread(&trouble)),
+        }
+        Ok(ids)
+    }
+
     /// The first alarm is the one that is told.
-    fn raise(&mut self, alarm: Alarm) {
+    pub(crate) fn raise(&mut self, alarm: Alarm) {
         self.alarm.get_or_insert(alarm);
     }
 
@@ -166,4 +177,9 @@ impl State {
         }
         Ok(ledger)
     }
+}
+
+/// A part of the registry that the server does without, but for taking acts.
+pub(crate) fn shares_unread(trouble: &Trouble) -> Alarm {
+    Alarm::new(Code(808), format!("the wrapped shares cannot be read: {trouble}"))
 }

@@ -66,9 +66,12 @@ impl Office {
                 return Ok(line);
             }
         }
-        // It ended while the parcel was on its way: what came too late goes too, whole or cut, now or when the sweep looks
-        // back.
-        self.shelf.erase(address.consignment, &self.registry.so_far()?).await?;
+        // It ended while the parcel was on its way: what came too late goes too, whole or cut, now, with the others if they are
+        // being deleted, or when the sweep looks back.
+        if let Ok(_alone) = self.destroying.try_lock() {
+            let stored = self.registry.parcels(address.consignment)?;
+            self.empty_shelf((address.consignment, &stored), &self.registry.so_far()?).await?;
+        }
         Err(no_lease().into())
     }
 

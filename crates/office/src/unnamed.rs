@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lexicon::{Alarm, Code, ConsignmentId, Result, Timestamp, hours_after};
 use registry::{Mark, Marking, Registry};
 
-use crate::{Office, State, broke_off};
+use crate::{Office, State, broke_off, is_away};
 
 /// How often the ring is asked which keys it holds: it may lie far away, and a server is put back while it is down.
 const ASKED_HOURS: i64 = 1;
@@ -96,26 +96,36 @@ impl Office {
 
     /// Destroys the keys that nothing names, when they were noted long enough ago, and waits for no shelf.
     pub(crate) async fn destroy_keys_unnamed(&self) -> Result<()> {
-        // A ring that is away once is not asked about the others: as in [`Self::destroy_unopened`].
+        let mut first = Ok(());
         for consignment in self.unnamed_for_long().await? {
             let receipt = self.registry.so_far()?;
-            vault::destroy_key(Arc::clone(&self.ring), (consignment, None), &receipt).await?;
+            let destroyed = vault::destroy_key(Arc::clone(&self.ring), (consignment, None), &receipt).await.map(drop);
+            let away = is_away(&destroyed);
+            first = first.and(destroyed);
+            if away {
+                break;
+            }
         }
-        Ok(())
+        first
     }
 
     /// Deletes the parcels of those keys, and notes the end.
     pub(crate) async fn empty_shelves_unnamed(&self) -> Result<()> {
-        // Neither is a shelf.
+        let mut first = Ok(());
         for consignment in self.unnamed_for_long().await? {
-            let receipt = self.registry.so_far()?;
-            let (erased, what) = self.erase_without_fact((consignment, None), &receipt).await?;
-            let text = format!("consignment {consignment}, which nothing names: {what}");
-            let marking = Marking { mark: Mark::Destroyed, subject: &consignment.to_string(), forget: None };
-            let mut state = self.state.lock().await;
-            self.mark(text, &marking)?;
-            state.lingers(consignment, &erased);
+            first = first.and(self.empty_shelf_unnamed(consignment).await);
         }
+        first
+    }
+
+    async fn empty_shelf_unnamed(&self, consignment: ConsignmentId) -> Result<()> {
+        let receipt = self.registry.so_far()?;
+        let (erased, what) = self.erase_without_fact((consignment, None), &receipt).await?;
+        let text = format!("consignment {consignment}, which nothing names: {what}");
+        let marking = Marking { mark: Mark::Destroyed, subject: &consignment.to_string(), forget: None };
+        let mut state = self.state.lock().await;
+        self.mark(text, &marking)?;
+        state.lingers(consignment, &erased);
         Ok(())
     }
 }

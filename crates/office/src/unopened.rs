@@ -9,7 +9,8 @@ use procedure::Act;
 use registry::{Mark, Marking, Recording, Registry};
 use vault::KeyState;
 
-use crate::{Office, State, broke_off};
+use crate::open::shares_unread;
+use crate::{Office, State, broke_off, is_away};
 
 impl State {
     /// Knows again, after a start, which openings no fact came of.
@@ -20,9 +21,13 @@ impl State {
             else {
                 continue;
             };
-            if !self.is_opened(registry, consignment)? {
-                self.openings.insert(consignment, marked.at);
+            match self.is_opened(registry, consignment) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                // In doubt, as long as there is an alarm.
+                Err(trouble) => self.raise(shares_unread(&trouble)),
             }
+            self.openings.insert(consignment, marked.at);
         }
         Ok(())
     }
@@ -87,11 +92,16 @@ impl Office {
     pub(crate) async fn destroy_unopened(&self) -> Result<()> {
         let noted_before = hours_after(self.clock.now(), self.deadline_days_max.saturating_mul(-24));
         let unopened = self.state.lock().await.keyless(&self.registry, noted_before)?;
-        // A ring that is away once is not asked about the others: the same beat has other deadlines to keep.
+        let mut first = Ok(());
         for consignment in unopened {
-            self.destroy_key_unopened(consignment).await?;
+            let destroyed = self.destroy_key_unopened(consignment).await;
+            let away = is_away(&destroyed);
+            first = first.and(destroyed);
+            if away {
+                break;
+            }
         }
-        Ok(())
+        first
     }
 
     async fn destroy_key_unopened(&self, consignment: ConsignmentId) -> Result<()> {

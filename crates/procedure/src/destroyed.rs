@@ -27,6 +27,9 @@ pub struct Destroyed {
     pub left: Left,
     /// Parcels that are listed no more and of which an object store lets nobody delete the last bytes yet.
     pub lingering: Vec<Lingering>,
+    /// What had been stored and was not on the shelf when its emptying began. Left out when there was no such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent: Option<Absent>,
     /// For how many days after it a snapshot of what the key lay in may be kept, as the server's settings declare; 0 when
     /// they declare none.
     pub snapshot_days: u32,
@@ -97,6 +100,17 @@ impl fmt::Display for Said {
         write!(f, "{}: {}", self.asked, self.answered)?;
         self.request.as_ref().map_or(Ok(()), |request| write!(f, " (request {request})"))
     }
+}
+
+/// Parcels that were not where they had been stored: where their sealed bytes are is not known. Which they are the journal
+/// does not say; the key of all is the same, and destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Absent {
+    /// How many.
+    pub parcels: u64,
+    /// Their sealed bytes, as they were stored.
+    pub bytes: u64,
 }
 
 /// One parcel that the server had stored.

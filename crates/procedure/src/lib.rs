@@ -23,7 +23,7 @@ pub use arrived::Arrived;
 pub use consignment::{Attempt, Consignment, Ending, Offer, Outcome, Released, Stage as ConsignmentStage};
 pub use counts::{Nulls, Orphans};
 pub use decide::{Given, decide};
-pub use destroyed::{Destroyed, KeyAct, KeyLevel, Left, Lingering, Said, Stored};
+pub use destroyed::{Absent, Destroyed, KeyAct, KeyLevel, Left, Lingering, Said, Stored};
 pub use documents::{DocumentsOfKind, ManifestDocuments};
 pub use instruction::{Clause, Clauses, Contract, Dpia, Ending as InstructionEnding, Instruction, Party};
 pub use ledger::{Decided, Entry, FactBody, Ledger, Proof, Recorded, STALE, prepare, sign_fact};

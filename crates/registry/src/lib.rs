@@ -25,7 +25,11 @@ pub use record::{Fresh, NewShare, Recording};
 pub use rows::{FactRow, MigrationRow, People};
 
 /// What makes a registry, one step a version.
-const SCHEMA: [&str; 2] = [include_str!("schema/0001_first.sql"), include_str!("schema/0002_marks.sql")];
+const SCHEMA: [&str; 3] = [
+    include_str!("schema/0001_first.sql"),
+    include_str!("schema/0002_marks.sql"),
+    include_str!("schema/0003_absent.sql"),
+];
 
 /// The open file, one writer.
 pub struct Registry {

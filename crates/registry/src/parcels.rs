@@ -25,7 +25,8 @@ impl Registry {
         inner
             .connection
             .execute(
-                "INSERT OR IGNORE INTO parcel VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT OR IGNORE INTO parcel (consignment, attempt, parcel, bytes, digest) \
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![consignment.to_string(), line.attempt, line.parcel.to_string(), bytes, line.digest.to_string()],
             )
             .map_err(broken)?;
@@ -59,6 +60,45 @@ impl Registry {
             Ok(ParcelLine { attempt, parcel, bytes: u64::try_from(bytes).unwrap_or(0), digest: digest.parse()? })
         })
         .collect()
+    }
+}
+
+impl Registry {
+    /// Keeps which parcels of a consignment were not on the shelf when its emptying began.
+    ///
+    /// # Errors
+    /// A fault when SQLite fails; nothing is kept then.
+    pub fn keep_absent(&self, consignment: ConsignmentId, absent: &[(u32, ParcelId)]) -> Result<()> {
+        let inner = self.lock()?;
+        let transaction = inner.connection.unchecked_transaction().map_err(broken)?;
+        let id = consignment.to_string();
+        for (attempt, parcel) in absent {
+            let query = "UPDATE parcel SET absent = 1 WHERE consignment = ?1 AND attempt = ?2 AND parcel = ?3";
+            transaction.execute(query, params![id, attempt, parcel.to_string()]).map_err(broken)?;
+        }
+        transaction.execute("UPDATE strongroom SET looked = 1 WHERE consignment = ?1", [&id]).map_err(broken)?;
+        transaction.commit().map_err(broken)
+    }
+
+    /// Which parcels of a consignment were not on the shelf when its emptying began; none while nobody looked.
+    ///
+    /// # Errors
+    /// A fault when SQLite fails.
+    pub fn absent(&self, consignment: ConsignmentId) -> Result<Option<Vec<(u32, ParcelId)>>> {
+        let (inner, id) = (self.lock()?, consignment.to_string());
+        let query = "SELECT EXISTS (SELECT 1 FROM strongroom WHERE consignment = ?1 AND looked = 1)";
+        if !inner.connection.query_row(query, [&id], |row| row.get::<_, bool>(0)).map_err(broken)? {
+            return Ok(None);
+        }
+        let query = "SELECT attempt, parcel FROM parcel WHERE consignment = ?1 AND absent = 1 ORDER BY attempt, parcel";
+        let mut statement = inner.connection.prepare(query).map_err(broken)?;
+        let rows =
+            statement.query_map([&id], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, String>(1)?))).map_err(broken)?;
+        let named = rows.map(|row| {
+            let (attempt, parcel) = row.map_err(broken)?;
+            Ok((attempt, parcel.parse::<ParcelId>()?))
+        });
+        named.collect::<Result<Vec<_>>>().map(Some)
     }
 }
 

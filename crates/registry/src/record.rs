@@ -156,7 +156,7 @@ fn with(transaction: &Transaction<'_>, migration: &str, fresh: &Fresh<'_>) -> Re
     if let Some(NewShare { consignment, wrapped, deadline }) = &fresh.share {
         transaction
             .execute(
-                "INSERT INTO strongroom VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO strongroom (consignment, migration, wrapped, deadline) VALUES (?1, ?2, ?3, ?4)",
                 params![consignment.to_string(), migration, wrapped, deadline.to_string()],
             )
             .map_err(broken)?;

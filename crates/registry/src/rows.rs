@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use journal::Tree;
 use lexicon::{Alarm, Code, ConsignmentId, Digest, MigrationId, Result, Timestamp};
 use people::{Envelope, Root};
@@ -126,15 +128,24 @@ impl Registry {
         .collect()
     }
 
-    /// Every migration that any row names.
+    /// Every migration that a fact or a projection names.
     ///
     /// # Errors
     /// A fault when SQLite fails.
-    pub fn migration_ids(&self) -> Result<Vec<MigrationId>> {
-        let ids = self.column(
-            "SELECT id FROM migration UNION SELECT migration FROM fact UNION SELECT migration FROM strongroom",
-        )?;
-        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+    pub fn migration_ids(&self) -> Result<BTreeSet<MigrationId>> {
+        self.ids("SELECT id FROM migration UNION SELECT migration FROM fact")
+    }
+
+    /// Every migration of which a wrapped share is kept.
+    ///
+    /// # Errors
+    /// A fault when SQLite fails.
+    pub fn migrations_with_shares(&self) -> Result<BTreeSet<MigrationId>> {
+        self.ids("SELECT migration FROM strongroom")
+    }
+
+    fn ids(&self, query: &str) -> Result<BTreeSet<MigrationId>> {
+        Ok(self.column(query)?.iter().filter_map(|id| id.parse().ok()).collect())
     }
 
     /// Whether the projection of a migration says this many facts and this state.

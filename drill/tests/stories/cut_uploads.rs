@@ -3,7 +3,8 @@
 #![cfg(unix)]
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use drill::{Name, World, entropy, files_below, write_file};
@@ -11,7 +12,7 @@ use futures::future::BoxFuture;
 use lexicon::{Code, ConsignmentId, Digest, Fault, MigrationId, ParcelId, Result, Retry};
 use procedure::Act;
 use tokio::sync::Notify;
-use vault::{ParcelAddress, S3Shelf, Shelf};
+use vault::{KeyRing, ParcelAddress, Receipt, RingEvidence, S3Shelf, Shelf};
 
 use super::bad_environment::stores::Moto;
 use super::passes_on::passes_on;
@@ -90,6 +91,71 @@ async fn an_upload_that_breaks_off_after_its_consignment_was_destroyed_leaves_no
 
     assert_eq!(uploading.await.unwrap().unwrap_err().code(), Code(831));
     assert_eq!(files_below(&[&folder]), Vec::<PathBuf>::new());
+}
+
+/// A ring that takes long to destroy its first key: until it is told to go on.
+struct Slow {
+    inner: Arc<dyn KeyRing>,
+    first: Mutex<Option<(Sender<()>, Receiver<()>)>>,
+}
+
+impl KeyRing for Slow {
+    passes_on!(create encrypt decrypt engrave attest buried held still_opens level);
+
+    fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence> {
+        let first = self.first.lock().unwrap().take();
+        if let Some((begun, told)) = first {
+            begun.send(()).unwrap();
+            told.recv().unwrap();
+        }
+        self.inner.destroy(id, seen)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_upload_that_comes_too_late_deletes_before_the_key_is_gone_is_not_taken_for_lost() {
+    let mut world = World::start().await;
+    let systems = world.systems(60);
+    let plan = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
+    let (migration, consignment) = (plan.migration, world.consign(&plan).await);
+    world.extract_until(&plan, consignment, systems.source.as_ref(), 1).await;
+    let (begun, breaks, folder) =
+        (Arc::new(Notify::new()), Arc::new(Notify::new()), world.server_folder().join("shelf"));
+    let ((destroying, begins), (go_on, told)) = (channel(), channel());
+    world.stop().await;
+    world.restart_with(|furniture| {
+        let (inner, first) = (Arc::clone(&furniture.ring), Mutex::new(Some((destroying, told))));
+        furniture.ring = Arc::new(Slow { inner, first });
+        let (inner, folder) = (Arc::clone(&furniture.shelf), folder.clone());
+        furniture.shelf = Arc::new(Breaking { inner, folder, begun: Arc::clone(&begun), breaks: Arc::clone(&breaks) });
+    });
+    let desk = world.desk(Name::Operator);
+    let uploading = tokio::spawn(async move {
+        let bytes = Bytes::from_static(b"a parcel");
+        let place = (1, address(consignment).parcel);
+        let uploaded = (bytes.clone(), Digest::of(&bytes));
+        desk.client().put_parcel(desk.keeper(), migration, consignment, place, uploaded).await
+    });
+    begun.notified().await;
+    let late = async {
+        tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
+        breaks.notify_one();
+        let refused = uploading.await.unwrap();
+        assert_eq!(files_below(&[&folder]), Vec::<PathBuf>::new(), "it deletes nothing: this story says too little");
+        go_on.send(()).unwrap();
+        refused
+    };
+    let ((), refused) = tokio::join!(abandon(&world, migration, consignment), late);
+    assert_eq!(refused.unwrap_err().code(), Code(831));
+    world.office().sweep().await.unwrap();
+
+    let ledger = world.desk(Name::Controller).follow(migration).await.unwrap();
+    let evidence = ledger.recorded().iter().find_map(|recorded| {
+        if let Act::Destroyed { evidence, .. } = &recorded.fact.act { Some(evidence.clone()) } else { None }
+    });
+    let evidence = evidence.unwrap();
+    assert!(!evidence.inventory.is_empty() && evidence.absent.is_none(), "{evidence:?}");
+    assert_eq!(evidence.parcels, u64::try_from(evidence.inventory.len()).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

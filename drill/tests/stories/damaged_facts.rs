@@ -1,9 +1,10 @@
 //! Finding 5 of the decision once more: whoever damages what the server has recorded switches no deadline off.
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use drill::{Name, Round, World, copy_folder, files_below};
-use lexicon::{Clock, hours_after};
+use lexicon::{Clock, Code, hours_after};
 use procedure::{Act, ConsignmentStage, Ending};
 use registry::{Mark, Registry};
 use rusqlite::Connection;
@@ -152,6 +153,50 @@ async fn where_no_deadline_can_be_read_the_longest_one_runs_from_the_alarm_on_th
     swept(&world, &folders, 1).await;
 
     assert_eq!(left(&world, &folders, &round), (false, 0));
+}
+
+/// Writes zeros over the page that the wrapped shares lie in, so that none of them can be read.
+fn blot_out_the_shares(data: &Path) {
+    let path = data.join("registry.sqlite");
+    let db = Connection::open(&path).unwrap();
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let number = |query: &str| db.query_row(query, [], |row| row.get::<_, u32>(0)).unwrap();
+    let page = number("SELECT rootpage FROM sqlite_master WHERE name = 'strongroom'");
+    let bytes = number("PRAGMA page_size");
+    drop(db);
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let at = u64::from(page.saturating_sub(1)).saturating_mul(u64::from(bytes));
+    file.write_all_at(&vec![0; usize::try_from(bytes).unwrap()], at).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_keeps_no_key_alive() {
+    let mut world = World::start().await;
+    let systems = world.systems(60);
+    let round = world.closed(&systems).await;
+    world.stop().await;
+    let copies = [("whole facts", false), ("damaged facts", true)].map(|(name, damaged)| {
+        let folders = copied(&world, name);
+        if damaged {
+            damage(&folders.0, |db| run(db, "DELETE FROM fact WHERE number = (SELECT max(number) FROM fact)"));
+        }
+        blot_out_the_shares(&folders.0);
+        let registry = Registry::open(&folders.0.join("registry.sqlite")).unwrap();
+        assert_eq!(registry.wrapped_share(round.consignment).unwrap_err().code(), Code(750), "{name}: it can be read");
+        assert!(left(&world, &folders, &round).0, "{name}: the control");
+        (name, damaged, folders)
+    });
+
+    world.pass_hours(73);
+    for (name, damaged, folders) in &copies {
+        let office = world.open_office(&folders.0, &folders.1).unwrap();
+        let alarm = office.alarm().await.map(|alarm| alarm.code);
+        assert_eq!(alarm == Some(Code(808)), !damaged, "{name}: {alarm:?}");
+        let trouble = office.sweep().await.unwrap_err();
+        assert_eq!(trouble.code(), Code(750), "{name}: {trouble}");
+        drop(office);
+        assert!(!left(&world, folders, &round).0, "{name}: its key lives on");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

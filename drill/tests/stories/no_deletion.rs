@@ -70,8 +70,12 @@ impl Shelf for Cuts<dyn Shelf> {
 
     fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
         Box::pin(async move {
-            self.at.here(Cut::BeforeTheLastLook)?;
-            self.inner.list(consignment).await
+            let listed = self.inner.list(consignment).await?;
+            // The first look finds parcels.
+            if listed.is_empty() {
+                self.at.here(Cut::BeforeTheLastLook)?;
+            }
+            Ok(listed)
         })
     }
 
@@ -96,6 +100,13 @@ pub(super) async fn handed_over(world: &World) -> (drill::Systems, Round) {
 pub(super) fn parcels_on(data: &Path, round: &Round) -> usize {
     let shelf = data.join("shelf").join(round.consignment.to_string());
     if shelf.exists() { files_below(&[&shelf]).len() } else { 0 }
+}
+
+/// How many facts name parcels that were not where they had been stored.
+fn tell_of_absent(data: &Path) -> i64 {
+    let db = rusqlite::Connection::open(data.join("registry.sqlite")).unwrap();
+    let query = r#"SELECT count(*) FROM fact WHERE entry LIKE '%"absent":%'"#;
+    db.query_row(query, [], |row| row.get(0)).unwrap()
 }
 
 /// Nothing of the consignment is left on the server but what says that it was destroyed.
@@ -148,6 +159,7 @@ async fn the_deadline_destroys_by_itself_also_when_it_is_cut_anywhere() {
         office.sweep().await.unwrap();
         office.sweep().await.unwrap();
         drop(office);
+        assert_eq!(tell_of_absent(data), 0, "{cut:?}: what was deleted before it was cut is taken for lost");
 
         is_destroyed(&world, data, ring, &round);
     }
@@ -160,8 +172,40 @@ async fn the_deadline_destroys_by_itself_also_when_it_is_cut_anywhere() {
     assert!(overdue.fact.by.person().is_none(), "a person who did nothing is said to have acted");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn parcels_that_are_not_where_they_were_stored_are_certified_as_absent_and_not_as_deleted() {
+    let mut world = World::start().await;
+    let (_, round) = handed_over(&world).await;
+    let stored = parcels_on(&world.server_folder(), &round);
+    world.stop().await;
+    // As behind a mount that is not there: all but one.
+    let (shelf, elsewhere) = (world.server_folder().join("shelf"), world.path("elsewhere"));
+    std::fs::rename(&shelf, &elsewhere).unwrap();
+    let one = files_below(&[&elsewhere]).pop().unwrap();
+    let place = shelf.join(one.strip_prefix(&elsewhere).unwrap());
+    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+    std::fs::copy(&one, &place).unwrap();
+    world.restart();
+    let cancel = Act::Cancel { reason: "no longer wanted".to_owned() };
+    world.act(Name::Controller, round.plan.migration, cancel).await.unwrap();
+    world.office().sweep().await.unwrap();
+
+    let ledger = world.desk(Name::Controller).follow(round.plan.migration).await.unwrap();
+    let evidence = ledger.recorded().iter().find_map(|recorded| {
+        if let Act::Destroyed { evidence, .. } = &recorded.fact.act { Some(evidence.clone()) } else { None }
+    });
+    let evidence = evidence.unwrap();
+    assert!(stored > 1 && evidence.inventory.len() == stored, "this story says too little: {stored}");
+    let absent = evidence.absent.unwrap();
+    assert_eq!((evidence.parcels, absent.parcels), (1, u64::try_from(stored - 1).unwrap()));
+    assert_eq!(evidence.bytes + absent.bytes, evidence.inventory.iter().map(|line| line.bytes).sum::<u64>());
+    assert_eq!(tell_of_absent(&world.server_folder()), 1);
+    let told = |note: &String| note.contains("stored parcels were not on the shelf when it was to be emptied");
+    assert_eq!(world.notes().into_iter().filter(told).count(), 1);
+}
+
 /// The names of what a device keeps of a round.
-fn kept(world: &World, name: Name, round: desk::Round) -> Vec<String> {
+pub(super) fn kept(world: &World, name: Name, round: desk::Round) -> Vec<String> {
     let path = format!("migrations/{}/consignments/{}", round.migration, round.consignment);
     let mut names: Vec<String> = std::fs::read_dir(world.home(name).join(path))
         .unwrap()

@@ -225,10 +225,11 @@ async fn one_put_back_to_between_the_note_and_the_fact_of_an_opening_hears_that_
     }
 }
 
-/// A ring that cannot be reached when it is asked about some keys, and counts how often it is.
+/// A ring that fails when it is asked about some keys, and counts how often it is.
 struct Silent {
     inner: Arc<dyn KeyRing>,
     about: [ConsignmentId; 2],
+    code: Code,
     asked: Arc<AtomicUsize>,
 }
 
@@ -240,7 +241,18 @@ impl KeyRing for Silent {
             return self.inner.attest(id);
         }
         self.asked.fetch_add(1, Ordering::SeqCst);
-        Err(Fault::new(Code(720), Retry::Later, "the token cannot be reached: pulled").into())
+        Err(Fault::new(self.code, Retry::Later, "the key store does not say").into())
+    }
+}
+
+/// Notes that keys of these consignments were about to be made; the server is down.
+fn note_openings(world: &World, ids: [ConsignmentId; 2]) {
+    let registry = Registry::open(&world.server_folder().join("registry.sqlite")).unwrap();
+    for id in ids {
+        let text = format!("consignment {id}: its ring key is made");
+        let note = Leaf::Note { nonce: Digest(id.0.repeat(2).try_into().unwrap()), at: world.clock.now(), text };
+        let marking = Marking { mark: Mark::Opening, subject: &id.to_string(), forget: None };
+        registry.mark(&note, &marking).map(drop).unwrap();
     }
 }
 
@@ -251,18 +263,12 @@ async fn a_ring_that_is_away_for_one_opening_is_not_asked_about_the_next_and_oth
     let round = world.closed(&systems).await;
     world.stop().await;
     let (about, unnamed) = ([1, 2].map(|byte| ConsignmentId([byte; 16])), ConsignmentId([3; 16]));
-    let registry = Registry::open(&world.server_folder().join("registry.sqlite")).unwrap();
-    for id in about {
-        let text = format!("consignment {id}: its ring key is made");
-        let note = Leaf::Note { nonce: Digest(id.0.repeat(2).try_into().unwrap()), at: world.clock.now(), text };
-        let marking = Marking { mark: Mark::Opening, subject: &id.to_string(), forget: None };
-        registry.mark(&note, &marking).map(drop).unwrap();
-    }
-    drop(registry);
+    note_openings(&world, about);
     let asked = Arc::new(AtomicUsize::new(0));
     world.restart_with(|furniture| {
         about.into_iter().chain([unnamed]).for_each(|id| furniture.ring.create(id).unwrap());
-        furniture.ring = Arc::new(Silent { inner: Arc::clone(&furniture.ring), about, asked: Arc::clone(&asked) });
+        let (inner, code, asked) = (Arc::clone(&furniture.ring), Code(720), Arc::clone(&asked));
+        furniture.ring = Arc::new(Silent { inner, about, code, asked });
     });
 
     // A key that nothing names: the server may have been put back, so that the openings may have become facts.
@@ -279,4 +285,30 @@ async fn a_ring_that_is_away_for_one_opening_is_not_asked_about_the_next_and_oth
     assert_eq!(there, [true, true, false], "what nothing names goes all the same");
     world.office().sweep_shelves().await.unwrap();
     assert_eq!(stage(&world, &round).await, ConsignmentStage::Destroyed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_cannot_be_destroyed_keeps_no_other_of_its_kind_alive() {
+    let mut world = World::start().await;
+    world.plants_nothing("keys are made that no consignment comes of; there is no old system");
+    world.stop().await;
+    let (openings, unnamed) =
+        ([1, 2].map(|byte| ConsignmentId([byte; 16])), [3, 4].map(|byte| ConsignmentId([byte; 16])));
+    note_openings(&world, openings);
+    let asked = Arc::new(AtomicUsize::new(0));
+    world.restart_with(|furniture| {
+        openings.into_iter().chain(unnamed).for_each(|id| furniture.ring.create(id).unwrap());
+        // It is there, and does not destroy: it has answered something else.
+        let (inner, code, asked) = (Arc::clone(&furniture.ring), Code(723), Arc::clone(&asked));
+        furniture.ring = Arc::new(Silent { inner, about: [openings[0], unnamed[0]], code, asked });
+    });
+    world.office().sweep().await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "in doubt nothing is done about them");
+
+    world.pass_hours(31 * 24);
+    assert_eq!(world.office().sweep_keys().await.unwrap_err().code(), Code(723));
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "one of each kind failed");
+    let keys = world.ring_folder().join("keys");
+    let there = [openings[0], openings[1], unnamed[1]].map(|id| keys.join(format!("{id}.key")).exists());
+    assert_eq!(there, [true, false, false]);
 }

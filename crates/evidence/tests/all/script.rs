@@ -81,6 +81,7 @@ fn the_script_takes_every_kind_of_certificate_and_says_from_when_it_is_in_effect
         (whole(Setting { key_missing: true, ..usual }), "3 parcels, in effect from None"),
         (whole(Setting { inventory: Shelved::MoreBesides, ..usual }), "4 parcels"),
         (whole(Setting { lingering: true, unlinked: true, clear_swap: true, ..usual }), "3 parcels"),
+        (whole(Setting { inventory: Shelved::OneAbsent, lingering: true, ..usual }), "3 parcels"),
         (whole(Setting { key_ring: "pkcs11", vendor_extracts: true, ..usual }), "3 parcels"),
         (whole(Setting { key_ring: "openbao", share_lost: true, ..usual }), "3 parcels"),
         (whole(Setting { key_ring: "pkcs11", could_leave: true, ..usual }), "3 parcels"),
@@ -365,6 +366,17 @@ fn a_certificate_that_no_fact_names_and_facts_that_are_not_one_chain_are_refused
     drop(shorter.inclusion.remove(7));
     assert!(program_says(&shorter).is_err());
     script_refuses(&shorter, "that fact 8 is of its act and follows");
+}
+
+#[test]
+fn a_certificate_that_leaves_an_absent_parcel_out_of_what_is_left_is_refused_by_both() {
+    let tale = destroyed(Shelved::OneAbsent);
+    let mut attestation = certificate(&tale);
+    script_takes(&signed_again(tale.clone(), &attestation).pack());
+    round(&mut attestation).residues.retain(|left| !matches!(left, Residue::AbsentParcels { .. }));
+    let pack = signed_again(tale, &attestation).pack();
+    assert_eq!(program_says(&pack), Err(Code(907)));
+    script_refuses(&pack, "its residues");
 }
 
 #[test]

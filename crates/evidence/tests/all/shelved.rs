@@ -1,7 +1,7 @@
 //! What the server says it destroyed, by what a story is about.
 
 use lexicon::{Digest, ParcelId};
-use procedure::{Act, Destroyed, KeyAct, KeyLevel, Left, Lingering, Proof, Said, Stored};
+use procedure::{Absent, Act, Destroyed, KeyAct, KeyLevel, Left, Lingering, Proof, Said, Stored};
 
 use crate::tale::{ROUND, Tale};
 
@@ -15,6 +15,8 @@ pub(crate) enum Shelved {
     MoreBesides,
     OneLess,
     OneChanged,
+    /// The last one was not on the shelf any more when it was emptied.
+    OneAbsent,
     /// One byte is neither among what was deleted nor among what the store keeps.
     NotAllDeleted,
 }
@@ -23,16 +25,20 @@ impl Tale {
     pub(crate) fn destroys(mut self) -> Self {
         let inventory = self.inventory();
         let less = u64::from(matches!(self.setting.inventory, Shelved::NotAllDeleted));
-        let bytes: u64 = inventory.iter().map(|line| line.bytes).sum();
+        let is_absent = matches!(self.setting.inventory, Shelved::OneAbsent);
+        let absent = inventory.last().filter(|_| is_absent).map(|line| Absent { parcels: 1, bytes: line.bytes });
+        let gone = inventory.get(..inventory.len().saturating_sub(usize::from(is_absent))).unwrap();
+        let (parcels, bytes) = (u64::try_from(gone.len()).unwrap(), gone.iter().map(|line| line.bytes).sum::<u64>());
         let evidence = Destroyed {
             key: self.key_act(),
             ring_refuses: true,
             share_shown: (!self.setting.share_lost).then(|| Digest::of(b"wrapped share")),
-            parcels: u64::try_from(inventory.len()).unwrap().max(3),
-            bytes: bytes.max(81_000_000).saturating_sub(less.saturating_mul(2_000_001)),
+            parcels: if is_absent { parcels } else { parcels.max(3) },
+            bytes: if is_absent { bytes } else { bytes.max(81_000_000).saturating_sub(less.saturating_mul(2_000_001)) },
             inventory,
             left: Left::default(),
             lingering: if self.setting.lingering { lingering() } else { Vec::new() },
+            absent,
             snapshot_days: self.setting.snapshot_days,
         };
         self.records(Proof::Server(Act::Destroyed { consignment: ROUND, evidence }));
@@ -68,7 +74,7 @@ impl Tale {
         let signed = manifest.into_iter().flat_map(|(_, manifest)| manifest.sealed().chain(manifest.all_sums()));
         let mut stored: Vec<Stored> = signed.map(Stored::from).collect();
         match self.setting.inventory {
-            Shelved::AsSigned | Shelved::NotAllDeleted => {}
+            Shelved::AsSigned | Shelved::OneAbsent | Shelved::NotAllDeleted => {}
             Shelved::MoreBesides => {
                 stored.push(Stored { attempt: 2, parcel: ParcelId([9; 16]), bytes: 7, digest: Digest::of(b"cut") });
             }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use evidence::{Strength, read, verify, write};
 
 use crate::cast::{CAST, Who};
+use crate::shelved::Shelved;
 use crate::tale::{ROUND, Setting, Tale};
 
 /// What a pack of this setting tells people.
@@ -62,6 +63,25 @@ fn a_ring_that_had_no_key_leaves_the_certificate_incomplete_and_is_said_to_have_
 
 fn told_of(setting: Setting) -> String {
     told(setting).get("certificate.md").unwrap().clone()
+}
+
+#[test]
+fn a_parcel_that_was_not_on_the_shelf_any_more_is_told_and_keeps_the_certificate_from_being_complete() {
+    let setting = Setting { inventory: Shelved::OneAbsent, ..Setting::default() };
+    let tale = Tale::whole(setting);
+    let certificate = told_of(setting);
+    let told = certificate.lines().find(|line| line.starts_with("* 1 parcels, dead, "));
+    let told = told.unwrap_or_else(|| panic!("{certificate}"));
+    assert!(told.ends_with("bytes that were not on the shelf any more when it was emptied"), "{told}");
+    assert!(certificate.contains("; 2 sealed objects of "), "{certificate}");
+    let verdict = verify(&tale.pack(), &CAST.roots()).unwrap();
+    let lacks = |lacking: &String| lacking.contains("1 parcels that had been stored");
+    assert!(verdict.missing.iter().any(lacks), "{:?}", verdict.missing);
+    assert!(!verdict.certificate_complete);
+    let fact = "bytes had been stored and were not on the shelf any more when it was emptied.";
+    assert!(verdict.statements.iter().any(|statement| statement.text.contains(fact)), "{:?}", verdict.statements);
+    let whole = verify(&Tale::whole(Setting::default()).pack(), &CAST.roots()).unwrap();
+    assert!(!whole.missing.iter().any(lacks), "the control");
 }
 
 #[test]

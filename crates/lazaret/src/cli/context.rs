@@ -50,7 +50,7 @@ impl Context {
             .map(|folder| PathBuf::from(folder).join("lazaret-passphrase"))
             .filter(|path| path.exists());
         if let Some(path) = self.global.passphrase_file.clone().or(credential) {
-            return Ok(Passphrase::new(&files::text(&path)?));
+            return Ok(Passphrase::new(&Zeroizing::new(files::text(&path)?)));
         }
         if !std::io::stdin().is_terminal() {
             return Err(Refusal::new(
@@ -62,7 +62,7 @@ impl Context {
         }
         let typed = rpassword::prompt_password(format!("Passphrase of {what}: "))
             .map_err(|_| Refusal::new(Code(1012), "no passphrase was typed", "Run the command again."))?;
-        Ok(Passphrase::new(&typed))
+        Ok(Passphrase::new(&Zeroizing::new(typed)))
     }
 
     /// What opens a server's secrets: the age identity that is named or handed over by the service manager, its
@@ -184,7 +184,7 @@ pub(crate) fn confirm(question: &str, expected: &str, given: Option<&str>) -> Re
 /// A passphrase-independent file that holds a database password.
 pub(crate) fn credential(file: Option<&PathBuf>) -> Result<Option<connectors::Credential>> {
     let Some(file) = file else { return Ok(None) };
-    Ok(Some(connectors::Credential::new(files::text(file)?.trim_end_matches(['\r', '\n']).to_owned())))
+    Ok(Some(connectors::Credential::new(Zeroizing::new(files::text(file)?).trim_end_matches(['\r', '\n']).to_owned())))
 }
 
 /// The end of a command that acted: what was done, then whose turn it is.

@@ -7,6 +7,7 @@ use desk::Desk;
 use lexicon::{Code, Digest, Refusal, Result, Timestamp, Trouble, canonical, spoken};
 use people::{Certificate, Envelope};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::Context;
 use crate::output::{Done, add};
@@ -55,7 +56,8 @@ impl Create {
         let passphrase = context.passphrase("the organisation's root")?;
         let organisation = match &self.restore {
             Some(paper) => {
-                desk::organisation::Organisation::restore(&self.folder, &self.name, &files::text(paper)?, &passphrase)?
+                let text = Zeroizing::new(files::text(paper)?);
+                desk::organisation::Organisation::restore(&self.folder, &self.name, &text, &passphrase)?
             }
             None => desk::organisation::Organisation::create(
                 &self.folder,

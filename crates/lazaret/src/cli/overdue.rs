@@ -21,10 +21,12 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
         "destroyed": overdue.destroyed,
         "returned": overdue.returned,
         "failed": failed.collect::<Vec<_>>(),
+        "time": overdue.time,
     });
-    let status = match (overdue.failed.first(), overdue.returned.is_empty()) {
+    let failed = overdue.failed.iter().map(|(_, trouble)| trouble).chain(&overdue.time).next();
+    let status = match (failed, overdue.returned.is_empty()) {
         (_, false) => exit::MISMATCH,
-        (Some((_, trouble)), true) => exit::status(trouble),
+        (Some(trouble), true) => exit::status(trouble),
         (None, true) => exit::OK,
     };
     Ok(Done { status, ..Done::new(lines.join("\n"), json) })
@@ -70,5 +72,7 @@ fn lines(overdue: &Overdue) -> Vec<String> {
             "Whether keys of migration {migration} are due cannot be told, or they could not be destroyed: {trouble}"
         )
     });
-    destroyed.chain(returned).chain(failed).collect()
+    let time =
+        overdue.time.iter().map(|trouble| format!("This device's time could not be read or recorded: {trouble}"));
+    destroyed.chain(returned).chain(failed).chain(time).collect()
 }

@@ -456,6 +456,7 @@ fn evidence(at: Timestamp) -> Destroyed {
         bytes: 8192,
         left: Left::default(),
         lingering: Vec::new(),
+        absent: None,
         snapshot_days: 0,
     }
 }

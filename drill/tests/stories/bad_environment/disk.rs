@@ -16,7 +16,7 @@ use super::line::Line;
 use super::wire::{end, waiting};
 use super::{RETRY, Scene, ended};
 use crate::stories::databases::{self, Databases};
-use crate::stories::no_deletion::{handed_over, is_destroyed, parcels_on};
+use crate::stories::no_deletion::{handed_over, is_destroyed, kept, parcels_on};
 use crate::stories::program::{Program, lazaret};
 
 /// A disk of a fixed size in the place of a folder, with what was in it.
@@ -149,7 +149,7 @@ async fn a_servers_disk_without_any_space_takes_no_act_and_its_registry_stays_wh
     scene.to_the_end().await;
 }
 
-/// A world that has one of its server's folders on a disk of its own, with a consignment that was handed over.
+/// A world that has one of its folders on a disk of its own, with a consignment that was handed over.
 async fn handed_over_on_a_disk(name: &str, folder: fn(&World) -> PathBuf) -> Option<(World, Round, Disk)> {
     let mut world = World::start().await;
     let (_, round) = handed_over(&world).await;
@@ -265,6 +265,35 @@ async fn a_device_whose_disk_is_full_begins_nothing_that_it_cannot_keep() {
     disk.make_space();
 
     scene.to_the_end().await;
+    drop(disk);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_a_device_holds_up_its_own_deadline_no_more() {
+    let name = "a_full_disk_under_a_device_holds_up_its_own_deadline_no_more";
+    let operator = |world: &World| world.home(Name::Operator);
+    let Some((world, round, disk)) = handed_over_on_a_disk(name, operator).await else { return };
+    let home = desk::Home::open(&operator(&world)).unwrap();
+    let place = desk::Round { migration: round.plan.migration, consignment: round.consignment };
+    let look = || desk::destroy_overdue(&home, world.clock.as_ref()).unwrap();
+    assert!(look().is_quiet() && home.held(place.migration).unwrap() == [place], "the control");
+
+    disk.fill(0);
+    world.pass_hours(73);
+    let overdue = look();
+    assert_eq!(
+        overdue.time.map(|trouble| trouble.code()),
+        Some(Code(1211)),
+        "it has space: this story says too little"
+    );
+    assert!(overdue.failed.is_empty(), "{:?}", overdue.failed);
+    assert_eq!(overdue.destroyed.iter().map(|round| (round.round, round.keys)).collect::<Vec<_>>(), [(place, 1)]);
+    assert_eq!(kept(&world, Name::Operator, place), ["gone.json"]);
+
+    disk.make_space();
+    assert!(look().is_quiet());
+    let gone = home.gone(place).unwrap().unwrap();
+    assert!(gone.finished && gone.keys == 1 && gone.deadline.is_some(), "{gone:?}");
     drop(disk);
 }
 

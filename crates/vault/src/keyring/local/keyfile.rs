@@ -1,7 +1,7 @@
 //! One consignment's key on the disk: 32 random bytes, wrapped under the ring's epoch, in two slots like the epoch's.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use aws_lc_rs::aead::NONCE_LEN;
 use lexicon::{ConsignmentId, Entropy, Guarded, Result};
@@ -52,7 +52,10 @@ pub(super) fn make(disk: &Disk, path: &Path, entropy: &dyn Entropy, id: Consignm
 
 /// The key, under the newest of `epochs` that it opens with; nothing when it opens with none.
 pub(super) fn read(path: &Path, id: ConsignmentId, epochs: &[Epoch]) -> Result<Option<Guarded>> {
-    let bytes = fs::read(path).map_err(|error| fault("read a ring key", &error))?;
+    opened(&fs::read(path).map_err(|error| fault("read a ring key", &error))?, id, epochs)
+}
+
+fn opened(bytes: &[u8], id: ConsignmentId, epochs: &[Epoch]) -> Result<Option<Guarded>> {
     for epoch in epochs.iter().rev() {
         for slot in bytes.chunks(SLOT_BYTES) {
             if let Some(key) = unwrap(id, epoch, slot)? {
@@ -63,7 +66,28 @@ pub(super) fn read(path: &Path, id: ConsignmentId, epochs: &[Epoch]) -> Result<O
     Ok(None)
 }
 
-/// Carries the key from `old` to `new` and writes over its wrap under `old`. False when it opens under neither.
+/// How often a failing medium is asked: what fails once for a line that was away, which its file system waits for, is there again.
+const READINGS: u32 = 5;
+
+/// The file's bytes; none when no later reading will give them: its medium or its file system lost them, or it is no file.
+/// What its operator can mend, as the rights of a file, is a fault.
+fn bytes_left(path: &Path) -> Result<Option<Vec<u8>>> {
+    // EIO, and EUCLEAN, which is Linux's word for a file system that does not add up.
+    let is_lost = |error: &io::Error| {
+        error.kind() == io::ErrorKind::IsADirectory || matches!(error.raw_os_error(), Some(5 | 117))
+    };
+    for _ in 0..READINGS {
+        match fs::read(path) {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(error) if is_lost(&error) => {}
+            Err(error) => return Err(fault("read a ring key", &error)),
+        }
+    }
+    Ok(None)
+}
+
+/// Carries the key from `old` to `new` and writes over its wrap under `old`. False when it opens under neither, and when
+/// its bytes are lost: it holds back no other key's end.
 pub(super) fn carry(
     disk: &Disk,
     path: &Path,
@@ -71,8 +95,9 @@ pub(super) fn carry(
     id: ConsignmentId,
     (old, new): (&Epoch, &Epoch),
 ) -> Result<bool> {
-    if read(path, id, std::slice::from_ref(new))?.is_none() {
-        let Some(key) = read(path, id, std::slice::from_ref(old))? else {
+    let Some(bytes) = bytes_left(path)? else { return Ok(false) };
+    if opened(&bytes, id, std::slice::from_ref(new))?.is_none() {
+        let Some(key) = opened(&bytes, id, std::slice::from_ref(old))? else {
             return Ok(false);
         };
         disk.overwrite(path, epoch::offset(new.number), &wrap(entropy, id, new, &key)?)?;

@@ -1,0 +1,105 @@
+//! What became of a destroyed consignment's parcels: those that went, those that were not where they had been stored, and
+//! those that could not be deleted yet.
+
+use std::collections::BTreeSet;
+
+use lexicon::{Alarm, Code, ConsignmentId, Fault, ParcelId, Result, Retry, Trouble};
+use procedure::{Absent, Lingering};
+use vault::{Erased, Receipt};
+use wire::ParcelLine;
+
+use crate::Office;
+use crate::destroy::counted;
+
+/// Stored parcels by attempt and name.
+pub(crate) type Names = BTreeSet<(u32, ParcelId)>;
+
+impl Office {
+    /// Looks which of the stored parcels are there, then deletes all: what was not there, and what the shelf says.
+    pub(crate) async fn empty_shelf(
+        &self,
+        (consignment, stored): (ConsignmentId, &[ParcelLine]),
+        receipt: &Receipt,
+    ) -> Result<(Option<Absent>, Erased)> {
+        let unseen = self.unseen(consignment, stored).await?;
+        let erased = self.shelf.erase(consignment, receipt).await?;
+        let absent = absent(stored, &unseen, &erased);
+        if let Some(Absent { parcels, .. }) = absent {
+            let of = stored.len();
+            let alarm = Alarm::new(
+                Code(846),
+                format!(
+                    "of consignment {consignment} {parcels} of {of} stored parcels were not on the shelf when it was to be emptied: where they are is not known; nothing opens them"
+                ),
+            );
+            tracing::error!("{alarm}.");
+            self.note(alarm.to_string())?;
+        }
+        Ok((absent, erased))
+    }
+
+    /// What the first look before anything was deleted did not see: another shelf was put in its place, or somebody took
+    /// parcels away.
+    async fn unseen(&self, consignment: ConsignmentId, stored: &[ParcelLine]) -> Result<Names> {
+        if let Some(unseen) = self.registry.absent(consignment)? {
+            return Ok(unseen.into_iter().collect());
+        }
+        let seen_before = self.state.lock().await.unseen.get(&consignment).cloned();
+        let unseen = match seen_before {
+            Some(unseen) => unseen,
+            None => self.look(consignment, stored).await?,
+        };
+        let named: Vec<(u32, ParcelId)> = unseen.iter().copied().collect();
+        // Deleting makes the space that keeping it may need. Only an end of this process loses it then.
+        if let Err(trouble) = self.registry.keep_absent(consignment, &named) {
+            tracing::error!(code = %trouble.code(), "Which parcels were there could not be kept: {trouble}.");
+            self.state.lock().await.unseen.insert(consignment, unseen.clone());
+        }
+        Ok(unseen)
+    }
+
+    async fn look(&self, consignment: ConsignmentId, stored: &[ParcelLine]) -> Result<Names> {
+        let mut unseen: Names = stored.iter().map(|line| (line.attempt, line.parcel)).collect();
+        match self.shelf.list(consignment).await {
+            Ok(listed) => {
+                for (address, _) in listed {
+                    unseen.remove(&(address.attempt, address.parcel));
+                }
+            }
+            // Something lies there that is no parcel, and hides what else does: what is deleted says it.
+            Err(Trouble::Alarm(alarm)) => tracing::error!("{alarm}."),
+            Err(trouble) => return Err(trouble),
+        }
+        Ok(unseen)
+    }
+
+    /// Parcels that could not all be deleted yet are in the journal once, and in the log at every beat.
+    pub(crate) async fn tell_left(&self, consignment: ConsignmentId, trouble: &Trouble) -> Result<()> {
+        let text =
+            format!("consignment {consignment}: its key is destroyed, its parcels are not deleted yet: {trouble}");
+        if self.state.lock().await.left.insert(consignment, text.clone()).is_none() {
+            self.note(text)?;
+        }
+        Err(Fault::new(Code(840), Retry::Later, "parcels whose key is destroyed could not all be deleted yet").into())
+    }
+}
+
+/// What was stored, was not seen, and is not among what was deleted or lingers after all: older versions of it, or what
+/// something strange hid.
+fn absent(stored: &[ParcelLine], unseen: &Names, erased: &Erased) -> Option<Absent> {
+    let found = erased.objects.saturating_add(counted(erased.lingering.len()));
+    let most = counted(stored.len()).saturating_sub(found);
+    let lines = stored.iter().filter(|line| unseen.contains(&(line.attempt, line.parcel)));
+    let parcels = counted(unseen.len()).min(most);
+    let bytes = lines.map(|line| line.bytes).fold(0, u64::saturating_add);
+    (parcels > 0).then_some(Absent { parcels, bytes })
+}
+
+/// How many parcels of how many bytes went, of what was stored.
+pub(crate) fn deleted(stored: &[ParcelLine], absent: Option<Absent>, lingering: &[Lingering]) -> (u64, u64) {
+    let bytes = stored.iter().map(|line| line.bytes).fold(0, u64::saturating_add);
+    let kept = lingering.iter().map(|kept| kept.bytes).fold(0, u64::saturating_add);
+    let absent = absent.unwrap_or(Absent { parcels: 0, bytes: 0 });
+    let parcels = counted(stored.len()).saturating_sub(absent.parcels).saturating_sub(counted(lingering.len()));
+    (parcels, bytes.saturating_sub(kept).saturating_sub(absent.bytes))
+}
