@@ -149,8 +149,8 @@ impl Office {
             state.shelf_looked_at = next.map(|(consignment, _)| consignment);
             next
         };
-        let Some(next) = next else { return Ok(()) };
-        self.shelf_stays_empty(next).await
+        let Some((consignment, _)) = next else { return Ok(()) };
+        self.shelf_stays_empty(consignment).await
     }
 
     async fn key_stays_gone(&self, migration: MigrationId, consignment: ConsignmentId) -> Result<()> {
@@ -214,7 +214,7 @@ impl Office {
         self.mark(text, &Marking { mark: Mark::DestroyedAgain, subject: &subject, forget: None }).map(drop)
     }
 
-    async fn shelf_stays_empty(&self, (consignment, migration): (ConsignmentId, MigrationId)) -> Result<()> {
+    async fn shelf_stays_empty(&self, consignment: ConsignmentId) -> Result<()> {
         let listed = match self.shelf.list(consignment).await {
             Ok(parcels) => parcels.len(),
             // Something that is no parcel: it goes too.
@@ -230,8 +230,7 @@ impl Office {
         );
         tracing::error!("{what}.");
         self.note(what)?;
-        let (receipt, _) = self.reason(migration, consignment)?;
-        self.shelf.erase(consignment, &receipt).await.map(drop)
+        self.shelf.erase(consignment, &self.registry.so_far()?).await.map(drop)
     }
 
     /// Deletes the parcels of what facts say is over, and certifies that.

@@ -12,7 +12,9 @@ use futures::future::BoxFuture;
 use lexicon::{Code, ConsignmentId, Digest, Fault, MigrationId, ParcelId, Result, Retry};
 use procedure::Act;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use vault::{KeyRing, ParcelAddress, Receipt, RingEvidence, S3Shelf, Shelf};
+use wire::ParcelLine;
 
 use super::bad_environment::stores::Moto;
 use super::passes_on::passes_on;
@@ -51,6 +53,26 @@ pub(super) fn address(consignment: ConsignmentId) -> ParcelAddress {
     ParcelAddress { consignment, attempt: 1, parcel: ParcelId([9; 16]) }
 }
 
+/// A consignment of which some parcels are on the shelf.
+async fn extracted_in_part(world: &World) -> (MigrationId, ConsignmentId) {
+    let systems = world.systems(60);
+    let plan = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
+    let consignment = world.consign(&plan).await;
+    world.extract_until(&plan, consignment, systems.source.as_ref(), 1).await;
+    (plan.migration, consignment)
+}
+
+/// One more parcel on its way from the operator's device.
+fn uploading(world: &World, migration: MigrationId, consignment: ConsignmentId) -> JoinHandle<Result<ParcelLine>> {
+    let desk = world.desk(Name::Operator);
+    tokio::spawn(async move {
+        let bytes = Bytes::from_static(b"a parcel");
+        let digest = Digest::of(&bytes);
+        let place = (1, address(consignment).parcel);
+        desk.client().put_parcel(desk.keeper(), migration, consignment, place, (bytes, digest)).await
+    })
+}
+
 async fn abandon(world: &World, migration: MigrationId, consignment: ConsignmentId) {
     let reason = "the drill ends it".to_owned();
     world.act(Name::Controller, migration, Act::Abandon { consignment, reason }).await.unwrap();
@@ -67,10 +89,7 @@ async fn noted_by_the_sweep(world: &World) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_breaks_off_after_its_consignment_was_destroyed_leaves_nothing() {
     let mut world = World::start().await;
-    let systems = world.systems(60);
-    let plan = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
-    let (migration, consignment) = (plan.migration, world.consign(&plan).await);
-    world.extract_until(&plan, consignment, systems.source.as_ref(), 1).await;
+    let (migration, consignment) = extracted_in_part(&world).await;
     let (begun, breaks, folder) =
         (Arc::new(Notify::new()), Arc::new(Notify::new()), world.server_folder().join("shelf"));
     world.stop().await;
@@ -78,13 +97,7 @@ async fn an_upload_that_breaks_off_after_its_consignment_was_destroyed_leaves_no
         let (inner, folder) = (Arc::clone(&furniture.shelf), folder.clone());
         furniture.shelf = Arc::new(Breaking { inner, folder, begun: Arc::clone(&begun), breaks: Arc::clone(&breaks) });
     });
-    let desk = world.desk(Name::Operator);
-    let uploading = tokio::spawn(async move {
-        let bytes = Bytes::from_static(b"a parcel");
-        let digest = Digest::of(&bytes);
-        let place = (1, address(consignment).parcel);
-        desk.client().put_parcel(desk.keeper(), migration, consignment, place, (bytes, digest)).await
-    });
+    let uploading = uploading(&world, migration, consignment);
     begun.notified().await;
     abandon(&world, migration, consignment).await;
     breaks.notify_one();
@@ -115,10 +128,7 @@ impl KeyRing for Slow {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_upload_that_comes_too_late_deletes_before_the_key_is_gone_is_not_taken_for_lost() {
     let mut world = World::start().await;
-    let systems = world.systems(60);
-    let plan = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
-    let (migration, consignment) = (plan.migration, world.consign(&plan).await);
-    world.extract_until(&plan, consignment, systems.source.as_ref(), 1).await;
+    let (migration, consignment) = extracted_in_part(&world).await;
     let (begun, breaks, folder) =
         (Arc::new(Notify::new()), Arc::new(Notify::new()), world.server_folder().join("shelf"));
     let ((destroying, begins), (go_on, told)) = (channel(), channel());
@@ -129,13 +139,7 @@ async fn what_an_upload_that_comes_too_late_deletes_before_the_key_is_gone_is_no
         let (inner, folder) = (Arc::clone(&furniture.shelf), folder.clone());
         furniture.shelf = Arc::new(Breaking { inner, folder, begun: Arc::clone(&begun), breaks: Arc::clone(&breaks) });
     });
-    let desk = world.desk(Name::Operator);
-    let uploading = tokio::spawn(async move {
-        let bytes = Bytes::from_static(b"a parcel");
-        let place = (1, address(consignment).parcel);
-        let uploaded = (bytes.clone(), Digest::of(&bytes));
-        desk.client().put_parcel(desk.keeper(), migration, consignment, place, uploaded).await
-    });
+    let uploading = uploading(&world, migration, consignment);
     begun.notified().await;
     let late = async {
         tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();

@@ -158,6 +158,37 @@ async fn facts_that_cannot_be_read_are_told_and_hold_up_no_other_migration() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_erased_keeps_no_other_and_no_other_rounds_key() {
+    let world = kept().await;
+    let home = world.claire.home();
+    let stuck = Round { consignment: ConsignmentId([1; 16]), ..ROUND };
+    home.keep_share(stuck, b"share", &Passphrase::new("p")).unwrap();
+    let folder = home.of(MIGRATION).join(format!("consignments/{}", stuck.consignment));
+    // It comes before the share in the order of names, and is no file.
+    std::fs::create_dir(folder.join(".draft")).unwrap();
+    at(&world, DEADLINE_HOURS);
+    let overdue = destroy_overdue(home, world.clock.as_ref()).unwrap();
+    assert_eq!(overdue.destroyed.iter().map(|round| round.round).collect::<Vec<_>>(), [ROUND]);
+    assert!(overdue.failed.iter().any(|(migration, _)| *migration == MIGRATION), "{overdue:?}");
+    assert_eq!(files::all_names(&folder).unwrap(), [".draft", "gone.json"]);
+    assert_eq!(left(&world.claire), ["gone.json"]);
+}
+
+#[tokio::test]
+async fn a_recorded_time_that_cannot_be_read_keeps_no_key_and_is_told() {
+    let world = kept().await;
+    files::write(&world.claire.home().folder().join("time"), b"yesterday\n").unwrap();
+    at(&world, DEADLINE_HOURS - 1);
+    let overdue = destroy_overdue(world.claire.home(), world.clock.as_ref()).unwrap();
+    assert_eq!((overdue.destroyed.len(), overdue.time.map(|trouble| trouble.code())), (0, Some(Code(1212))));
+    at(&world, DEADLINE_HOURS);
+    let reopened = world.claire.reopened(&world);
+    assert_eq!(reopened.overdue().destroyed.len(), 1);
+    assert_eq!(left(&world.claire), ["gone.json"]);
+    assert_eq!(outcome(reopened.now()), (1212, true), "nothing is dated by such a device");
+}
+
+#[tokio::test]
 async fn a_keeper_looks_at_every_beat_and_tells_only_what_happened() {
     let world = kept().await;
     let home = world.yann.home().clone();
