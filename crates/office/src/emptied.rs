@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use lexicon::{Alarm, Code, ConsignmentId, Fault, ParcelId, Result, Retry, Trouble};
 use procedure::{Absent, Lingering};
-use vault::{Erased, Receipt};
+use vault::{Erased, ParcelAddress, Receipt};
 use wire::ParcelLine;
 
 use crate::Office;
@@ -23,13 +23,13 @@ impl Office {
     ) -> Result<(Option<Absent>, Erased)> {
         let unseen = self.unseen(consignment, stored).await?;
         let erased = self.shelf.erase(consignment, receipt).await?;
-        let absent = absent(stored, &unseen, &erased);
+        let absent = absent((consignment, stored), &unseen, &erased);
         if let Some(Absent { parcels, .. }) = absent {
             let of = stored.len();
             let alarm = Alarm::new(
                 Code(846),
                 format!(
-                    "of consignment {consignment} {parcels} of {of} stored parcels were not on the shelf when it was to be emptied: where they are is not known; nothing opens them"
+                    "of consignment {consignment} {parcels} of {of} stored parcels were not on the shelf as they were stored when it was to be emptied: where they are is not known; nothing opens them"
                 ),
             );
             tracing::error!("{alarm}.");
@@ -59,18 +59,17 @@ impl Office {
     }
 
     async fn look(&self, consignment: ConsignmentId, stored: &[ParcelLine]) -> Result<Names> {
-        let mut unseen: Names = stored.iter().map(|line| (line.attempt, line.parcel)).collect();
-        match self.shelf.list(consignment).await {
-            Ok(listed) => {
-                for (address, _) in listed {
-                    unseen.remove(&(address.attempt, address.parcel));
-                }
-            }
+        let seen: BTreeSet<(ParcelAddress, u64)> = match self.shelf.list(consignment).await {
+            Ok(listed) => listed.into_iter().collect(),
             // Something lies there that is no parcel, and hides what else does: what is deleted says it.
-            Err(Trouble::Alarm(alarm)) => tracing::error!("{alarm}."),
+            Err(Trouble::Alarm(alarm)) => {
+                tracing::error!("{alarm}.");
+                BTreeSet::new()
+            }
             Err(trouble) => return Err(trouble),
-        }
-        Ok(unseen)
+        };
+        let unseen = stored.iter().filter(|line| !seen.contains(&place(consignment, line)));
+        Ok(unseen.map(|line| (line.attempt, line.parcel)).collect())
     }
 
     /// Parcels that could not all be deleted yet are in the journal once, and in the log at every beat.
@@ -84,15 +83,22 @@ impl Office {
     }
 }
 
-/// What was stored, was not seen, and is not among what was deleted or lingers after all: older versions of it, or what
-/// something strange hid.
-fn absent(stored: &[ParcelLine], unseen: &Names, erased: &Erased) -> Option<Absent> {
-    let found = erased.objects.saturating_add(counted(erased.lingering.len()));
-    let most = counted(stored.len()).saturating_sub(found);
-    let lines = stored.iter().filter(|line| unseen.contains(&(line.attempt, line.parcel)));
-    let parcels = counted(unseen.len()).min(most);
-    let bytes = lines.map(|line| line.bytes).fold(0, u64::saturating_add);
+/// What was stored, was not seen in its size, and is not among what was deleted or lingers after all: older versions of it, or
+/// what something strange hid. That other parcels lay there says nothing of it.
+fn absent((consignment, stored): (ConsignmentId, &[ParcelLine]), unseen: &Names, erased: &Erased) -> Option<Absent> {
+    let lingers: Names = erased.lingering.iter().map(|kept| (kept.attempt, kept.parcel)).collect();
+    let absent = stored.iter().filter(|line| {
+        let name = (line.attempt, line.parcel);
+        unseen.contains(&name) && !lingers.contains(&name) && !erased.found.contains(&place(consignment, line))
+    });
+    let (parcels, bytes) = absent
+        .fold((0_u64, 0_u64), |(parcels, bytes), line| (parcels.saturating_add(1), bytes.saturating_add(line.bytes)));
     (parcels > 0).then_some(Absent { parcels, bytes })
+}
+
+/// Where a stored parcel lies, and in which size.
+fn place(consignment: ConsignmentId, line: &ParcelLine) -> (ParcelAddress, u64) {
+    (ParcelAddress { consignment, attempt: line.attempt, parcel: line.parcel }, line.bytes)
 }
 
 /// How many parcels of how many bytes went, of what was stored.

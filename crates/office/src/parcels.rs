@@ -1,10 +1,12 @@
 //! Parcels in and out: sealed bytes, never looked into.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use lexicon::{Code, ConsignmentId, Digest, MigrationId, Refusal, Result, limits};
 use people::Signer;
 use procedure::{Consignment, ConsignmentStage, Step};
-use vault::{Keeps, ParcelAddress};
+use vault::{Keeps, KeyState, ParcelAddress};
 use wire::ParcelLine;
 
 use crate::Office;
@@ -66,9 +68,13 @@ impl Office {
                 return Ok(line);
             }
         }
-        // It ended while the parcel was on its way: what came too late goes too, whole or cut, now, with the others if they are
-        // being deleted, or when the sweep looks back.
-        if let Ok(_alone) = self.destroying.try_lock() {
+        // It ended while the parcel was on its way: what came too late goes too, whole or cut. Now if its key is gone, for no
+        // parcel goes before; else with the others, or when the sweep looks back.
+        let ring = Arc::clone(&self.ring);
+        let stands = tokio::task::spawn_blocking(move || ring.attest(address.consignment)).await;
+        if matches!(stands, Ok(Ok(KeyState::Destroyed { .. })))
+            && let Ok(_alone) = self.destroying.try_lock()
+        {
             let stored = self.registry.parcels(address.consignment)?;
             self.empty_shelf((address.consignment, &stored), &self.registry.so_far()?).await?;
         }

@@ -5,6 +5,8 @@ mod disk;
 mod kit;
 mod s3;
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use journal::Receipt;
@@ -35,6 +37,8 @@ pub struct Erased {
     pub objects: u64,
     /// Their bytes, older versions included.
     pub bytes: u64,
+    /// Which, each with every size that a version of it had, in bytes.
+    pub found: BTreeSet<(ParcelAddress, u64)>,
     /// What was no finished parcel: cut uploads.
     pub unfinished: u64,
     /// What the store lets nobody delete yet. It is listed no more.

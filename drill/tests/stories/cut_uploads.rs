@@ -10,7 +10,7 @@ use bytes::Bytes;
 use drill::{Name, World, entropy, files_below, write_file};
 use futures::future::BoxFuture;
 use lexicon::{Code, ConsignmentId, Digest, Fault, MigrationId, ParcelId, Result, Retry};
-use procedure::Act;
+use procedure::{Act, Destroyed};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use vault::{KeyRing, ParcelAddress, Receipt, RingEvidence, S3Shelf, Shelf};
@@ -106,9 +106,10 @@ async fn an_upload_that_breaks_off_after_its_consignment_was_destroyed_leaves_no
     assert_eq!(files_below(&[&folder]), Vec::<PathBuf>::new());
 }
 
-/// A ring that takes long to destroy its first key: until it is told to go on.
+/// A ring that takes long over its first destruction, before its key goes or after it: until it is told to go on.
 struct Slow {
     inner: Arc<dyn KeyRing>,
+    key_goes_first: bool,
     first: Mutex<Option<(Sender<()>, Receiver<()>)>>,
 }
 
@@ -117,25 +118,28 @@ impl KeyRing for Slow {
 
     fn destroy(&self, id: ConsignmentId, seen: &Receipt) -> Result<RingEvidence> {
         let first = self.first.lock().unwrap().take();
+        let gone = self.key_goes_first.then(|| self.inner.destroy(id, seen)).transpose()?;
         if let Some((begun, told)) = first {
             begun.send(()).unwrap();
             told.recv().unwrap();
         }
-        self.inner.destroy(id, seen)
+        gone.map_or_else(|| self.inner.destroy(id, seen), Ok)
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_an_upload_that_comes_too_late_deletes_before_the_key_is_gone_is_not_taken_for_lost() {
+/// An upload comes too late while the ring is at its destruction: how many files lay on the shelf before it, how many after,
+/// and what the fact of the destruction says in the end.
+async fn late_while_the_key_goes(key_goes_first: bool) -> (usize, usize, Destroyed) {
     let mut world = World::start().await;
     let (migration, consignment) = extracted_in_part(&world).await;
     let (begun, breaks, folder) =
         (Arc::new(Notify::new()), Arc::new(Notify::new()), world.server_folder().join("shelf"));
+    let before = files_below(&[&folder]).len();
     let ((destroying, begins), (go_on, told)) = (channel(), channel());
     world.stop().await;
     world.restart_with(|furniture| {
         let (inner, first) = (Arc::clone(&furniture.ring), Mutex::new(Some((destroying, told))));
-        furniture.ring = Arc::new(Slow { inner, first });
+        furniture.ring = Arc::new(Slow { inner, key_goes_first, first });
         let (inner, folder) = (Arc::clone(&furniture.shelf), folder.clone());
         furniture.shelf = Arc::new(Breaking { inner, folder, begun: Arc::clone(&begun), breaks: Arc::clone(&breaks) });
     });
@@ -145,19 +149,36 @@ async fn what_an_upload_that_comes_too_late_deletes_before_the_key_is_gone_is_no
         tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
         breaks.notify_one();
         let refused = uploading.await.unwrap();
-        assert_eq!(files_below(&[&folder]), Vec::<PathBuf>::new(), "it deletes nothing: this story says too little");
+        let after = files_below(&[&folder]).len();
         go_on.send(()).unwrap();
-        refused
+        (refused, after)
     };
-    let ((), refused) = tokio::join!(abandon(&world, migration, consignment), late);
+    let ((), (refused, after)) = tokio::join!(abandon(&world, migration, consignment), late);
     assert_eq!(refused.unwrap_err().code(), Code(831));
     world.office().sweep().await.unwrap();
+    assert_eq!(files_below(&[&folder]), Vec::<PathBuf>::new());
 
     let ledger = world.desk(Name::Controller).follow(migration).await.unwrap();
     let evidence = ledger.recorded().iter().find_map(|recorded| {
         if let Act::Destroyed { evidence, .. } = &recorded.fact.act { Some(evidence.clone()) } else { None }
     });
-    let evidence = evidence.unwrap();
+    (before, after, evidence.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_comes_too_late_deletes_nothing_before_the_key_is_gone() {
+    let (before, after, evidence) = late_while_the_key_goes(false).await;
+
+    assert!(before > 0, "there is no parcel: this story says too little");
+    assert_eq!(after, before + 1, "a parcel went before its key");
+    assert_eq!(evidence.parcels, u64::try_from(evidence.inventory.len()).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_upload_that_comes_too_late_deletes_is_not_taken_for_lost() {
+    let (before, after, evidence) = late_while_the_key_goes(true).await;
+
+    assert!(before > 0 && after == 0, "it deletes nothing: this story says too little");
     assert!(!evidence.inventory.is_empty() && evidence.absent.is_none(), "{evidence:?}");
     assert_eq!(evidence.parcels, u64::try_from(evidence.inventory.len()).unwrap());
 }

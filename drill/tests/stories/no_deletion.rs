@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use desk::Home;
-use drill::{Name, Round, World, copy_folder, files_below, passphrase};
+use drill::{Name, Round, World, copy_folder, files_below, passphrase, write_file};
 use futures::future::BoxFuture;
 use lexicon::{Clock, Code, ConsignmentId, Fault, Result, Retry, Trouble, hours_after};
 use office::Office;
 use passage::{Errand, PartReport, Quiet};
-use procedure::{Act, ConsignmentStage, Ending, Stage};
+use procedure::{Absent, Act, ConsignmentStage, Ending, Stage};
 use registry::Registry;
 use vault::{Erased, KeyRing, KeyState, ParcelAddress, Receipt, RingEvidence, Shelf};
 
@@ -178,13 +178,20 @@ async fn parcels_that_are_not_where_they_were_stored_are_certified_as_absent_and
     let (_, round) = handed_over(&world).await;
     let stored = parcels_on(&world.server_folder(), &round);
     world.stop().await;
-    // As behind a mount that is not there: all but one.
+    // As behind a mount that is not there: all but one, and one that is empty. Others that nobody noted are no substitute.
     let (shelf, elsewhere) = (world.server_folder().join("shelf"), world.path("elsewhere"));
     std::fs::rename(&shelf, &elsewhere).unwrap();
-    let one = files_below(&[&elsewhere]).pop().unwrap();
-    let place = shelf.join(one.strip_prefix(&elsewhere).unwrap());
-    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-    std::fs::copy(&one, &place).unwrap();
+    let mut parcels = files_below(&[&elsewhere]);
+    let [whole, empty] = [parcels.pop().unwrap(), parcels.pop().unwrap()];
+    let place = |parcel: &Path| shelf.join(parcel.strip_prefix(&elsewhere).unwrap());
+    for parcel in [&whole, &empty] {
+        std::fs::create_dir_all(place(parcel).parent().unwrap()).unwrap();
+    }
+    std::fs::copy(&whole, place(&whole)).unwrap();
+    write_file(&place(&empty), b"");
+    for other in 1..=stored {
+        std::fs::copy(&whole, place(&whole).with_file_name(format!("{other:032x}"))).unwrap();
+    }
     world.restart();
     let cancel = Act::Cancel { reason: "no longer wanted".to_owned() };
     world.act(Name::Controller, round.plan.migration, cancel).await.unwrap();
@@ -195,12 +202,15 @@ async fn parcels_that_are_not_where_they_were_stored_are_certified_as_absent_and
         if let Act::Destroyed { evidence, .. } = &recorded.fact.act { Some(evidence.clone()) } else { None }
     });
     let evidence = evidence.unwrap();
-    assert!(stored > 1 && evidence.inventory.len() == stored, "this story says too little: {stored}");
-    let absent = evidence.absent.unwrap();
-    assert_eq!((evidence.parcels, absent.parcels), (1, u64::try_from(stored - 1).unwrap()));
-    assert_eq!(evidence.bytes + absent.bytes, evidence.inventory.iter().map(|line| line.bytes).sum::<u64>());
+    assert!(stored > 2 && evidence.inventory.len() == stored, "this story says too little: {stored}");
+    let there = std::fs::metadata(&whole).unwrap().len();
+    let inventory: u64 = evidence.inventory.iter().map(|line| line.bytes).sum();
+    let absent = Absent { parcels: u64::try_from(stored - 1).unwrap(), bytes: inventory - there };
+    assert_eq!(evidence.absent, Some(absent));
     assert_eq!(tell_of_absent(&world.server_folder()), 1);
-    let told = |note: &String| note.contains("stored parcels were not on the shelf when it was to be emptied");
+    let told = |note: &String| {
+        note.contains("stored parcels were not on the shelf as they were stored when it was to be emptied")
+    };
     assert_eq!(world.notes().into_iter().filter(told).count(), 1);
 }
 

@@ -60,7 +60,7 @@ impl DiskShelf {
 
     async fn cut(&self, consignment: ConsignmentId) -> Result<u64> {
         let (root, folder) = (self.root.clone(), self.root.join(consignment.to_string()));
-        tokio::task::spawn_blocking(move || files_below(&folder, &|path| !is_parcel(&root, path)))
+        tokio::task::spawn_blocking(move || files_below(&folder, &|path| parcel_at(&root, path).is_none()))
             .await
             .map_err(|_| Fault::new(Code(715), Retry::Now, "a look at a shelf was cut short"))?
     }
@@ -178,9 +178,10 @@ fn remove_below(root: &FilePath, folder: &FilePath, erased: &mut Erased) -> Resu
             if !gone(fs::remove_file(&path)).map_err(|error| fault("remove a parcel", &error))? {
                 continue;
             }
-            if is_parcel(root, &path) {
+            if let Some(address) = parcel_at(root, &path) {
                 erased.objects = erased.objects.saturating_add(1);
                 erased.bytes = erased.bytes.saturating_add(found.len());
+                erased.found.insert((address, found.len()));
             } else {
                 erased.unfinished = erased.unfinished.saturating_add(1);
             }
@@ -201,9 +202,9 @@ fn gone(removed: io::Result<()>) -> io::Result<bool> {
 }
 
 /// By its name on the shelf.
-fn is_parcel(root: &FilePath, path: &FilePath) -> bool {
-    let name = path.strip_prefix(root).ok().and_then(FilePath::to_str);
-    name.is_some_and(|name| address_of(&name.replace(std::path::MAIN_SEPARATOR, "/")).is_some())
+fn parcel_at(root: &FilePath, path: &FilePath) -> Option<ParcelAddress> {
+    let name = path.strip_prefix(root).ok().and_then(FilePath::to_str)?;
+    address_of(&name.replace(std::path::MAIN_SEPARATOR, "/"))
 }
 
 #[cfg(test)]

@@ -71,7 +71,8 @@ async fn is_erased_alone(shelf: &dyn Shelf) {
     shelf.put(address(other, 1, 9), Bytes::from_static(b"other")).await.unwrap();
     assert_eq!(shelf.list(one).await.unwrap().len(), 12);
     let erased = shelf.erase(one, &receipt()).await.unwrap();
-    assert_eq!(erased, Erased { objects: 12, bytes: 120, ..Erased::default() });
+    let found = (1..=12).map(|parcel| (address(one, u32::from(parcel), parcel), 10)).collect();
+    assert_eq!(erased, Erased { objects: 12, bytes: 120, found, ..Erased::default() });
     assert_eq!(shelf.list(one).await.unwrap(), []);
     assert_eq!(shelf.read(address(one, 1, 1)).await.unwrap_err().code(), Code(713));
     assert_eq!(shelf.read(address(other, 1, 9)).await.unwrap(), "other");

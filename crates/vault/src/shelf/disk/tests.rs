@@ -54,7 +54,8 @@ async fn erasing_leaves_an_empty_listing_no_file_and_every_other_consignment() {
     assert_eq!((shelf.list(ONE).await.unwrap().len(), shelf.unfinished(ONE).await.unwrap()), (5, 1));
 
     let erased = shelf.erase(ONE, &receipt()).await.unwrap();
-    assert_eq!(erased, Erased { objects: 5, bytes: 50, unfinished: 1, ..Erased::default() });
+    let found = (1..=5).map(|parcel| (address(ONE, u32::from(parcel), parcel), 10)).collect();
+    assert_eq!(erased, Erased { objects: 5, bytes: 50, found, unfinished: 1, ..Erased::default() });
     assert_eq!((shelf.list(ONE).await.unwrap().len(), shelf.unfinished(ONE).await.unwrap()), (0, 0));
     assert_eq!(names(&shelf.root), ["02".repeat(16), "09".repeat(16), "1".to_owned()]);
     assert_eq!(shelf.read(address(OTHER, 1, 9)).await.unwrap(), "other");
@@ -68,7 +69,8 @@ async fn what_is_no_parcel_raises_an_alarm_and_is_erased_all_the_same() {
     let folder = shelf.root.join(ONE.to_string());
     fs::copy(folder.join("1").join(ParcelId([7; 16]).to_string()), folder.join("patients.csv")).unwrap();
     assert!(matches!(shelf.list(ONE).await, Err(Trouble::Alarm(_))));
-    let erased = Erased { objects: 1, bytes: 1, unfinished: 1, ..Erased::default() };
+    let found = [(address(ONE, 1, 7), 1)].into();
+    let erased = Erased { objects: 1, bytes: 1, found, unfinished: 1, ..Erased::default() };
     assert_eq!(shelf.erase(ONE, &receipt()).await.unwrap(), erased);
 }
 

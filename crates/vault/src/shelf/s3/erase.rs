@@ -74,7 +74,10 @@ impl S3Shelf {
             };
             erased.bytes = erased.bytes.saturating_add(version.bytes);
             match address_of(&version.key) {
-                Some(address) => _ = parcels.insert(address),
+                Some(address) => {
+                    parcels.insert(address);
+                    erased.found.insert((address, version.bytes));
+                }
                 None => erased.unfinished = erased.unfinished.saturating_add(1),
             }
         }
