@@ -110,8 +110,9 @@ pub(crate) fn all_names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Overwrites a file with zeros, has them written, and removes it; whether there was one. What a disk keeps of
-/// overwritten blocks by itself is beyond any program, so nothing is ever kept here that is not encrypted as well.
+/// Overwrites a file with zeros, has them written, and removes it; whether there was one. What cannot be overwritten is
+/// removed all the same. What a disk keeps of overwritten blocks by itself is beyond any program, so nothing is ever kept
+/// here that is not encrypted as well.
 pub(crate) fn erase(path: &Path) -> Result<bool> {
     let overwritten = OpenOptions::new().write(true).open(path).and_then(|mut file| {
         let mut left = file.metadata()?.len();
@@ -123,16 +124,19 @@ pub(crate) fn erase(path: &Path) -> Result<bool> {
         }
         file.sync_all()
     });
-    match overwritten {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        // Where writing over takes new space, it writes over nothing: the name goes all the same.
-        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {}
-        Err(error) => return Err(failed("overwritten", path, &error)),
+    // A file that is not to be written, a block that takes no byte, a disk on which writing over needs new space: the name
+    // goes all the same.
+    if overwritten.is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Ok(false);
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::remove_file(path).and_then(|()| sync_folder(folder)).map_err(|error| failed("removed", path, &error))?;
     Ok(true)
+}
+
+/// Makes the file by which processes wait for each other where there is none, so that waiting needs no space.
+pub(crate) fn make_lock(path: &Path) -> Result<()> {
+    lockable(path).map(drop).map_err(|error| failed("made", path, &error))
 }
 
 /// Opens the file by which processes wait for each other, and waits.

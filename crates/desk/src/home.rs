@@ -16,6 +16,8 @@ use crate::files;
 /// How far the clock goes on before the time is written down again: a disk write at every look would be noise.
 const RECORD_SECONDS: i64 = 1;
 
+const UNDATED: &str = "undated";
+
 /// The folder of one person's device: its key (locked), its certificate, what it trusts, and everything that it has
 /// verified. For its owner only; each file is replaced as a whole.
 #[derive(Clone, Debug)]
@@ -226,6 +228,27 @@ impl Home {
 
     pub(crate) fn keep_time(&self, at: Timestamp) -> Result<()> {
         files::write(&self.folder.join("time"), format!("{at}\n").as_bytes())
+    }
+
+    /// When it was first seen that nothing here tells a migration's deadline; now, where it was not seen before, or where
+    /// what was written down then cannot be read or lies ahead. A moment that does not parse is the earliest, for it was
+    /// written as a whole and was changed since: a deadline that counts from it has passed.
+    pub(crate) fn undated_since(&self, migration: MigrationId, now: Timestamp) -> Result<Timestamp> {
+        let path = self.of(migration).join(UNDATED);
+        let kept = files::read(&path).ok().flatten().map(|text| {
+            let text = String::from_utf8(text).ok();
+            text.and_then(|text| text.trim().parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH)
+        });
+        let since = kept.map_or(now, |kept| kept.min(now));
+        if kept != Some(since) {
+            files::write(&path, format!("{since}\n").as_bytes())?;
+        }
+        Ok(since)
+    }
+
+    /// That its deadline is known again, or that no keys of it are kept.
+    pub(crate) fn forget_undated(&self, migration: MigrationId) -> Result<()> {
+        files::erase(&self.of(migration).join(UNDATED)).map(drop)
     }
 
     /// A migration as this device last verified it, replayed from what is kept, without contact.

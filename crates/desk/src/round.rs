@@ -19,6 +19,7 @@ const PROBE: &str = "probe.parcel";
 const PROBE_NAME: &str = "probe.json";
 const PROGRESS: &str = "progress.jsonl";
 const GONE: &str = "gone.json";
+const DESTROYING: &str = "destroying";
 
 /// One consignment of one migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -166,11 +167,16 @@ impl Home {
     pub fn rounds(&self) -> Result<Vec<Round>> {
         let mut rounds = Vec::new();
         for migration in self.migrations()? {
-            let names = files::names(&self.of(migration).join("consignments"))?;
-            let consignments = names.iter().filter_map(|name| name.parse().ok());
-            rounds.extend(consignments.map(|consignment| Round { migration, consignment }));
+            rounds.extend(self.rounds_of(migration)?);
         }
         Ok(rounds)
+    }
+
+    /// Those of one migration.
+    pub(crate) fn rounds_of(&self, migration: MigrationId) -> Result<Vec<Round>> {
+        let names = files::names(&self.of(migration).join("consignments"))?;
+        let consignments = names.iter().filter_map(|name| name.parse().ok());
+        Ok(consignments.map(|consignment| Round { migration, consignment }).collect())
     }
 
     /// Destroys the round's share, opening key and probe for good. Says first that it will, so that a crash between
@@ -194,7 +200,7 @@ impl Home {
     /// want of space, a crash in between loses that number.
     pub(crate) fn end(&self, round: Round, begun: Gone) -> Result<Gone> {
         // Two processes at it would take each other's drafts for something that is left.
-        let _locked = files::lock(&self.folder().join("destroying"))?;
+        let _locked = files::lock(&self.folder().join(DESTROYING))?;
         let folder = self.round(round);
         let gone = if let Some(gone) = self.gone(round)? {
             gone
@@ -238,7 +244,7 @@ impl Home {
     /// Fault 1211; alarm 1212.
     pub fn held(&self, migration: MigrationId) -> Result<Vec<Round>> {
         let mut held = Vec::new();
-        for round in self.rounds()?.into_iter().filter(|round| round.migration == migration) {
+        for round in self.rounds_of(migration)? {
             if self.gone(round)?.is_none() {
                 held.push(round);
             }
@@ -274,6 +280,8 @@ impl Home {
                 format!("the keys of consignment {} were destroyed on this device", round.consignment.short());
             return Err(Refusal::new(Code(1219), message, "Open another consignment.").into());
         }
+        // A disk that has no room for one more file by then holds up no destruction for want of its lock.
+        files::make_lock(&self.folder().join(DESTROYING))?;
         Ok(self.round(round))
     }
 }

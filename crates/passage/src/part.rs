@@ -13,21 +13,25 @@ use crate::errand::known;
 use crate::{Errand, shares_within};
 
 /// Makes an opening key for this consignment, keeps it locked on this machine, and offers its public half. An offer
-/// that is made again offers the key that is kept: one that was released must not be lost.
+/// that is made again offers the key that is kept: one that was released must not be lost. No key is kept before the facts
+/// are that tell its deadline.
 ///
 /// # Errors
 /// A refusal when this device does not load under the plan or the consignment has moved on.
 pub async fn offer(errand: &Errand<'_>) -> Result<()> {
     let _alone = errand.desk.home().alone(errand.round())?;
-    let key = if let Some(key) = errand.desk.home().opening_key(errand.round(), errand.passphrase)? {
-        key
-    } else {
-        let key = OpeningKey::draw();
-        errand.desk.home().keep_opening_key(errand.round(), &key, errand.passphrase)?;
-        key
-    };
     let (consignment, clear_swap) = (errand.consignment, errand.desk.clear_swap());
-    let mut build = |_: &procedure::Migration| Ok(Act::Offer { consignment, key: key.recipient(), clear_swap });
+    let (home, round, passphrase) = (errand.desk.home(), errand.round(), errand.passphrase);
+    let mut build = |_: &Migration| -> Result<Act> {
+        let key = if let Some(key) = home.opening_key(round, passphrase)? {
+            key
+        } else {
+            let key = OpeningKey::draw();
+            home.keep_opening_key(round, &key, passphrase)?;
+            key
+        };
+        Ok(Act::Offer { consignment, key: key.recipient(), clear_swap })
+    };
     errand.desk.act(errand.migration, &mut build, &[]).await?;
     Ok(())
 }
@@ -66,7 +70,7 @@ pub struct PartReport {
 /// Offline it destroys what the last verified deadline condemns, and the same when the server is found lying.
 ///
 /// # Errors
-/// A refusal when the passphrase is wrong; a fault when a key file cannot be overwritten; what [`Desk::follow`] refuses
+/// A refusal when the passphrase is wrong; a fault when a key file cannot be removed; what [`Desk::follow`] refuses
 /// or raises, after everything that is condemned was destroyed.
 pub async fn destroy_part(
     desk: &Desk,

@@ -147,6 +147,27 @@ async fn an_unlocked_key_freezes_without_a_passphrase_and_does_nothing_that_bind
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_folder_refuses_every_command_and_says_until_when_its_keys_are_kept() {
+    let world = World::start().await;
+    let round = world.closed(&world.systems(60)).await;
+    let (home, secret) = (world.home(Name::Operator), passphrase_file(&world));
+    let next = ["--home", text(&home), "--passphrase-file", text(&secret), "next"];
+    for name in ["server.json", "certificate.json"] {
+        let (file, whole) = (home.join(name), world.path("whole"));
+        std::fs::rename(&file, &whole).unwrap();
+        write_file(&file, b"torn");
+        let (status, refused, complained) = run(&next).await;
+        assert_eq!((status, &refused["error"]["code"]), (5, &serde_json::json!(1212)), "{name}");
+        assert!(complained.contains("[LZ-1227]") && complained.contains("they go at"), "{name}: {complained}");
+        std::fs::rename(&whole, &file).unwrap();
+    }
+    let undated = home.join(format!("migrations/{}/undated", round.plan.migration));
+    assert!(undated.exists(), "the control");
+    let (_, _, complained) = run(&next).await;
+    assert!(!undated.exists() && !complained.contains("LZ-1227"), "{complained}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_timer_and_an_unlocked_key_destroy_what_is_due_without_passphrase_and_server() {
     let mut world = World::start().await;
     let round = world.closed(&world.systems(60)).await;

@@ -294,6 +294,18 @@ async fn a_key_whose_offer_never_became_a_fact_is_destroyed_when_its_round_or_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_opening_key_is_kept_before_the_facts_that_tell_its_deadline() {
+    let mut world = World::start().await;
+    world.plants_nothing("a migration is opened; there is no old system");
+    let (id, desk, secret) = (world.open().await, world.desk(Name::Recipient), passphrase());
+    world.stop().await;
+    let consignment = ConsignmentId([9; 16]);
+    let errand = Errand { desk: &desk, passphrase: &secret, migration: id, consignment, progress: &Quiet };
+    passage::offer(&errand).await.unwrap_err();
+    assert!(desk.home().held(id).unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_load_that_its_rounds_deadline_overtook_is_signed_off_with_nothing_left() {
     let world = World::start().await;
     let (systems, round) = handed_over(&world).await;

@@ -211,3 +211,21 @@ fn an_erased_file_holds_nothing_of_what_it_held() {
     assert!(!files::erase(&path).unwrap());
     assert_eq!(std::fs::read(&witness).unwrap(), vec![0; 10_000]);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_cannot_be_overwritten_is_removed_all_the_same() {
+    let (_folder, home) = home();
+    let path = home.folder().join("secret");
+    // It leads to itself: not even root opens it.
+    std::os::unix::fs::symlink("secret", &path).unwrap();
+    assert!(files::erase(&path).unwrap());
+    assert!(files::all_names(home.folder()).unwrap().is_empty());
+}
+
+#[test]
+fn what_a_destruction_waits_on_is_made_with_the_first_key() {
+    let (_folder, home) = home();
+    home.keep_share(ROUND, b"share", &Passphrase::new("p")).unwrap();
+    assert_eq!(files::all_names(home.folder()).unwrap(), ["destroying", "migrations"]);
+}

@@ -1,17 +1,18 @@
 //! What is due goes by itself: by what this device last verified, and by its own time.
 
-use lexicon::ConsignmentId;
+use lexicon::{ConsignmentId, limits::DEADLINE_DAYS_MAX};
 use people::Passphrase;
 use procedure::{
     Allowed, Clause, Clauses, Contract, Dpia, Instruction, InstructionEnding, Kind, Party, Plan, System, Target,
 };
 
 use super::*;
-use crate::{Round, destroy_overdue, files, watch};
+use crate::{Gone, Overdue, OverdueRound, Round, destroy_overdue, files, watch};
 
 /// No fact knows it, so it lives as long as its migration.
 const ROUND: Round = Round { migration: MIGRATION, consignment: ConsignmentId([5; 16]) };
 const DEADLINE_HOURS: i64 = 24 * 10;
+const LONGEST_HOURS: i64 = 24 * DEADLINE_DAYS_MAX;
 
 fn plan(world: &World) -> Plan {
     let party = |name: &str| Party { name: name.into(), contact: "dpo@example.org".into() };
@@ -84,6 +85,16 @@ fn at(world: &World, hours: i64) {
     world.clock.set(hours_after(start(), hours));
 }
 
+/// Claire's look, at this hour.
+fn look(world: &World, hours: i64) -> Overdue {
+    at(world, hours);
+    destroy_overdue(world.claire.home(), world.clock.as_ref()).unwrap()
+}
+
+fn told(overdue: &Overdue) -> Vec<u16> {
+    overdue.failed.iter().map(|(_, trouble)| trouble.code().0).collect()
+}
+
 #[tokio::test]
 async fn at_the_deadline_opening_the_desk_destroys_share_and_opening_key_without_the_server() {
     let world = kept().await;
@@ -96,9 +107,9 @@ async fn at_the_deadline_opening_the_desk_destroys_share_and_opening_key_without
     for seat in [&world.claire, &world.yann] {
         let desk = seat.reopened(&world);
         let deadline = hours_after(start(), DEADLINE_HOURS);
-        assert_eq!(desk.overdue().destroyed, [crate::OverdueRound { round: ROUND, deadline, keys: 1 }]);
+        assert_eq!(desk.overdue().destroyed, [OverdueRound { round: ROUND, deadline, keys: 1 }]);
         assert_eq!(left(seat), ["gone.json"]);
-        let gone = crate::Gone { keys: 1, finished: true, deadline: Some(deadline), ..crate::Gone::begun(deadline) };
+        let gone = Gone { keys: 1, finished: true, deadline: Some(deadline), ..Gone::begun(deadline) };
         assert_eq!(seat.home().gone(ROUND).unwrap(), Some(gone));
         assert!(seat.reopened(&world).overdue().is_quiet(), "told once");
     }
@@ -146,15 +157,98 @@ async fn what_ended_before_its_deadline_keeps_its_keys_for_the_probe_until_then(
 #[tokio::test]
 async fn facts_that_cannot_be_read_are_told_and_hold_up_no_other_migration() {
     let world = kept().await;
-    let other = Round { migration: MigrationId([1; 16]), ..ROUND };
-    world.claire.home().keep_share(other, b"share", &Passphrase::new("p")).unwrap();
-    files::write(&world.claire.home().of(other.migration).join("facts.jsonl"), b"torn\n").unwrap();
-    at(&world, DEADLINE_HOURS);
-    let overdue = destroy_overdue(world.claire.home(), world.clock.as_ref()).unwrap();
-    assert_eq!(overdue.destroyed.len(), 1);
-    let [(migration, trouble)] = overdue.failed.as_slice() else { panic!("{overdue:?}") };
-    assert_eq!((*migration, trouble.code()), (other.migration, Code(1212)));
-    assert_eq!(world.claire.home().held(other.migration).unwrap(), [other]);
+    let home = world.claire.home();
+    let [torn, blocked] = [1, 2].map(|id| Round { migration: MigrationId([id; 16]), ..ROUND });
+    for other in [torn, blocked] {
+        home.keep_share(other, b"share", &Passphrase::new("p")).unwrap();
+    }
+    files::write(&home.of(torn.migration).join("facts.jsonl"), b"torn\n").unwrap();
+    // Where a folder lies, no file can be written.
+    std::fs::create_dir(home.of(blocked.migration).join("undated")).unwrap();
+    let overdue = look(&world, DEADLINE_HOURS);
+    assert_eq!(overdue.destroyed.iter().map(|round| round.round).collect::<Vec<_>>(), [ROUND]);
+    assert_eq!(told(&overdue), [1212, 1227, 1211]);
+    let whose: Vec<_> = overdue.failed.iter().map(|(migration, _)| *migration).collect();
+    assert_eq!(whose, [torn.migration, torn.migration, blocked.migration]);
+    for other in [torn, blocked] {
+        assert_eq!(home.held(other.migration).unwrap(), [other]);
+    }
+}
+
+#[tokio::test]
+async fn where_no_deadline_is_known_that_is_told_and_the_longest_destroys() {
+    for (damage, codes) in [(None, vec![1227]), (Some(b"torn\n"), vec![1212, 1227])] {
+        let world = kept().await;
+        let folder = world.claire.home().of(MIGRATION);
+        std::fs::remove_file(folder.join("facts.jsonl")).unwrap();
+        if let Some(torn) = damage {
+            files::write(&folder.join("facts.jsonl"), torn).unwrap();
+        }
+        let first = DEADLINE_HOURS + 1;
+        let deadline = hours_after(start(), first + LONGEST_HOURS);
+        for hours in [first, first + LONGEST_HOURS - 1] {
+            let overdue = look(&world, hours);
+            assert_eq!((overdue.destroyed.len(), told(&overdue)), (0, codes.clone()), "{hours}");
+            let (_, trouble) = overdue.failed.last().unwrap();
+            assert!(trouble.to_string().contains(&format!("they go at {deadline}")), "{trouble}");
+            assert_eq!(left(&world.claire), ["laboratory.share"]);
+        }
+        let overdue = look(&world, first + LONGEST_HOURS);
+        assert_eq!(overdue.destroyed, [OverdueRound { round: ROUND, deadline, keys: 1 }]);
+        assert_eq!(left(&world.claire), ["gone.json"]);
+        assert!(look(&world, first + LONGEST_HOURS).is_quiet(), "told once");
+        assert!(!folder.join("undated").exists(), "it counts for no later key");
+    }
+}
+
+#[tokio::test]
+async fn facts_that_come_back_bring_their_deadline_back() {
+    let world = kept().await;
+    let folder = world.claire.home().of(MIGRATION);
+    let whole = files::read(&folder.join("facts.jsonl")).unwrap().unwrap();
+    // Cut at a line's end, before the plan.
+    let opened = whole.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+    files::write(&folder.join("facts.jsonl"), opened).unwrap();
+    assert_eq!(told(&look(&world, 1)), [1227]);
+    assert!(folder.join("undated").exists());
+    world.server.books().is_down = false;
+    world.claire.desk.follow(MIGRATION).await.unwrap();
+    assert!(look(&world, 2).is_quiet());
+    assert!(!folder.join("undated").exists());
+    let deadline = hours_after(start(), DEADLINE_HOURS);
+    assert_eq!(look(&world, DEADLINE_HOURS).destroyed, [OverdueRound { round: ROUND, deadline, keys: 1 }]);
+}
+
+#[tokio::test]
+async fn a_moment_of_a_damage_that_was_changed_keeps_no_key() {
+    let world = kept().await;
+    let folder = world.claire.home().of(MIGRATION);
+    std::fs::remove_file(folder.join("facts.jsonl")).unwrap();
+    let ahead = hours_after(start(), LONGEST_HOURS * 10);
+    files::write(&folder.join("undated"), format!("{ahead}\n").as_bytes()).unwrap();
+    assert_eq!(told(&look(&world, 1)), [1227]);
+    assert_eq!(files::read(&folder.join("undated")).unwrap().unwrap(), format!("{}\n", world.clock.now()).as_bytes());
+    files::write(&folder.join("undated"), b"yesterday\n").unwrap();
+    assert_eq!(look(&world, 2).destroyed.len(), 1);
+    assert_eq!(left(&world.claire), ["gone.json"]);
+}
+
+#[tokio::test]
+async fn a_card_that_cannot_be_read_holds_up_no_destruction_that_was_cut_and_the_longest_deadline_holds() {
+    let world = kept().await;
+    let home = world.claire.home();
+    let cut = Round { consignment: ConsignmentId([6; 16]), ..ROUND };
+    home.keep_share(cut, b"share", &Passphrase::new("p")).unwrap();
+    let stone = home.of(MIGRATION).join(format!("consignments/{}/gone.json", cut.consignment));
+    files::write_json(&stone, &Gone { keys: 1, ..Gone::begun(start()) }).unwrap();
+    files::write(&home.folder().join("server.json"), b"torn\n").unwrap();
+    let overdue = look(&world, 1);
+    assert_eq!(overdue.card.as_ref().map(Trouble::code), Some(Code(1212)));
+    assert_eq!((overdue.destroyed.len(), told(&overdue)), (0, vec![1227]));
+    assert!(home.gone(cut).unwrap().unwrap().finished);
+    let deadline = hours_after(start(), 1 + LONGEST_HOURS);
+    assert_eq!(look(&world, 1 + LONGEST_HOURS).destroyed, [OverdueRound { round: ROUND, deadline, keys: 1 }]);
+    assert_eq!(left(&world.claire), ["gone.json"]);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use wire::Keeper;
 use zeroize::Zeroizing;
 
-use super::Global;
+use super::{Global, overdue};
 use crate::files;
 use crate::opener::Opener;
 use crate::output::Done;
@@ -106,13 +106,14 @@ impl Context {
 
     pub(crate) fn desk_with(&self, passphrase: &Passphrase) -> Result<Desk> {
         let home = Home::open(&self.home_folder()?)?;
-        let holder = KeyHolder::unlock(&home, passphrase)?;
+        let holder = KeyHolder::unlock(&home, passphrase).inspect_err(|_| overdue::before_a_refusal(self))?;
         self.at(home, Arc::new(holder))
     }
 
     fn at(&self, home: Home, keeper: Arc<dyn Keeper>) -> Result<Desk> {
-        let desk = Desk::open(home, keeper, Arc::clone(&self.clock), Arc::clone(&self.entropy))?;
-        super::overdue::tell(desk.overdue());
+        let desk = Desk::open(home, keeper, Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        let desk = desk.inspect_err(|_| overdue::before_a_refusal(self))?;
+        overdue::tell(desk.overdue());
         Ok(desk.with_clear_swap(self.clear_swap))
     }
 

@@ -21,9 +21,10 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
         "destroyed": overdue.destroyed,
         "returned": overdue.returned,
         "failed": failed.collect::<Vec<_>>(),
+        "card": overdue.card,
         "time": overdue.time,
     });
-    let failed = overdue.failed.iter().map(|(_, trouble)| trouble).chain(&overdue.time).next();
+    let failed = overdue.failed.iter().map(|(_, trouble)| trouble).chain(&overdue.card).chain(&overdue.time).next();
     let status = match (failed, overdue.returned.is_empty()) {
         (_, false) => exit::MISMATCH,
         (Some(trouble), true) => exit::status(trouble),
@@ -32,8 +33,8 @@ pub(crate) fn run(context: &Context) -> Result<Done> {
     Ok(Done { status, ..Done::new(lines.join("\n"), json) })
 }
 
-/// The look of a command that is about to be refused for what its machine is like, and would not come to its own. Where
-/// there is no device, nothing is due.
+/// The look of a command that is about to be refused for what its machine or its folder is like, and would not come to its
+/// own. Where there is no device, nothing is due.
 pub(crate) fn before_a_refusal(context: &Context) {
     let folder = context.global.home.as_deref().filter(|folder| folder.is_dir());
     match folder.map(|folder| desk::destroy_overdue(&Home::open(folder)?, context.clock.as_ref())) {
@@ -72,7 +73,10 @@ fn lines(overdue: &Overdue) -> Vec<String> {
             "Whether keys of migration {migration} are due cannot be told, or they could not be destroyed: {trouble}"
         )
     });
+    let card = overdue.card.iter().map(|trouble| {
+        format!("No deadline on this device can be told, for its server's card cannot be read: {trouble}")
+    });
     let time =
         overdue.time.iter().map(|trouble| format!("This device's time could not be read or recorded: {trouble}"));
-    destroyed.chain(returned).chain(failed).chain(time).collect()
+    destroyed.chain(returned).chain(failed).chain(card).chain(time).collect()
 }

@@ -36,7 +36,8 @@ impl Unlock {
 
         let home = Home::open(&context.home_folder()?)?;
         let passphrase = context.passphrase("this device")?;
-        let holder = KeyHolder::unlock(&home, &passphrase)?;
+        let holder =
+            KeyHolder::unlock(&home, &passphrase).inspect_err(|_| super::overdue::before_a_refusal(context))?;
         drop(passphrase);
         let (_, certificate, _) = home.certificate()?;
         let held = unlocked::Unlocked::connect(&home)?.is_some();
