@@ -18,8 +18,8 @@ impl Office {
     /// card is noted in the journal when it opens with it for the first time.
     ///
     /// # Errors
-    /// A fault when the registry cannot be read. A mismatch is no error: the office opens, serves evidence only, and
-    /// [`Self::alarm`] says why.
+    /// A fault when the registry or its marks cannot be read. A mismatch, or another table of which a part is lost, is no
+    /// error: the office opens, serves evidence only, and [`Self::alarm`] says why.
     pub fn open(furniture: Furniture) -> Result<Self> {
         let state = State::read(&furniture)?;
         let Furniture {
@@ -116,10 +116,12 @@ impl State {
         Ok(state)
     }
 
-    /// Every migration that any row names. Wrapped shares that cannot be read are needed for no deadline, and keep no server from
-    /// its start.
+    /// Every migration that any row names. Rows that are lost keep no server from its start: no deadline needs all of them.
     fn migrations(&mut self, registry: &Registry) -> Result<BTreeSet<MigrationId>> {
-        let mut ids = registry.migration_ids()?;
+        let (mut ids, lost) = registry.migration_ids()?;
+        if let Some(alarm) = lost {
+            self.raise(alarm);
+        }
         match registry.migrations_with_shares() {
             Ok(mut more) => ids.append(&mut more),
             Err(trouble) => self.raise(shares_unread(&trouble)),

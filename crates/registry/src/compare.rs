@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 use wire::Leaf;
 
-use crate::{Registry, broken};
+use crate::{Registry, broken, intact};
 
 /// Which rows: a table's name, and for facts their migration's too.
 type Place = (&'static str, String);
@@ -29,7 +29,7 @@ pub enum Differences {
     None,
     /// In these tables, with the migrations whose facts are among them.
     Some(Alarm, BTreeSet<MigrationId>),
-    /// The leaves themselves cannot be read, so that it may be anywhere.
+    /// Leaves or rows cannot be read, so that it may be anywhere.
     Anywhere(Alarm),
 }
 
@@ -45,7 +45,10 @@ impl Registry {
             Ok(made) => made,
             Err(alarm) => return Ok(Differences::Anywhere(alarm)),
         };
-        let found = found(&inner.connection)?;
+        let found = match found(&inner.connection)? {
+            Ok(found) => found,
+            Err(alarm) => return Ok(Differences::Anywhere(alarm)),
+        };
         let places: BTreeSet<&Place> = made.keys().chain(found.keys()).collect();
         let differing: Vec<&Place> = places.into_iter().filter(|place| made.get(*place) != found.get(*place)).collect();
         let Some((table, _)) = differing.first() else { return Ok(Differences::None) };
@@ -58,9 +61,9 @@ impl Registry {
 fn made(connection: &Connection) -> Result<Result<Rows, Alarm>> {
     let mut rows = Rows::new();
     let mut statement = connection.prepare("SELECT number, body FROM leaf ORDER BY number").map_err(broken)?;
-    let mut leaves = statement.query([]).map_err(broken)?;
-    while let Some(row) = leaves.next().map_err(broken)? {
-        let (number, body): (i64, Vec<u8>) = (row.get(0).map_err(broken)?, row.get(1).map_err(broken)?);
+    let leaves = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(broken)?;
+    for leaf in leaves {
+        let Some((number, body)): Option<(i64, Vec<u8>)> = intact(leaf)? else { return Ok(Err(unread("leaf"))) };
         let Ok(leaf) = serde_json::from_slice::<Leaf>(&body) else {
             let text = format!("leaf {number} of the journal is none that a server writes");
             return Ok(Err(Alarm::new(Code(757), text)));
@@ -88,15 +91,20 @@ fn text<T: Serialize>(before: &str, value: &T) -> Result<Digest> {
     Ok(Digest::of(&[before.as_bytes(), &canonical(value)?].concat()))
 }
 
-fn found(connection: &Connection) -> Result<Rows> {
+fn found(connection: &Connection) -> Result<Result<Rows, Alarm>> {
     let mut rows = Rows::new();
     for (table, query) in TABLES {
         let mut statement = connection.prepare(query).map_err(broken)?;
         let texts = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).map_err(broken)?;
         for text in texts {
-            let (whose, text): (String, String) = text.map_err(broken)?;
+            let Some((whose, text)): Option<(String, String)> = intact(text)? else { return Ok(Err(unread(table))) };
             rows.entry((table, whose)).or_default().push(Digest::of(text.as_bytes()));
         }
     }
-    Ok(rows)
+    Ok(Ok(rows))
+}
+
+/// Some rows of a table are lost.
+pub(crate) fn unread(table: &str) -> Alarm {
+    Alarm::new(Code(757), format!("the rows of table {table} cannot all be read"))
 }

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use journal::Tree;
 use lexicon::{Alarm, Code, Fault, Result, Retry};
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 
 pub use compare::Differences;
 pub use marks::{Mark, Marked, Marking};
@@ -49,7 +49,8 @@ struct Inner {
 
 impl Registry {
     /// Opens the file, makes its tables when it is new, and compares the tree of its leaves with the stored head. When
-    /// they do not agree the registry opens all the same, for what must go on: [`Self::damage`] says why it takes no leaf.
+    /// they do not agree, or lie in a part of the file that is lost, the registry opens all the same, for what must go on:
+    /// [`Self::damage`] says why it takes no leaf.
     ///
     /// # Errors
     /// A fault when the file cannot be opened. Cost: reads every leaf.
@@ -112,4 +113,46 @@ fn broken(error: rusqlite::Error) -> lexicon::Trouble {
         _ => (Retry::Never, "SQLite refused"),
     };
     Fault::new(Code(750), retry, format!("the registry cannot be read or written: {what}")).into()
+}
+
+/// What was asked of a row; none where it lies in a part of the file that is lost, as behind a bad sector, which keeps
+/// nobody from what the rest says. Any other trouble may be over at the next try.
+fn intact<T>(asked: rusqlite::Result<T>) -> Result<Option<T>> {
+    match asked {
+        Ok(told) => Ok(Some(told)),
+        Err(error) if is_lost(&error) => Ok(None),
+        Err(error) => Err(broken(error)),
+    }
+}
+
+fn is_lost(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    let lost = |failure: &ffi::Error| {
+        matches!(failure.code, rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+            || matches!(
+                failure.extended_code,
+                ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ | ffi::SQLITE_IOERR_CORRUPTFS
+            )
+    };
+    // A page that SQLite still takes for one may hold values that its table does not.
+    let strange = matches!(error, InvalidColumnType(..) | IntegralValueOutOfRange(..) | Utf8Error(..));
+    strange || error.sqlite_error().is_some_and(lost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_lost_is_done_without() {
+        let ask = |code| intact::<()>(Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)));
+        for lost in [ffi::SQLITE_CORRUPT, ffi::SQLITE_CORRUPT_INDEX, ffi::SQLITE_NOTADB, ffi::SQLITE_IOERR_READ] {
+            assert_eq!(ask(lost).unwrap(), None, "{lost}");
+        }
+        for passing in
+            [ffi::SQLITE_BUSY, ffi::SQLITE_LOCKED, ffi::SQLITE_FULL, ffi::SQLITE_CANTOPEN, ffi::SQLITE_IOERR_SHMSIZE]
+        {
+            assert_eq!(ask(passing).unwrap_err().code(), Code(750), "{passing}");
+        }
+    }
 }

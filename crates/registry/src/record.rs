@@ -4,7 +4,7 @@ use people::{Certificate, Envelope, Root};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use wire::Leaf;
 
-use crate::{Marking, Registry, broken, marks};
+use crate::{Marking, Registry, broken, intact, marks};
 
 /// What a leaf brings with it, in the same transaction.
 pub enum Recording<'a> {
@@ -209,18 +209,20 @@ fn person(transaction: &Transaction<'_>, digest: Digest, certificate: &Certifica
     }
 }
 
-/// The tree over the stored leaves as they are, and what is wrong with them when they do not agree with the stored head
-/// and with their own bytes.
+/// The tree over the stored leaves as they are, up to the first that is lost, and what is wrong with them when they do not
+/// agree with the stored head and with their own bytes.
 pub(crate) fn tree(connection: &Connection) -> Result<(Tree, Option<Alarm>)> {
     let mut tree = Tree::new();
     let mut wrong = None;
     let mut statement = connection.prepare("SELECT number, hash, body FROM leaf ORDER BY number").map_err(broken)?;
-    let mut leaves = statement.query([]).map_err(broken)?;
-    while let Some(row) = leaves.next().map_err(broken)? {
-        let (number, hash, body): (i64, String, Vec<u8>) =
-            (row.get(0).map_err(broken)?, row.get(1).map_err(broken)?, row.get(2).map_err(broken)?);
-        let found = leaf_hash(&body);
+    let leaves = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).map_err(broken)?;
+    for leaf in leaves {
         let expected = i64::try_from(tree.size()).unwrap_or(i64::MAX);
+        let Some((number, hash, body)): Option<(i64, String, Vec<u8>)> = intact(leaf)? else {
+            wrong = wrong.or_else(|| Some(format!("leaf {expected} cannot be read")));
+            break;
+        };
+        let found = leaf_hash(&body);
         if number != expected || hash != found.to_string() {
             wrong = wrong.or_else(|| Some(format!("leaf {expected} is changed, missing or out of order")));
         }
@@ -233,10 +235,9 @@ pub(crate) fn tree(connection: &Connection) -> Result<(Tree, Option<Alarm>)> {
 
 /// In what the stored head is not that of the tree.
 fn other_head(connection: &Connection, tree: &Tree) -> Result<Option<String>> {
-    let head: Option<(i64, String)> = connection
-        .query_row("SELECT size, root FROM head", [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()
-        .map_err(broken)?;
+    let head = connection
+        .query_row("SELECT size, root FROM head", [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)));
+    let Some(head) = intact(head.optional())? else { return Ok(Some("its head cannot be read".to_owned())) };
     let size = i64::try_from(tree.size()).unwrap_or(i64::MAX);
     Ok(match head {
         Some((stored, root)) if stored == size && root == tree.root().to_string() => None,
@@ -256,14 +257,11 @@ fn misplaced(connection: &Connection) -> Result<Option<i64>> {
     let query = "SELECT fact.leaf, fact.nonce, fact.entry, leaf.body FROM fact JOIN leaf ON leaf.number = fact.leaf \
                  ORDER BY fact.leaf";
     let mut statement = connection.prepare(query).map_err(broken)?;
-    let mut rows = statement.query([]).map_err(broken)?;
-    while let Some(row) = rows.next().map_err(broken)? {
-        let (number, nonce, entry, body): (i64, String, String, Vec<u8>) = (
-            row.get(0).map_err(broken)?,
-            row.get(1).map_err(broken)?,
-            row.get(2).map_err(broken)?,
-            row.get(3).map_err(broken)?,
-        );
+    let rows =
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).map_err(broken)?;
+    for row in rows {
+        // That facts are lost is for the comparison of rows to say.
+        let Some((number, nonce, entry, body)): Option<(i64, String, String, Vec<u8>)> = intact(row)? else { break };
         let leaf: Option<Leaf> = serde_json::from_slice(&body).ok();
         let same = matches!(&leaf, Some(Leaf::Fact { nonce: drawn, entry: said })
             if drawn.to_string() == nonce && canonical(said)? == entry.as_bytes());

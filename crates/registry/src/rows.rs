@@ -7,7 +7,8 @@ use rusqlite::{OptionalExtension, params};
 use serde::de::DeserializeOwned;
 use wire::Placed;
 
-use crate::{Registry, broken};
+use crate::compare::unread;
+use crate::{Registry, broken, intact};
 
 /// A projection row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,9 @@ pub struct MigrationRow {
 
 /// A stored fact with its leaf.
 pub type FactRow = Placed;
+
+/// Leaf, nonce and entry of a fact as they are stored.
+type FactText = (i64, String, String);
 
 /// Everyone whose rows can still be read.
 pub struct People {
@@ -94,8 +98,8 @@ impl Registry {
         self.parsed(REVOCATIONS)
     }
 
-    /// Roots, certificates and revocations, without those whose rows do not say what was written there: that they are
-    /// missing is for [`Self::compare`] to say.
+    /// Roots, certificates and revocations, without those whose rows do not say what was written there, and each up to the
+    /// first that is lost: that they are missing is for [`Self::compare`] to say.
     ///
     /// # Errors
     /// A fault when SQLite fails.
@@ -128,12 +132,20 @@ impl Registry {
         .collect()
     }
 
-    /// Every migration that a fact or a projection names.
+    /// Every migration that a projection or a fact names, as far as these can be read; and that they cannot, if so.
     ///
     /// # Errors
     /// A fault when SQLite fails.
-    pub fn migration_ids(&self) -> Result<BTreeSet<MigrationId>> {
-        self.ids("SELECT id FROM migration UNION SELECT migration FROM fact")
+    pub fn migration_ids(&self) -> Result<(BTreeSet<MigrationId>, Option<Alarm>)> {
+        let (mut ids, mut lost) = (BTreeSet::new(), None);
+        for (table, query) in
+            [("migration", "SELECT id FROM migration"), ("fact", "SELECT DISTINCT migration FROM fact")]
+        {
+            let (named, all) = self.intact_column(query)?;
+            ids.extend(named.iter().filter_map(|id| id.parse::<MigrationId>().ok()));
+            lost = lost.or_else(|| (!all).then(|| unread(table)));
+        }
+        Ok((ids, lost))
     }
 
     /// Every migration of which a wrapped share is kept.
@@ -141,24 +153,19 @@ impl Registry {
     /// # Errors
     /// A fault when SQLite fails.
     pub fn migrations_with_shares(&self) -> Result<BTreeSet<MigrationId>> {
-        self.ids("SELECT migration FROM strongroom")
+        Ok(self.column("SELECT migration FROM strongroom")?.iter().filter_map(|id| id.parse().ok()).collect())
     }
 
-    fn ids(&self, query: &str) -> Result<BTreeSet<MigrationId>> {
-        Ok(self.column(query)?.iter().filter_map(|id| id.parse().ok()).collect())
-    }
-
-    /// Whether the projection of a migration says this many facts and this state.
+    /// Whether the projection of a migration says this many facts and this state. One that is lost says nothing.
     ///
     /// # Errors
     /// A fault when SQLite fails.
     pub fn projects(&self, migration: MigrationId, facts: u64, state: Digest) -> Result<bool> {
         let facts = i64::try_from(facts).unwrap_or(i64::MAX);
         let query = "SELECT EXISTS (SELECT 1 FROM migration WHERE id = ?1 AND facts = ?2 AND state = ?3)";
-        self.lock()?
-            .connection
-            .query_row(query, params![migration.to_string(), facts, state.to_string()], |row| row.get(0))
-            .map_err(broken)
+        let named = params![migration.to_string(), facts, state.to_string()];
+        let projected = self.lock()?.connection.query_row(query, named, |row| row.get(0));
+        Ok(intact(projected)?.unwrap_or(false))
     }
 
     /// Facts of a migration from a number on.
@@ -166,18 +173,23 @@ impl Registry {
     /// # Errors
     /// As [`Self::roots`].
     pub fn facts(&self, migration: MigrationId, from: u64) -> Result<Vec<FactRow>> {
-        self.fact_rows(migration, from)?.into_iter().collect()
+        self.fact_rows(migration, from)?.into_iter().map(|row| placed(row.map_err(broken)?)).collect()
     }
 
-    /// Facts of a migration from the first on, up to the first whose row does not say what was written there.
+    /// Facts of a migration from the first on, up to the first whose row is lost or does not say what was written there.
     ///
     /// # Errors
     /// A fault when SQLite fails.
     pub fn readable_facts(&self, migration: MigrationId) -> Result<Vec<FactRow>> {
-        Ok(self.fact_rows(migration, 1)?.into_iter().map_while(Result::ok).collect())
+        let mut facts = Vec::new();
+        for row in self.fact_rows(migration, 1)? {
+            let Some(Ok(fact)) = intact(row)?.map(placed) else { break };
+            facts.push(fact);
+        }
+        Ok(facts)
     }
 
-    fn fact_rows(&self, migration: MigrationId, from: u64) -> Result<Vec<Result<FactRow>>> {
+    fn fact_rows(&self, migration: MigrationId, from: u64) -> Result<Vec<rusqlite::Result<FactText>>> {
         let inner = self.lock()?;
         let mut statement = inner
             .connection
@@ -185,15 +197,9 @@ impl Registry {
             .map_err(broken)?;
         let from = i64::try_from(from).unwrap_or(i64::MAX);
         let rows = statement
-            .query_map(params![migration.to_string(), from], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
-            })
+            .query_map(params![migration.to_string(), from], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .map_err(broken)?;
-        let texts: Vec<(i64, String, String)> = rows.collect::<Result<_, _>>().map_err(broken)?;
-        let placed = |(leaf, nonce, entry): (i64, String, String)| {
-            Ok(Placed { entry: parse(&entry)?, leaf: u64::try_from(leaf).unwrap_or(0), nonce: nonce.parse()? })
-        };
-        Ok(texts.into_iter().map(placed).collect())
+        Ok(rows.collect())
     }
 
     /// The wrapped strongroom share of a consignment.
@@ -270,13 +276,31 @@ impl Registry {
         rows.map(|row| row.map_err(broken)).collect()
     }
 
+    /// The rows up to the first that is lost, and whether these are all.
+    fn intact_column(&self, query: &str) -> Result<(Vec<String>, bool)> {
+        let inner = self.lock()?;
+        let mut statement = inner.connection.prepare(query).map_err(broken)?;
+        let rows = statement.query_map([], |row| row.get(0)).map_err(broken)?;
+        let mut texts = Vec::new();
+        for row in rows {
+            let Some(text) = intact(row)? else { return Ok((texts, false)) };
+            texts.push(text);
+        }
+        Ok((texts, true))
+    }
+
     fn readable<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>> {
-        Ok(self.column(query)?.iter().filter_map(|text| parse(text).ok()).collect())
+        let (texts, _) = self.intact_column(query)?;
+        Ok(texts.iter().filter_map(|text| parse(text).ok()).collect())
     }
 
     fn parsed<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>> {
         self.column(query)?.iter().map(|text| parse(text)).collect()
     }
+}
+
+fn placed((leaf, nonce, entry): FactText) -> Result<FactRow> {
+    Ok(Placed { entry: parse(&entry)?, leaf: u64::try_from(leaf).unwrap_or(0), nonce: nonce.parse()? })
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {

@@ -155,13 +155,13 @@ async fn where_no_deadline_can_be_read_the_longest_one_runs_from_the_alarm_on_th
     assert_eq!(left(&world, &folders, &round), (false, 0));
 }
 
-/// Writes zeros over the page that the wrapped shares lie in, so that none of them can be read.
-fn blot_out_the_shares(data: &Path) {
+/// Writes zeros over the first page of a table or an index, so that nothing of it can be read.
+fn blot_out(data: &Path, name: &str) {
     let path = data.join("registry.sqlite");
     let db = Connection::open(&path).unwrap();
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     let number = |query: &str| db.query_row(query, [], |row| row.get::<_, u32>(0)).unwrap();
-    let page = number("SELECT rootpage FROM sqlite_master WHERE name = 'strongroom'");
+    let page = number(&format!("SELECT rootpage FROM sqlite_master WHERE name = '{name}'"));
     let bytes = number("PRAGMA page_size");
     drop(db);
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
@@ -180,7 +180,7 @@ async fn a_row_that_cannot_be_read_keeps_no_key_alive() {
         if damaged {
             damage(&folders.0, |db| run(db, "DELETE FROM fact WHERE number = (SELECT max(number) FROM fact)"));
         }
-        blot_out_the_shares(&folders.0);
+        blot_out(&folders.0, "strongroom");
         let registry = Registry::open(&folders.0.join("registry.sqlite")).unwrap();
         assert_eq!(registry.wrapped_share(round.consignment).unwrap_err().code(), Code(750), "{name}: it can be read");
         assert!(left(&world, &folders, &round).0, "{name}: the control");
@@ -196,6 +196,53 @@ async fn a_row_that_cannot_be_read_keeps_no_key_alive() {
         assert_eq!(trouble.code(), Code(750), "{name}: {trouble}");
         drop(office);
         assert!(!left(&world, folders, &round).0, "{name}: its key lives on");
+    }
+}
+
+/// What a start says first of a table that cannot be read, where it reads it.
+const SAID: [(&str, u16); 8] = [
+    ("leaf", 753),
+    ("head", 753),
+    ("fact", 757),
+    ("root", 757),
+    ("certificate", 757),
+    ("revocation", 757),
+    ("migration", 802),
+    ("strongroom", 808),
+];
+
+/// Every table and every index of the registry but those of the marks, without which no server starts.
+fn parts(data: &Path) -> Vec<String> {
+    let db = Connection::open(data.join("registry.sqlite")).unwrap();
+    let mut statement = db.prepare("SELECT name FROM sqlite_master WHERE tbl_name <> 'mark'").unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_table_that_cannot_be_read_keeps_a_server_from_its_start_or_a_key_alive() {
+    let mut world = World::start().await;
+    let round = world.closed(&world.systems(60)).await;
+    world.stop().await;
+    let mut copies = Vec::new();
+    for name in parts(&world.server_folder()) {
+        let folders = copied(&world, &name);
+        blot_out(&folders.0, &name);
+        copies.push((name, folders));
+    }
+    let said = |name: &str| SAID.iter().find(|(table, _)| *table == name).map(|(_, code)| Code(*code));
+    assert_eq!(copies.iter().filter(|(name, _)| said(name).is_some()).count(), SAID.len());
+
+    for (hours, lives) in [(71, true), (2, false)] {
+        world.pass_hours(hours);
+        for (name, folders) in &copies {
+            let office = world.open_office(&folders.0, &folders.1).unwrap_or_else(|why| panic!("{name}: {why}"));
+            let alarm = office.alarm().await.map(|alarm| alarm.code);
+            assert!(said(name).is_none_or(|code| alarm == Some(code)), "{name}: {alarm:?}");
+            // What needs the part that is lost says so.
+            let swept = office.sweep().await;
+            drop(office);
+            assert_eq!(left(&world, folders, &round).0, lives, "{name}, {hours} hours later: {swept:?}");
+        }
     }
 }
 
