@@ -207,6 +207,53 @@ fn a_byte_that_the_named_character_set_lacks_is_refused_by_count() {
     });
 }
 
+/// Character sets have codes that Unicode lacks: the server sends a question mark for each, and no error.
+#[test]
+fn a_code_that_unicode_lacks_is_refused_by_count_and_never_becomes_a_question_mark() {
+    super::tell(
+        System::MariaDb,
+        "a_code_that_unicode_lacks_is_refused_by_count_and_never_becomes_a_question_mark",
+        |lab| {
+            Box::pin(async move {
+                lab.run(
+                    "CREATE TABLE person (id bigint, name varchar(20) CHARACTER SET cp1251, \
+                       town varchar(20) CHARACTER SET sjis); \
+                     INSERT INTO person VALUES (1, x'cfe5f2f03f', x'5c3f8341'), (2, NULL, ''), (3, x'983f', NULL), \
+                       (4, '?', x'8540'); \
+                     CREATE TABLE altered (id bigint); \
+                     INSERT INTO altered SELECT id FROM person WHERE HEX(CONVERT(name USING utf8mb4)) = '3F3F' \
+                       OR HEX(CONVERT(town USING utf8mb4)) = '3F'",
+                )
+                .await;
+                assert_eq!(lab.count("altered").await, 2, "the server does what this story is about");
+                let take = &[("id", "int64"), ("name", "text"), ("town", "text")];
+                let scope =
+                    scope_of(&Words { name: "person", target: "arrived", key: &["id"], take, ..Words::default() });
+                let snapshot = lab.source().begin(true).await.unwrap();
+                let refused = admitted(snapshot.read(&scope, "person")).await.unwrap_err();
+                assert_eq!(refused.code(), Code(408));
+                for part in ["`name`: 1 texts that are not valid", "`town`: 1 texts that are not valid"] {
+                    assert!(refused.to_string().contains(part), "{refused}");
+                }
+                assert_eq!(keys(&snapshot.at_fault(&scope, "person")), [3, 4]);
+                drop(snapshot);
+                // The control: every other text arrives as it was, question marks and a second code of one character
+                // among it, and is read again from a target of such a character set.
+                lab.run(
+                    "DELETE FROM person WHERE id > 2; \
+                     CREATE TABLE arrived (id bigint, name varchar(20) CHARACTER SET cp1251, \
+                       town varchar(20) CHARACTER SET utf8mb4)",
+                )
+                .await;
+                lab.make_targets(&Scope::parse("").unwrap()).await;
+                lab.carry(&scope, "person", mark(1)).await.unwrap();
+                let back = spelled(&lab.read_back(&scope, "person").await.unwrap());
+                assert_eq!(back, [["1", "Петр?", "\\?ア"], ["2", "-", ""]]);
+            })
+        },
+    );
+}
+
 /// A server makes NULL of what its CAST finds longer than its own packet, and says so in a warning only.
 #[test]
 fn a_text_longer_than_the_server_s_packet_never_becomes_null() {

@@ -82,12 +82,29 @@ pub(super) fn read(column: &Column, quoted: &str, data: &DataType) -> Option<(St
         DataType::Binary if is_text(base) && base != "json" => {
             Some((format!("CONVERT({quoted} USING binary)"), Wire::Bytes))
         }
-        DataType::Utf8 if is_text(base) => plain(Wire::Text),
+        DataType::Utf8 if is_text(base) => match column.charset.as_deref() {
+            Some(charset) if !WHOLLY_MAPPED.contains(&charset) => Some((mapped(quoted), Wire::Text)),
+            // MySQL tells none of its JSON, which is utf8mb4.
+            _ => plain(Wire::Text),
+        },
         DataType::Utf8 if is_integer(base) || matches!(base, "decimal" | "inet4" | "inet6" | "uuid") => {
             Some((format!("CAST({quoted} AS CHAR CHARACTER SET utf8mb4)"), Wire::Text))
         }
         _ => None,
     }
+}
+
+/// The character sets whose every code is a character of Unicode, or of which the server sends what it keeps.
+const WHOLLY_MAPPED: [&str; 8] = ["latin1", "ucs2", "utf16", "utf16le", "utf32", "utf8", "utf8mb3", "utf8mb4"];
+
+/// The text of a quoted column; bytes that are none where the server would put question marks of its own, which it does
+/// without an error for each code that Unicode lacks. They are what is there once those of the text are taken out; bytes too
+/// of a text longer than the server's `max_allowed_packet` of which it takes out none. Bytes that came back from Unicode
+/// would tell nothing: several codes may be one character.
+fn mapped(quoted: &str) -> String {
+    let text = |of: &str| format!("CONVERT(CONVERT({of} USING utf8mb4) USING binary)");
+    let (whole, others) = (text(quoted), text(&format!("REPLACE({quoted}, '?', '')")));
+    format!("IF({quoted} IS NULL OR LOCATE('?', {others}) = 0, {whole}, x'ff')")
 }
 
 /// The expression for the bytes of a quoted column that may hold a value which no parcel carries: as many as are sent, or

@@ -16,6 +16,8 @@ CREATE TABLE counter (id BIGINT PRIMARY KEY, reading BIGINT UNSIGNED);
 INSERT INTO counter VALUES (1, 9223372036854775807), (730194401, 2);
 CREATE TABLE tube (id BIGINT PRIMARY KEY, label VARCHAR(40) CHARACTER SET latin1);
 INSERT INTO tube VALUES (1, 'Hématologie'), (730194401, 'B');
+CREATE TABLE vial (id BIGINT PRIMARY KEY, label VARCHAR(40) CHARACTER SET cp1251);
+INSERT INTO vial VALUES (1, 'Петр?'), (730194401, 'B');
 CREATE TABLE blot (id BIGINT PRIMARY KEY, stain VARBINARY(40));
 INSERT INTO blot VALUES (1, x'e9'), (730194401, 'B');
 CREATE TABLE rack (id BIGINT, full TINYINT);
@@ -47,6 +49,11 @@ target = "import_tube"
 key = ["id"]
 take = [ { column = "id", type = "int64" }, { column = "label", type = "text", charset = "latin1" } ]
 [[table]]
+name = "vial"
+target = "import_vial"
+key = ["id"]
+take = [ { column = "id", type = "int64" }, { column = "label", type = "text" } ]
+[[table]]
 name = "blot"
 target = "import_blot"
 key = ["id"]
@@ -68,7 +75,7 @@ key = ["id"]
 take = [ { column = "id", type = "int64" }, { column = "b\"; drop", type = "text" }, { column = "c'", type = "int64" } ]
 "#;
 
-const BAD: [Bad; 7] = [
+const BAD: [Bad; 8] = [
     Bad {
         table: "visit",
         column: "seen",
@@ -115,6 +122,15 @@ const BAD: [Bad; 7] = [
         hidden: &["ZQrs7301944"],
     },
     Bad {
+        table: "vial",
+        column: "label",
+        value: "x'5a5172763733303139343438317798'",
+        good: "'B'",
+        code: 408,
+        says: "1 texts that are not valid in their character set",
+        hidden: &["ZQrv7301944"],
+    },
+    Bad {
         table: "blot",
         column: "stain",
         value: "x'5a517478373330313934343831779d9d'",
@@ -156,12 +172,14 @@ async fn refused_and_carried(databases: &Databases) {
     let arrived = databases::postgres(target).await;
     let hostile = format!(
         "SELECT (SELECT count(*) FROM import_visit), (SELECT count(*) FROM import_rack), \
-         (SELECT count(*) FROM import_shelf), \"b\"\"; drop\", \"c'\" FROM \"b\"\"; DROP TABLE import_visit; --\" \
+         (SELECT count(*) FROM import_shelf), \"b\"\"; drop\", \"c'\", \
+         (SELECT label FROM import_vial WHERE id <> {KEY}) FROM \"b\"\"; DROP TABLE import_visit; --\" \
          WHERE id <> {KEY}"
     );
     let row = arrived.query_one(&hostile, &[]).await.unwrap();
     let counts: [i64; 3] = [0, 1, 2].map(|at| row.get(at));
     assert_eq!((counts, row.get(3), row.get(4)), ([2, 3, 0], "x\"; --", 7_i64));
+    assert_eq!(row.get::<_, &str>(5), "Петр?");
     nothing_in(&logs, &BAD);
     scene.destroyed().await;
 }
