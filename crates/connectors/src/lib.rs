@@ -55,7 +55,8 @@ pub trait Source: Send + Sync {
     /// `scheme://host:port/database` or an absolute path, without account or password.
     fn identity(&self) -> String;
 
-    /// Every table with its columns, keys, references and number of rows, for a scope's draft and check.
+    /// Every table with its columns, keys, references and number of rows, and every view with its columns and the digest
+    /// of its definition, for a scope's draft and check.
     fn describe(&self) -> BoxFuture<'_, Result<Vec<SourceTable>>>;
 
     /// Fixes one moment. `live` says that the old system is still written to: a source that cannot show one moment of
@@ -245,7 +246,7 @@ pub fn schema_digest(tables: &[SourceTable]) -> Result<Digest> {
                 .iter()
                 .map(|reference| (&reference.columns, &reference.table, &reference.other_columns))
                 .collect();
-            (&table.name, columns, &table.primary_key, references)
+            (&table.name, columns, &table.primary_key, references, table.definition)
         })
         .collect();
     plain.sort();

@@ -56,6 +56,18 @@ pub(crate) fn not_granted(system: &str, doing: &str) -> Trouble {
     .into()
 }
 
+/// The account is not shown what a view asks for.
+pub(crate) fn not_shown(system: &str, view: &str) -> Trouble {
+    Refusal::new(
+        Code(404),
+        format!(
+            "{system} does not show this account the definition of view `{view}`, and a change of it would go unseen"
+        ),
+        "Grant the account SELECT and SHOW VIEW on the whole view.",
+    )
+    .into()
+}
+
 /// The account may not open the database.
 pub(crate) fn not_opened(system: &str) -> Trouble {
     Refusal::new(

@@ -172,7 +172,7 @@ fn approved_schema(found: &[SourceTable], papers: &Papers) -> Result<Digest> {
     }
     let otherwise = papers.report.declared_otherwise(&papers.scope, found)?;
     Err(changed(&if otherwise.is_empty() {
-        "a table of the old system that is not in the scope came, went or changed since the plan was approved"
+        "a table or view of the old system that is not in the scope came, went or changed since the plan was approved"
             .to_owned()
     } else {
         let names = otherwise.join("; ");

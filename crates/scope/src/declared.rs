@@ -12,7 +12,7 @@ use crate::{Scope, SourceTable};
 pub struct Declared {
     /// By column: digest of its type in the words of the source, and of whether it may be null.
     pub columns: BTreeMap<String, Digest>,
-    /// Digest of the order of its columns, its primary key and its foreign keys.
+    /// Digest of the order of its columns, its primary key, its foreign keys and, of a view, its definition.
     pub form: Digest,
 }
 
@@ -32,7 +32,7 @@ impl Declared {
         let references = table.references.iter();
         let references: Vec<_> =
             references.map(|reference| (&reference.columns, &reference.table, &reference.other_columns)).collect();
-        let form = digest_of(&(names, &table.primary_key, references))?;
+        let form = digest_of(&(names, &table.primary_key, references, table.definition))?;
         let columns = columns.map(|column| Ok((column.name.clone(), digest_of(&(&column.declared, column.nullable))?)));
         Ok(Self { columns: columns.collect::<Result<_>>()?, form })
     }
@@ -54,7 +54,7 @@ fn changed<Mark: PartialEq>(
     let columns: Vec<String> = names.iter().filter(differ).map(|name| format!("`{name}`")).collect();
     let what = match columns.as_slice() {
         [] if !form => return None,
-        [] => "its keys or the order of its columns".to_owned(),
+        [] => "its keys, the order of its columns or what it asks for as a view".to_owned(),
         [one] => format!("column {one}"),
         several => format!("columns {}", several.join(", ")),
     };
@@ -106,6 +106,7 @@ mod tests {
             columns: columns.iter().map(|(name, declared)| column(name, declared)).collect(),
             primary_key: Vec::new(),
             references: Vec::new(),
+            definition: None,
             rows: None,
         };
         let of = |columns: &[(&str, &str)]| marks(&[table("p", columns), table("q", &[("c", "int")])]).unwrap();
@@ -115,7 +116,8 @@ mod tests {
         assert_eq!(told(&[("a", "int"), ("b", "varchar(2)")]), "table `p`: column `b`");
         assert_eq!(told(&[("a", "int"), ("b", "text"), ("d", "int")]), "table `p`: column `d`");
         assert_eq!(told(&[("a", "bigint")]), "table `p`: columns `a`, `b`");
-        assert_eq!(told(&[("b", "text"), ("a", "int")]), "table `p`: its keys or the order of its columns");
+        let form = "table `p`: its keys, the order of its columns or what it asks for as a view";
+        assert_eq!(told(&[("b", "text"), ("a", "int")]), form);
         assert_eq!(marked_otherwise(&BTreeMap::new(), &before), [""; 0]);
     }
 }

@@ -29,7 +29,8 @@ pub fn draft(tables: &[SourceTable], account: Account<'_>) -> Result<Draft> {
         "# A draft: everything stays. Move what the new system needs from leave to take; each table needs one.\n\
          # Remove the tables that are not needed at all.\n",
     );
-    let (named, nameless): (Vec<_>, Vec<_>) = tables.iter().partition(|table| nameable(table));
+    let (tables, views): (Vec<_>, Vec<_>) = tables.iter().partition(|table| table.definition.is_none());
+    let (named, nameless): (Vec<_>, Vec<_>) = tables.into_iter().partition(|table| nameable(table));
     for table in nameless {
         let name = comment(&table.name);
         // Writing to a String cannot fail.
@@ -40,6 +41,16 @@ pub fn draft(tables: &[SourceTable], account: Account<'_>) -> Result<Draft> {
     }
     for table in &named {
         describe(&mut file, table);
+    }
+    for view in views {
+        let columns: Vec<_> = view.columns.iter().map(|column| comment(&column.name)).collect();
+        // As above. No target is proposed for it: its rows are those of tables.
+        let _ignored = writeln!(
+            file,
+            "\n# {}: a view of {}; to read it in their place, write it like a table.",
+            comment(&view.name),
+            columns.join(", ")
+        );
     }
     let scope = Scope::parse(&file)?;
     let wide = Scope::parse(&wide(&named))?;

@@ -363,6 +363,7 @@ mod tests {
             columns,
             primary_key: Vec::new(),
             references: Vec::new(),
+            definition: None,
             rows: Some(3),
         };
         let before = [table("p", vec![column("a", "int"), column("b", "text")]), table("q", vec![column("c", "int")])];
@@ -376,8 +377,10 @@ mod tests {
         assert_eq!(told(|now| now[0].columns[0].declared = "enum('HIV')".to_owned()), "table `p`: column `a`");
         assert_eq!(told(|now| now[0].columns[1].nullable = false), "table `p`: column `b`");
         assert_eq!(told(|now| now[0].columns.truncate(0)), "table `p`: columns `a`, `b`");
-        assert_eq!(told(|now| now[0].columns.reverse()), "table `p`: its keys or the order of its columns");
-        assert_eq!(told(|now| now[0].primary_key = vec!["a".to_owned()]), told(|now| now[0].columns.reverse()));
+        let form = "table `p`: its keys, the order of its columns or what it asks for as a view";
+        assert_eq!(told(|now| now[0].columns.reverse()), form);
+        assert_eq!(told(|now| now[0].primary_key = vec!["a".to_owned()]), form);
+        assert_eq!(told(|now| now[0].definition = Some(Digest::of(b"SELECT a, b FROM q"))), form);
         assert_eq!(told(|now| now[1].columns[0].declared = "text".to_owned()), "");
     }
 

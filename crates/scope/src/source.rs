@@ -1,8 +1,9 @@
+use lexicon::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::Kind;
 
-/// A table as a connector found it.
+/// A table as a connector found it, or a view, which is read like one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceTable {
     /// Its name.
@@ -13,6 +14,8 @@ pub struct SourceTable {
     pub primary_key: Vec<String>,
     /// Its foreign keys.
     pub references: Vec<Reference>,
+    /// Of a view: SHA-256 of what it asks for, in the words of the source. Whoever changes that changes what is read.
+    pub definition: Option<Digest>,
     /// How many rows, when the source said so cheaply.
     pub rows: Option<u64>,
 }

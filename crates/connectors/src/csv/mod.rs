@@ -117,7 +117,8 @@ impl Source for Folder {
                     nullable: true,
                 });
                 let columns = columns.collect();
-                Ok(SourceTable { name, columns, primary_key: Vec::new(), references: Vec::new(), rows: None })
+                let (primary_key, references) = (Vec::new(), Vec::new());
+                Ok(SourceTable { name, columns, primary_key, references, definition: None, rows: None })
             };
             folder.hold()?.into_iter().map(described).collect()
         })

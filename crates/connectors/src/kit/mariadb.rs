@@ -9,7 +9,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
 use super::bad_data::keys;
 use super::lab::{Lab, System, Words, admitted, mark, random_name, scope_of, spelled};
-use crate::connect_source;
+use crate::{Source, connect_source};
 
 fn on_mariadb(name: &str, story: super::Story) {
     super::tell(System::MariaDb, name, story);
@@ -155,6 +155,66 @@ fn a_living_table_without_snapshots_is_refused_and_a_frozen_one_read() {
             lab.make_targets(&Scope::parse("").unwrap()).await;
             lab.run("CREATE TABLE t (id int) ENGINE=MyISAM").await;
             assert_eq!(lab.sink().prepare(&scope).await.unwrap_err().code(), Code(412));
+        })
+    });
+}
+
+/// The rows of the view `v`, and what of it the moment does not hold.
+async fn viewed(source: &dyn Source, live: bool) -> lexicon::Result<(Vec<Vec<String>>, Vec<String>)> {
+    let scope = scope_of(&Words { name: "v", target: "t", take: &[("id", "int64")], ..Words::default() });
+    let moment = source.begin(live).await?;
+    let rows = admitted(moment.read(&scope, "v")).await?;
+    Ok((spelled(&rows), moment.loose()))
+}
+
+#[test]
+fn a_view_is_read_once_its_definition_is_shown_and_at_one_moment_if_every_table_has_one() {
+    on_mariadb("a_view_is_read_once_its_definition_is_shown_and_at_one_moment_if_every_table_has_one", |lab| {
+        Box::pin(async move {
+            lab.run("CREATE TABLE p (id int); INSERT INTO p VALUES (1); CREATE VIEW v AS SELECT id FROM p").await;
+            // It sees no other story's tables.
+            let account = random_name();
+            let them = ["localhost", "127.0.0.1"].map(|host| format!("{account}@'{host}'"));
+            for one in &them {
+                let made = format!("CREATE USER {one} IDENTIFIED BY 'viewing'");
+                lab.run(&format!("{made}; GRANT SELECT ON {}.* TO {one}", lab.name())).await;
+            }
+            let source = connect_source(&lab.address_for(&account, "viewing"), None).unwrap();
+            let hidden = viewed(source.as_ref(), true).await;
+            for one in &them {
+                lab.run(&format!("GRANT SHOW VIEW ON {}.* TO {one}", lab.name())).await;
+            }
+            let shown = viewed(source.as_ref(), true).await;
+            lab.run(
+                "CREATE TABLE q (id int) ENGINE=MyISAM; INSERT INTO q VALUES (2); \
+                 CREATE OR REPLACE VIEW v AS SELECT id FROM q",
+            )
+            .await;
+            let (living, frozen) = (viewed(source.as_ref(), true).await, viewed(source.as_ref(), false).await);
+            lab.run(&format!("DROP USER {}", them.join(", "))).await;
+
+            let hidden = hidden.unwrap_err();
+            assert_eq!(hidden.code(), Code(404));
+            assert!(hidden.to_string().contains("the definition of view `v`"), "{hidden}");
+            assert_eq!(shown.unwrap(), (vec![vec!["1".to_owned()]], Vec::new()));
+            let living = living.unwrap_err();
+            assert_eq!(living.code(), Code(414));
+            assert!(living.to_string().contains("table `v` may read what is kept by MyISAM"), "{living}");
+            assert_eq!(frozen.unwrap(), (vec![vec!["2".to_owned()]], vec!["v".to_owned()]));
+        })
+    });
+}
+
+#[test]
+fn a_table_that_keeps_its_own_history_is_described_like_any_other() {
+    on_mariadb("a_table_that_keeps_its_own_history_is_described_like_any_other", |lab| {
+        Box::pin(async move {
+            lab.run("CREATE TABLE p (id int) WITH SYSTEM VERSIONING; INSERT INTO p VALUES (1), (2)").await;
+            lab.run("DELETE FROM p WHERE id = 2").await;
+            let tables = lab.source().describe().await.unwrap();
+            assert_eq!((tables.len(), tables[0].name.as_str(), tables[0].columns.len()), (1, "p", 1));
+            let scope = scope_of(&Words { name: "p", target: "t", take: &[("id", "int64")], ..Words::default() });
+            assert_eq!(spelled(&lab.read(&scope, "p").await.unwrap()), [["1"]]);
         })
     });
 }

@@ -59,9 +59,9 @@ macro_rules! on {
     };
 }
 
-/// One module per system. Files run every story of a source but two that they cannot tell: of a moment that stays while
-/// others write (a file that changes is refused instead), and of keys and references in a description (a line of names
-/// has none). The others in `in_databases` are of targets, which files are not.
+/// One module per system. Files run every story of a source but three that they cannot tell: of a moment that stays while
+/// others write (a file that changes is refused instead), of keys and references in a description (a line of names has
+/// none), and of views. The others in `in_databases` are of targets, which files are not.
 macro_rules! kit {
     (everywhere: $($module:ident::$story:ident),* ; in_databases: $($room:ident::$tale:ident),* ;) => {
         mod on_csv { on!(Csv: $($module::$story),*); }
@@ -97,6 +97,7 @@ kit!(
         bad_data::a_float_that_is_no_number_or_infinite_is_carried_or_refused,
         bad_data::an_unsigned_number_beyond_bigint_is_refused_by_count,
         sources::a_snapshot_shows_one_moment_while_rows_are_written,
+        sources::a_view_is_described_with_its_columns_and_another_one_is_another_schema,
         sources::the_description_holds_keys_and_references,
         sinks::a_broken_constraint_is_refused_by_count_and_quotes_nothing,
         sinks::a_column_that_must_be_filled_is_refused_before_any_row,

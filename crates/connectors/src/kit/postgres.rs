@@ -269,6 +269,24 @@ fn unusual_keys_are_tested_too() {
 }
 
 #[test]
+fn what_keeps_the_rows_of_a_view_and_what_stands_on_another_server_is_described_too() {
+    on_postgres("what_keeps_the_rows_of_a_view_and_what_stands_on_another_server_is_described_too", |lab| {
+        Box::pin(async move {
+            lab.run(
+                "CREATE TABLE p (id bigint); CREATE MATERIALIZED VIEW kept AS SELECT id FROM p; \
+                 CREATE FOREIGN DATA WRAPPER line; CREATE SERVER elsewhere FOREIGN DATA WRAPPER line; \
+                 CREATE FOREIGN TABLE far (id bigint, name text) SERVER elsewhere",
+            )
+            .await;
+            let tables = lab.source().describe().await.unwrap();
+            let found: Vec<_> =
+                tables.iter().map(|t| (t.name.as_str(), t.columns.len(), t.definition.is_some())).collect();
+            assert_eq!(found, [("far", 2, false), ("kept", 1, true), ("p", 1, false)]);
+        })
+    });
+}
+
+#[test]
 fn a_target_that_counting_cannot_test_is_refused() {
     on_postgres("a_target_that_counting_cannot_test_is_refused", |lab| {
         Box::pin(async move {

@@ -317,6 +317,25 @@ pub(super) async fn the_description_holds_keys_and_references(lab: &Lab) {
     assert_ne!(crate::schema_digest(&lab.source().describe().await.unwrap()).unwrap(), digest);
 }
 
+pub(super) async fn a_view_is_described_with_its_columns_and_another_one_is_another_schema(lab: &Lab) {
+    let known = |rows| format!("CREATE VIEW known AS SELECT id FROM patient WHERE id < {rows}");
+    lab.run(&format!("CREATE TABLE patient (id integer NOT NULL PRIMARY KEY, born date); {}", known(10))).await;
+    let tables = lab.source().describe().await.unwrap();
+    let names: Vec<_> = tables.iter().map(|table| (table.name.as_str(), table.definition.is_some())).collect();
+    assert_eq!(names, [("known", true), ("patient", false)]);
+    assert_eq!(tables[0].columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id"]);
+    let digest = crate::schema_digest(&tables).unwrap();
+    for (rows, same) in [(11, false), (10, true)] {
+        lab.run(&format!("DROP VIEW known; {}", known(rows))).await;
+        assert_eq!(crate::schema_digest(&lab.source().describe().await.unwrap()).unwrap() == digest, same, "{rows}");
+    }
+    // The control: it is read like a table.
+    lab.run("INSERT INTO patient (id) VALUES (1), (10)").await;
+    let scope = scope_of(&Words { name: "known", target: "t", take: &[("id", "int64")], ..Words::default() });
+    let frozen = lab.source().begin(false).await.unwrap();
+    assert_eq!(spelled(&admitted(frozen.read(&scope, "known")).await.unwrap()), [["1"]]);
+}
+
 /// A patient whom nobody has, one who is out of scope, one who is beside, and none.
 pub(super) async fn a_row_that_leads_nowhere_is_counted_on_both_sides(lab: &Lab) {
     let patient = [("id", "int64"), ("code", "text"), ("ward", "text")];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lexicon::Result;
+use lexicon::{Digest, Result};
 use scope::{Reference, SourceColumn, SourceTable};
 use sqlx::mysql::MySqlConnection;
 
@@ -36,7 +36,8 @@ pub(super) struct Column {
 pub(super) struct Table {
     /// Empty for a view.
     pub(super) engine: String,
-    pub(super) is_view: bool,
+    /// Of a view: what it asks for; empty if this account is not shown that.
+    pub(super) definition: Option<String>,
     pub(super) columns: Vec<Column>,
 }
 
@@ -55,6 +56,10 @@ const COLUMNS: &str = "SELECT COLUMN_NAME, COLUMN_TYPE, DATA_TYPE, IS_NULLABLE, 
 const TABLE: &str = "SELECT TABLE_NAME, COALESCE(ENGINE, ''), TABLE_TYPE FROM information_schema.TABLES \
      WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?";
 
+// Not beside the table's line: joined, the server would open every view for each.
+const VIEW: &str = "SELECT VIEW_DEFINITION FROM information_schema.VIEWS \
+     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?";
+
 /// The table of that name, if there is one.
 pub(super) async fn table(session: &mut MySqlConnection, name: &str) -> Result<Option<Table>> {
     let doing = "listing columns";
@@ -62,7 +67,13 @@ pub(super) async fn table(session: &mut MySqlConnection, name: &str) -> Result<O
     let mut row = row.into_iter().skip(1).map(Option::unwrap_or_default);
     let (engine, form) = (row.next().unwrap_or_default(), row.next().unwrap_or_default());
     let columns = texts(session, doing, COLUMNS, &[name]).await?.into_iter().map(column).collect();
-    Ok(Some(Table { engine, is_view: form.contains("VIEW"), columns }))
+    let definition = if form.contains("VIEW") {
+        let told = texts(session, doing, VIEW, &[name]).await?;
+        Some(told.into_iter().flatten().flatten().next().unwrap_or_default())
+    } else {
+        None
+    };
+    Ok(Some(Table { engine, definition, columns }))
 }
 
 fn column(row: Vec<Option<String>>) -> Column {
@@ -154,14 +165,15 @@ pub(super) async fn describe(session: &mut MySqlConnection, name: &str, found: &
             .collect(),
         primary_key: key.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect(),
         references,
+        definition: found.definition.as_ref().map(|text| Digest::of(text.as_bytes())),
         rows: None,
     })
 }
 
 const NAMES: &str = "SELECT TABLE_NAME, CAST(TABLE_ROWS AS CHAR) FROM information_schema.TABLES \
-     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME";
+     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW') ORDER BY TABLE_NAME";
 
-/// Every table of the database. The number of rows is the engine's estimate.
+/// Every table and view of the database. The number of rows is the engine's estimate.
 pub(super) async fn describe_all(session: &mut MySqlConnection) -> Result<Vec<SourceTable>> {
     let mut tables = Vec::new();
     for row in texts(session, "listing tables", NAMES, &[]).await? {

@@ -134,7 +134,7 @@ impl<'a> Wanted<'a> {
     /// Every wanted column is there and keeps its kind; every other one can stay empty.
     fn new(taken: &TableScope, found: &'a Table) -> Result<Self> {
         let target = &taken.target;
-        if found.is_view {
+        if found.definition.is_some() {
             return Err(trouble::untestable(target, "another form than an ordinary table (a view)"));
         }
         if !found.keeps_versions() {

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 use super::catalog::{self, Column, Table};
 use super::types::Wire;
-use super::{Database, Purpose, count, decode, failed, raw, run, texts, types};
+use super::{Database, Purpose, SYSTEM, count, decode, failed, raw, run, texts, types};
 use crate::address::Line;
 use crate::at_fault::AtFault;
 use crate::columns::{Batcher, give, given, kind_name};
@@ -81,10 +81,15 @@ impl Moment {
         let taken = table_scope(scope, table)?;
         let mut session = Arc::clone(&self.session).lock_owned().await;
         let found = found(&mut session, "the source", table).await?;
-        if !found.is_view && !found.keeps_versions() {
-            let engine = &found.engine;
+        if found.definition.as_deref() == Some("") {
+            return Err(trouble::not_shown(SYSTEM, table));
+        }
+        if let Some(engine) = without_versions(&mut session, &found).await? {
             if self.live {
-                return Err(trouble::moved(&format!("table `{table}` is kept by {engine}, which has no snapshots")));
+                let what = if found.definition.is_some() { "may read what is" } else { "is" };
+                return Err(trouble::moved(&format!(
+                    "table `{table}` {what} kept by {engine}, which has no snapshots"
+                )));
             }
             self.loose.lock().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned());
         }
@@ -164,6 +169,20 @@ impl Snapshot for Moment {
         async move { run(&mut *self.session.lock().await, "ending the moment", "COMMIT").await }.boxed()
     }
 }
+
+/// The engine that keeps the table without old versions. Of a view, one that keeps any table so that this account sees:
+/// the server does not say which tables a view reads.
+async fn without_versions(session: &mut MySqlConnection, found: &Table) -> Result<Option<String>> {
+    if found.definition.is_none() {
+        return Ok((!found.keeps_versions()).then(|| found.engine.clone()));
+    }
+    let engines = texts(session, "listing engines", ENGINES_WITHOUT_VERSIONS, &[]).await?;
+    Ok(engines.into_iter().flatten().flatten().next())
+}
+
+const ENGINES_WITHOUT_VERSIONS: &str = "SELECT COALESCE(ENGINE, 'an unknown engine') FROM information_schema.TABLES \
+     WHERE TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') AND COALESCE(ENGINE, '') <> 'InnoDB' \
+     AND TABLE_SCHEMA NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys') LIMIT 1";
 
 /// The table's columns. An account that was granted columns one by one sees no others, and those that the scope leaves
 /// are taken to be there: what this account cannot see it cannot read either.

@@ -1,7 +1,7 @@
 //! What the catalog says about tables, columns and keys.
 
 use futures::{StreamExt, TryStreamExt};
-use lexicon::Result;
+use lexicon::{Digest, Result};
 use scope::{Dialect, Reference, SourceColumn, SourceTable};
 use tokio_postgres::{Client, ToStatement};
 
@@ -128,8 +128,12 @@ async fn columns<Q: ?Sized + ToStatement + Sync>(client: &Client, question: &Q, 
     rows.iter().map(column).collect::<Result<_, _>>().map_err(|error| fail(&error))
 }
 
-const NAMES: &str = "SELECT c.relname::text, c.reltuples::float8, c.oid, c.relkind::text FROM pg_catalog.pg_class c \
-     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND pg_catalog.pg_table_is_visible(c.oid) \
+// What a foreign table reads is another server's; its columns are all that is known here.
+const NAMES: &str = "SELECT c.relname::text, CASE c.relkind WHEN 'v' THEN -1 ELSE c.reltuples::float8 END, \
+       c.oid, c.relkind::text, \
+       CASE WHEN c.relkind IN ('v', 'm') THEN coalesce(pg_catalog.pg_get_viewdef(c.oid), '') END \
+     FROM pg_catalog.pg_class c \
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND pg_catalog.pg_table_is_visible(c.oid) \
      AND c.relnamespace NOT IN (SELECT oid FROM pg_catalog.pg_namespace \
        WHERE nspname IN ('pg_catalog', 'information_schema') OR nspname LIKE 'pg\\_toast%' \
          OR nspname LIKE 'pg\\_temp%') \
@@ -179,6 +183,7 @@ async fn describe_by<Q: ?Sized + ToStatement + Sync>(
             .collect(),
         primary_key: key.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(|error| fail(&error))?,
         references: references.iter().map(reference).collect::<Result<_, _>>().map_err(|error| fail(&error))?,
+        definition: None,
         rows: None,
     })
 }
@@ -186,8 +191,8 @@ async fn describe_by<Q: ?Sized + ToStatement + Sync>(
 /// Questions on their way to the server at once: ten thousand tables are asked about in seconds, over a slow line too.
 const TABLES_ASKED_AT_ONCE: usize = 32;
 
-/// Every table of the search path, found by number: a name may be one that no scope can hold. The number of rows is the
-/// planner's, where it has one.
+/// Every table and view of the search path, found by number: a name may be one that no scope can hold. The number of rows
+/// is the planner's, where it has one.
 pub(super) async fn describe_all(client: &Client) -> Result<Vec<SourceTable>> {
     let fail = |error: &tokio_postgres::Error| failed("listing tables", error);
     let tables = client.query(NAMES, &[]).await.map_err(|error| fail(&error))?;
@@ -195,12 +200,13 @@ pub(super) async fn describe_all(client: &Client) -> Result<Vec<SourceTable>> {
     let prepared = futures::future::try_join3(of_columns, of_key, of_references).await;
     let (of_columns, of_key, of_references) = &prepared.map_err(|error| fail(&error))?;
     let described = tables.into_iter().map(|row| async move {
-        let read = || -> Result<(String, f64, u32, String), tokio_postgres::Error> {
-            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
+        let read = || -> Result<(String, f64, u32, String, Option<String>), tokio_postgres::Error> {
+            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?))
         };
-        let (name, estimate, oid, form) = read().map_err(|error| fail(&error))?;
+        let (name, estimate, oid, form, definition) = read().map_err(|error| fail(&error))?;
         let found = Table { oid, form, is_partition: false, columns: columns(client, of_columns, oid).await? };
         let mut described = describe_by(client, (of_key, of_references), &name, &found).await?;
+        described.definition = definition.map(|text| Digest::of(text.as_bytes()));
         // The planner's -1 means that it has never looked.
         described.rows = (estimate >= 0.0).then(|| format!("{estimate:.0}").parse().ok()).flatten();
         Ok(described)

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lexicon::Result;
+use lexicon::{Digest, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use scope::{Kind, Reference, SourceColumn, SourceTable};
 
@@ -257,18 +257,34 @@ fn describe_table(connection: &Connection, table: &str, counted: bool) -> Result
             declared: column.declared,
         })
         .collect();
-    Ok(SourceTable { name: table.to_owned(), columns, primary_key, references: references(connection, table)?, rows })
+    let (name, references) = (table.to_owned(), references(connection, table)?);
+    Ok(SourceTable { name, columns, primary_key, references, definition: None, rows })
 }
 
 fn describe_all(connection: &Connection) -> Result<Vec<SourceTable>> {
     let doing = "listing tables";
-    let names: Vec<String> = connection
+    let found: Vec<(String, Option<String>)> = connection
         .prepare(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY 1",
+            "SELECT name, CASE type WHEN 'view' THEN sql END FROM sqlite_schema \
+             WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY 1",
         )
-        .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+        .and_then(|mut statement| statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
         .map_err(|error| failed(doing, &error))?;
-    names.iter().map(|name| describe_table(connection, name, true)).collect()
+    let described = |(name, definition): (String, Option<String>)| match definition {
+        None => describe_table(connection, &name, true),
+        Some(definition) => Ok(describe_view(connection, name, &definition)),
+    };
+    found.into_iter().map(described).collect()
+}
+
+/// One that reads what is not there any more is described too, without columns: a source is not refused for it.
+fn describe_view(connection: &Connection, name: String, definition: &str) -> SourceTable {
+    let definition = Some(Digest::of(definition.as_bytes()));
+    let Ok(view) = describe_table(connection, &name, false) else {
+        let (columns, primary_key, references) = (Vec::new(), Vec::new(), Vec::new());
+        return SourceTable { name, columns, primary_key, references, definition, rows: None };
+    };
+    SourceTable { definition, ..view }
 }
 
 fn count_rows(connection: &Connection, table: &str) -> Result<u64> {

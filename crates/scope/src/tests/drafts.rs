@@ -20,6 +20,7 @@ fn tables() -> Vec<SourceTable> {
             ],
             primary_key: vec!["patient_id".to_owned()],
             references: vec![],
+            definition: None,
             rows: Some(3033),
         },
         SourceTable {
@@ -31,6 +32,7 @@ fn tables() -> Vec<SourceTable> {
                 table: "patient".to_owned(),
                 other_columns: vec!["patient_id".to_owned()],
             }],
+            definition: None,
             rows: None,
         },
     ]
@@ -53,6 +55,22 @@ fn a_draft_takes_nothing_and_no_plan_may_name_it() {
     assert_eq!(scope.ready().unwrap_err().code(), lexicon::Code(317));
     assert!(draft.scope_toml.contains("credentials never cross"));
     assert!(draft.grants.values().all(|sql| !sql.contains("GRANT")));
+}
+
+#[test]
+fn a_view_is_named_in_a_draft_and_no_target_is_proposed_for_it() {
+    let view = SourceTable {
+        name: "known\n[[table]]".to_owned(),
+        columns: vec![column("patient_id", "int(11)", Some(Kind::Int64)), column("sex", "text", Some(Kind::Text))],
+        primary_key: vec![],
+        references: vec![],
+        definition: Some(lexicon::Digest::of(b"SELECT patient_id, sex FROM patient")),
+        rows: None,
+    };
+    let draft = draft(&[tables(), vec![view]].concat(), Account::local("lazaret_reader")).unwrap();
+    assert!(draft.scope_toml.contains("\n# known [[table]]: a view of patient_id, sex;"), "{}", draft.scope_toml);
+    assert_eq!(Scope::parse(&draft.scope_toml).unwrap().tables().len(), 2);
+    assert!(draft.target_ddl.values().all(|sql| !sql.contains("known")));
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(super) mod stores;
 mod swap;
 mod systems;
 mod token;
+mod views;
 mod wire;
 
 use std::path::Path;

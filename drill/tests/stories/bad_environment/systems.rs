@@ -52,7 +52,7 @@ async fn an_old_system_that_is_not_as_it_was_approved_is_not_extracted() {
         ("prescriber", "city TEXT", "city VARCHAR(9)", "table `prescriber`: column `city`"),
         ("result", "unit TEXT", "unit TEXT NOT NULL", "table `result`: column `unit`"),
         ("patient", "portal_password TEXT", "portal_password BLOB", "table `patient`: column `portal_password`"),
-        ("staff_user", "login TEXT", "login BLOB", "a table of the old system that is not in the scope"),
+        ("staff_user", "login TEXT", "login BLOB", "a table or view of the old system that is not in the scope"),
     ];
     for (table, before, after, told) in otherwise {
         declared(&old, (table, before, after));

@@ -123,7 +123,7 @@ impl Scene {
     }
 
     /// As [`Self::between`], of two files of `SQLite` that are made so.
-    async fn between_files(old: &str, new: &str, scope: &str, bad: &[Bad]) -> Self {
+    pub(super) async fn between_files(old: &str, new: &str, scope: &str, bad: &[Bad]) -> Self {
         let world = World::start_as(false).await;
         plant(&world, bad);
         let mut systems = world.systems(1);
@@ -145,12 +145,12 @@ impl Scene {
         self.consignment = self.world.consign(&self.plan).await;
     }
 
-    async fn extracted_from(&self, source: &str) -> Ended {
+    pub(super) async fn extracted_from(&self, source: &str) -> Ended {
         self.now();
         super::ended(talkative(self.extracting_from(source))).await
     }
 
-    async fn loaded_into(&self, target: &str) -> Ended {
+    pub(super) async fn loaded_into(&self, target: &str) -> Ended {
         self.now();
         super::ended(talkative(self.loading_into(target))).await
     }

@@ -1,0 +1,73 @@
+//! A view in a scope is read like a table. One that asks for something else than when the plan was approved is a changed
+//! old system, though it has the same columns and as many rows.
+
+use futures::FutureExt;
+use scope::{Dialect, Scope as Wanted};
+
+use super::{REFUSED, Scene};
+use crate::stories::databases::{self, Databases};
+
+/// The system puts the wards together: what a story says to PostgreSQL stands in the log of all rooms.
+const OLD: &str = "CREATE TABLE person (id BIGINT PRIMARY KEY, ward VARCHAR(20)); \
+     INSERT INTO person VALUES (1, 'north' || '-v8Kd2q'), (2, 'south' || '-v8Kd2q');";
+const WARDS: [&str; 2] = ["north-v8Kd2q", "south-v8Kd2q"];
+const AS_APPROVED: &str = "CREATE VIEW shown AS SELECT id, ward FROM person WHERE id = 1";
+const ANEW: &str = "CREATE VIEW shown AS SELECT id, ward FROM person WHERE id = 2";
+const BESIDE: &str = "CREATE VIEW beside AS SELECT ward FROM person";
+const SCOPE: &str = "[[table]]\nname = 'shown'\ntarget = 'import_shown'\nkey = ['id']\nleave = []\n\
+     take = [{ column = 'id', type = 'int64' }, { column = 'ward', type = 'text' }]\n";
+
+async fn refused_until_it_is_as_it_was(scene: &Scene, (source, target): (&str, &str), run: impl AsyncFn(&str)) {
+    scene.world.plant_in("person", "ward", WARDS.map(str::to_owned));
+    run("DROP VIEW shown").await;
+    run(ANEW).await;
+    let told = ["table `shown`: ", "what it asks for as a view", "the plan was approved"];
+    scene.extracted_from(source).await.says(REFUSED, 611, &told);
+    run("DROP VIEW shown").await;
+    run(AS_APPROVED).await;
+    run("DROP VIEW beside").await;
+    scene.extracted_from(source).await.says(
+        REFUSED,
+        611,
+        &["a table or view of the old system that is not in the scope"],
+    );
+    run(BESIDE).await;
+
+    assert_eq!(scene.given_up().await, [611, 611]);
+    scene.extracted_from(source).await.done();
+    scene.world.release(&scene.plan, scene.consignment).await.unwrap();
+    assert_eq!(scene.loaded_into(target).await.done()["equal"], true);
+    scene.destroyed().await;
+}
+
+fn old() -> String {
+    format!("{OLD} {AS_APPROVED}; {BESIDE}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_of_sqlite_that_was_made_anew_since_the_approval_is_not_read() {
+    let new = scope::target_ddl(&Wanted::parse(SCOPE).unwrap(), Dialect::Sqlite).unwrap();
+    let scene = Scene::between_files(&old(), &new, SCOPE, &[]).await;
+    let [source, target] = [scene.systems.source.identity(), scene.systems.sink.identity()];
+    let at = |address: &str| rusqlite::Connection::open(address.strip_prefix("sqlite:").unwrap()).unwrap();
+    refused_until_it_is_as_it_was(&scene, (&source, &target), async |sql: &str| {
+        at(&source).execute_batch(sql).unwrap();
+    })
+    .await;
+    let arrived = at(&target).query_row("SELECT ward FROM import_shown", [], |row| row.get::<_, String>(0));
+    assert_eq!(arrived.unwrap(), WARDS[0]);
+}
+
+async fn of_postgresql(databases: &Databases) {
+    databases.on_postgres(&old()).await;
+    databases.on_mariadb(&scope::target_ddl(&Wanted::parse(SCOPE).unwrap(), Dialect::MariaDb).unwrap()).await;
+    let addresses = (databases.postgres.as_str(), databases.mariadb.as_str());
+    let scene = Scene::between(addresses.0, addresses.1, SCOPE, &[]).await;
+    refused_until_it_is_as_it_was(&scene, addresses, async |sql: &str| databases.on_postgres(sql).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_of_postgresql_that_was_made_anew_since_the_approval_is_not_read() {
+    let name = "a_view_of_postgresql_that_was_made_anew_since_the_approval_is_not_read";
+    databases::with(name, |databases| of_postgresql(databases).boxed_local()).await;
+}
