@@ -10,7 +10,7 @@ use lexicon::{
     Alarm, Code, ConsignmentId, Digest, MigrationId, ParcelId, Refusal, Result, Retry, Trouble, hours_after, limits,
 };
 use people::{OpeningKey, Passphrase};
-use procedure::{Act, Consignment, EVERYTHING, Kind, Ledger, Plan, Step};
+use procedure::{Act, Consignment, EVERYTHING, Kind, Ledger, Migration, Plan, Step};
 use scope::{Report, ReportDocuments, ReportTable, Scope};
 use seal::{ConsignmentKey, ParcelName, Share};
 
@@ -246,7 +246,12 @@ pub async fn preview(desk: &Desk, migration: MigrationId, consignment: Option<Co
 }
 
 pub(crate) fn known(ledger: &Ledger, id: ConsignmentId) -> Result<&Consignment> {
-    ledger.migration().consignment(id).ok_or_else(|| {
+    known_in(ledger.migration(), id)
+}
+
+/// As [`known`].
+pub(crate) fn known_in(migration: &Migration, id: ConsignmentId) -> Result<&Consignment> {
+    migration.consignment(id).ok_or_else(|| {
         Refusal::new(
             Code(604),
             "there is no such consignment in this migration",

@@ -9,7 +9,7 @@ use people::{OpeningKey, Passphrase};
 use procedure::{Act, Consignment, ConsignmentStage, Ledger, Migration, Part, ProbeResult, Step};
 use seal::{ConsignmentKey, ParcelName, Share, open_header};
 
-use crate::errand::known;
+use crate::errand::{known, known_in};
 use crate::{Errand, shares_within};
 
 /// Makes an opening key for this consignment, keeps it locked on this machine, and offers its public half. An offer
@@ -22,7 +22,8 @@ pub async fn offer(errand: &Errand<'_>) -> Result<()> {
     let _alone = errand.desk.home().alone(errand.round())?;
     let (consignment, clear_swap) = (errand.consignment, errand.desk.clear_swap());
     let (home, round, passphrase) = (errand.desk.home(), errand.round(), errand.passphrase);
-    let mut build = |_: &Migration| -> Result<Act> {
+    let mut build = |migration: &Migration| -> Result<Act> {
+        known_in(migration, consignment)?;
         let key = if let Some(key) = home.opening_key(round, passphrase)? {
             key
         } else {

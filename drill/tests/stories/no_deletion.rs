@@ -298,9 +298,12 @@ async fn no_opening_key_is_kept_before_the_facts_that_tell_its_deadline() {
     let mut world = World::start().await;
     world.plants_nothing("a migration is opened; there is no old system");
     let (id, desk, secret) = (world.open().await, world.desk(Name::Recipient), passphrase());
-    world.stop().await;
     let consignment = ConsignmentId([9; 16]);
     let errand = Errand { desk: &desk, passphrase: &secret, migration: id, consignment, progress: &Quiet };
+    let unknown = passage::offer(&errand).await.unwrap_err();
+    assert_eq!(unknown.code(), Code(604), "{unknown}");
+    assert!(desk.home().held(id).unwrap().is_empty());
+    world.stop().await;
     passage::offer(&errand).await.unwrap_err();
     assert!(desk.home().held(id).unwrap().is_empty());
 }

@@ -278,6 +278,10 @@ fn what_keeps_the_rows_of_a_view_and_what_stands_on_another_server_is_described_
                  CREATE FOREIGN TABLE far (id bigint, name text) SERVER elsewhere",
             )
             .await;
+            // Somebody is at work on the table below the view: nothing of what is asked waits for that.
+            let (client, connection) = tokio_postgres::connect(&lab.address(), tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client.batch_execute("BEGIN; LOCK TABLE p IN ACCESS EXCLUSIVE MODE").await.unwrap();
             let tables = lab.source().describe().await.unwrap();
             let found: Vec<_> =
                 tables.iter().map(|t| (t.name.as_str(), t.columns.len(), t.definition.is_some())).collect();

@@ -128,10 +128,12 @@ async fn columns<Q: ?Sized + ToStatement + Sync>(client: &Client, question: &Q, 
     rows.iter().map(column).collect::<Result<_, _>>().map_err(|error| fail(&error))
 }
 
-// What a foreign table reads is another server's; its columns are all that is known here.
+// What a foreign table reads is another server's; its columns are all that is known here. Of a view its rule as it is stored:
+// to have it spelled, the server would wait for a lock on every table below it.
 const NAMES: &str = "SELECT c.relname::text, CASE c.relkind WHEN 'v' THEN -1 ELSE c.reltuples::float8 END, \
        c.oid, c.relkind::text, \
-       CASE WHEN c.relkind IN ('v', 'm') THEN coalesce(pg_catalog.pg_get_viewdef(c.oid), '') END \
+       (SELECT rule.ev_action::text FROM pg_catalog.pg_rewrite rule \
+         WHERE rule.ev_class = c.oid AND rule.rulename = '_RETURN') \
      FROM pg_catalog.pg_class c \
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND pg_catalog.pg_table_is_visible(c.oid) \
      AND c.relnamespace NOT IN (SELECT oid FROM pg_catalog.pg_namespace \

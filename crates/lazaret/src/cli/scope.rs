@@ -78,6 +78,7 @@ impl Draft {
     async fn run(self) -> Result<Done> {
         let source = connect_source(&self.source, credential(self.source_credential.as_ref())?)?;
         let tables = source.describe().await?;
+        let schema = schema_digest(&tables)?;
         let draft = scope::draft(&tables, self.reader.account())?;
         let mut written = statement_files(&self.out, |dialect| {
             Ok([draft.grants.get(&dialect), draft.target_ddl.get(&dialect)]
@@ -85,10 +86,12 @@ impl Draft {
         })?;
         files::write_new(&self.out, draft.scope_toml.as_bytes())?;
         written.insert(0, self.out.clone());
+        let (views, tables): (Vec<_>, Vec<_>) = tables.iter().partition(|table| table.definition.is_some());
         let columns: usize = tables.iter().map(|table| table.columns.len()).sum();
         let mut text = format!(
-            "Found {} tables with {columns} columns in {}. In the draft all of them stay.\n",
+            "Found {} tables with {columns} columns, and {} views, in {}. In the draft all of them stay.\n",
             tables.len(),
+            views.len(),
             source.identity()
         );
         for path in &written {
@@ -99,8 +102,11 @@ impl Draft {
              finished.\nNext: the engineer moves what the new system needs from leave to take; then a person of the laboratory: \
              `lazaret scope check`.",
         );
-        let source = json!({ "identity": source.identity(), "schema": schema_digest(&tables)? });
-        Ok(Done::new(text, json!({ "source": source, "tables": tables.len(), "columns": columns, "written": written })))
+        let source = json!({ "identity": source.identity(), "schema": schema });
+        let found = (tables.len(), views.len());
+        let json =
+            json!({ "source": source, "tables": found.0, "views": found.1, "columns": columns, "written": written });
+        Ok(Done::new(text, json))
     }
 }
 
@@ -320,8 +326,10 @@ impl System {
     }
 }
 
+/// Views are not among them: what they show is their tables', and may be in scope there.
 fn left_whole(scope: &ScopeFile, found: &[SourceTable]) -> Vec<String> {
-    found.iter().filter(|table| scope.table(&table.name).is_none()).map(|table| table.name.clone()).collect()
+    let tables = found.iter().filter(|table| table.definition.is_none() && scope.table(&table.name).is_none());
+    tables.map(|table| table.name.clone()).collect()
 }
 
 fn source_text(scope: &ScopeFile, report: &Report, found: &[SourceTable]) -> String {
