@@ -325,7 +325,9 @@ pub(super) async fn a_view_is_described_with_its_columns_and_another_one_is_anot
     assert_eq!(names, [("known", true), ("patient", false)]);
     assert_eq!(tables[0].columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id"]);
     let digest = crate::schema_digest(&tables).unwrap();
-    for (rows, same) in [(11, false), (10, true)] {
+    assert_eq!(crate::schema_digest(&lab.source().describe().await.unwrap()).unwrap(), digest);
+    // In PostgreSQL one of the same words that was made anew is another: it may stand on other tables.
+    for (rows, same) in [(11, false), (10, lab.system != System::Postgres)] {
         lab.run(&format!("DROP VIEW known; {}", known(rows))).await;
         assert_eq!(crate::schema_digest(&lab.source().describe().await.unwrap()).unwrap() == digest, same, "{rows}");
     }
