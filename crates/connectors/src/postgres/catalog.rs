@@ -128,11 +128,12 @@ async fn columns<Q: ?Sized + ToStatement + Sync>(client: &Client, question: &Q, 
     rows.iter().map(column).collect::<Result<_, _>>().map_err(|error| fail(&error))
 }
 
-// What a foreign table reads is another server's; its columns are all that is known here. Of a view its rule as it is stored:
-// to have it spelled, the server would wait for a lock on every table below it.
+// What a foreign table reads is another server's; its columns are all that is known here. Of a view its rule as it is stored,
+// without where each word stood: to have it spelled, the server would wait for a lock on every table below it.
 const NAMES: &str = "SELECT c.relname::text, CASE c.relkind WHEN 'v' THEN -1 ELSE c.reltuples::float8 END, \
        c.oid, c.relkind::text, \
-       (SELECT rule.ev_action::text FROM pg_catalog.pg_rewrite rule \
+       (SELECT pg_catalog.regexp_replace(rule.ev_action::text, ':(stmt_)?(location|len) -?[0-9]+', '', 'g') \
+         FROM pg_catalog.pg_rewrite rule \
          WHERE rule.ev_class = c.oid AND rule.rulename = '_RETURN') \
      FROM pg_catalog.pg_class c \
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND pg_catalog.pg_table_is_visible(c.oid) \

@@ -11,27 +11,28 @@ use crate::stories::databases::{self, Databases};
 const OLD: &str = "CREATE TABLE person (id BIGINT PRIMARY KEY, ward VARCHAR(20)); \
      INSERT INTO person VALUES (1, 'north' || '-v8Kd2q'), (2, 'south' || '-v8Kd2q');";
 const WARDS: [&str; 2] = ["north-v8Kd2q", "south-v8Kd2q"];
-const AS_APPROVED: &str = "CREATE VIEW shown AS SELECT id, ward FROM person WHERE id = 1";
-const ANEW: &str = "CREATE VIEW shown AS SELECT id, ward FROM person WHERE id = 2";
-const BESIDE: &str = "CREATE VIEW beside AS SELECT ward FROM person";
+const AS_APPROVED: [&str; 2] =
+    ["shown AS SELECT id, ward FROM person WHERE id = 1", "beside AS SELECT ward FROM person"];
+const ANEW: [&str; 2] =
+    ["shown AS SELECT id, ward FROM person WHERE id = 2", "beside AS SELECT ward FROM person WHERE id = 2"];
 const SCOPE: &str = "[[table]]\nname = 'shown'\ntarget = 'import_shown'\nkey = ['id']\nleave = []\n\
      take = [{ column = 'id', type = 'int64' }, { column = 'ward', type = 'text' }]\n";
 
-async fn refused_until_it_is_as_it_was(scene: &Scene, (source, target): (&str, &str), run: impl AsyncFn(&str)) {
+/// `replace` puts a view in the place of the one of its name.
+async fn refused_until_it_is_as_it_was(scene: &Scene, (source, target): (&str, &str), replace: impl AsyncFn(&str)) {
     scene.world.plant_in("person", "ward", WARDS.map(str::to_owned));
-    run("DROP VIEW shown").await;
-    run(ANEW).await;
+    let ([shown, beside], [other_shown, other_beside]) = (AS_APPROVED, ANEW);
+    replace(other_shown).await;
     let told = ["table `shown`: ", "what it asks for as a view", "the plan was approved"];
     scene.extracted_from(source).await.says(REFUSED, 611, &told);
-    run("DROP VIEW shown").await;
-    run(AS_APPROVED).await;
-    run("DROP VIEW beside").await;
+    replace(shown).await;
+    replace(other_beside).await;
     scene.extracted_from(source).await.says(
         REFUSED,
         611,
         &["a table or view of the old system that is not in the scope"],
     );
-    run(BESIDE).await;
+    replace(beside).await;
 
     assert_eq!(scene.given_up().await, [611, 611]);
     scene.extracted_from(source).await.done();
@@ -41,7 +42,8 @@ async fn refused_until_it_is_as_it_was(scene: &Scene, (source, target): (&str, &
 }
 
 fn old() -> String {
-    format!("{OLD} {AS_APPROVED}; {BESIDE}")
+    let [shown, beside] = AS_APPROVED;
+    format!("{OLD} CREATE VIEW {shown}; CREATE VIEW {beside}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,8 +52,9 @@ async fn a_view_of_sqlite_that_was_made_anew_since_the_approval_is_not_read() {
     let scene = Scene::between_files(&old(), &new, SCOPE, &[]).await;
     let [source, target] = [scene.systems.source.identity(), scene.systems.sink.identity()];
     let at = |address: &str| rusqlite::Connection::open(address.strip_prefix("sqlite:").unwrap()).unwrap();
-    refused_until_it_is_as_it_was(&scene, (&source, &target), async |sql: &str| {
-        at(&source).execute_batch(sql).unwrap();
+    refused_until_it_is_as_it_was(&scene, (&source, &target), async |view: &str| {
+        let (name, _) = view.split_once(' ').unwrap();
+        at(&source).execute_batch(&format!("DROP VIEW {name}; CREATE VIEW {view}")).unwrap();
     })
     .await;
     let arrived = at(&target).query_row("SELECT ward FROM import_shown", [], |row| row.get::<_, String>(0));
@@ -63,7 +66,8 @@ async fn of_postgresql(databases: &Databases) {
     databases.on_mariadb(&scope::target_ddl(&Wanted::parse(SCOPE).unwrap(), Dialect::MariaDb).unwrap()).await;
     let addresses = (databases.postgres.as_str(), databases.mariadb.as_str());
     let scene = Scene::between(addresses.0, addresses.1, SCOPE, &[]).await;
-    refused_until_it_is_as_it_was(&scene, addresses, async |sql: &str| databases.on_postgres(sql).await).await;
+    let replace = async |view: &str| databases.on_postgres(&format!("CREATE OR REPLACE VIEW {view}")).await;
+    refused_until_it_is_as_it_was(&scene, addresses, replace).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
