@@ -103,7 +103,7 @@ s3.create_multipart_upload(Bucket=bucket, Key=third)",
     shelf.bucket.page_lines = 2;
     let erased = shelf.erase(one, &receipt()).await.unwrap();
     let of = |erased: &Erased| (erased.objects, erased.bytes, erased.found.len(), erased.unfinished);
-    assert_eq!(of(&erased), (20, 211, 20, 1));
+    assert_eq!(of(&erased), (20, 211, 21, 1), "one of them in two sizes");
     assert_eq!((made.count(one).as_str(), made.count(other).as_str()), ("0 0 0", "21 2 1"));
     assert_eq!(shelf.list(one).await.unwrap(), []);
     assert_eq!(shelf.erase(one, &receipt()).await.unwrap(), Erased::default());
