@@ -208,6 +208,9 @@ async fn parcels_that_are_not_where_they_were_stored_are_certified_as_absent_and
     let inventory: u64 = evidence.inventory.iter().map(|line| line.bytes).sum();
     let absent = Absent { parcels: u64::try_from(stored - 1).unwrap(), bytes: inventory - there };
     assert_eq!(evidence.absent, Some(absent));
+    // What was deleted is counted as it was found: both, and the others.
+    let others = u64::try_from(stored).unwrap();
+    assert_eq!((evidence.parcels, evidence.bytes), (others + 2, (others + 1) * there));
     assert_eq!(tell_of_absent(&world.server_folder()), 1);
     let told = |note: &String| {
         note.contains("stored parcels were not on the shelf as they were stored when it was to be emptied")
