@@ -88,7 +88,7 @@ impl Office {
     }
 
     /// Destroys one key by what the journal holds so far.
-    async fn destroy_key(&self, id: MigrationId, consignment: ConsignmentId) -> Result<()> {
+    pub(crate) async fn destroy_key(&self, id: MigrationId, consignment: ConsignmentId) -> Result<()> {
         let shown = (consignment, self.share_to_show(id, consignment));
         vault::destroy_key(Arc::clone(&self.ring), shown, &self.registry.so_far()?).await.map(drop)
     }

@@ -1,12 +1,10 @@
 //! Parcels in and out: sealed bytes, never looked into.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use lexicon::{Code, ConsignmentId, Digest, MigrationId, Refusal, Result, limits};
 use people::Signer;
 use procedure::{Consignment, ConsignmentStage, Step};
-use vault::{Keeps, KeyState, ParcelAddress};
+use vault::{Keeps, ParcelAddress};
 use wire::ParcelLine;
 
 use crate::Office;
@@ -61,18 +59,16 @@ impl Office {
         let put = self.shelf.put(address, bytes).await;
         {
             let state = self.state.lock().await;
-            let alive = state.party_ledger(migration, signer)?.migration().consignment(address.consignment);
-            if alive.is_some_and(|consignment| consignment.ending.is_none()) {
+            let ledger = state.party_ledger(migration, signer)?;
+            if known(ledger.migration().consignment(address.consignment))?.ending.is_none() {
                 put?;
                 self.registry.note_parcel(address.consignment, &line)?;
                 return Ok(line);
             }
         }
-        // It ended while the parcel was on its way: what came too late goes too, whole or cut. Now if its key is gone, for no
-        // parcel goes before; else with the others, or when the sweep looks back.
-        let ring = Arc::clone(&self.ring);
-        let stands = tokio::task::spawn_blocking(move || ring.attest(address.consignment)).await;
-        if matches!(stands, Ok(Ok(KeyState::Destroyed { .. })))
+        // It ended while the parcel was on its way: what came too late goes too, whole or cut, with all the others. Its key goes
+        // first; while the ring does not let it go, or another empties this shelf, the sweep will.
+        if self.destroy_key(migration, address.consignment).await.is_ok()
             && let Ok(_alone) = self.destroying.try_lock()
         {
             let stored = self.registry.parcels(address.consignment)?;

@@ -221,7 +221,7 @@ pub async fn preview(desk: &Desk, migration: MigrationId, consignment: Option<Co
     let ledger = desk.follow(migration).await?;
     let papers = papers(desk, migration, &ledger).await?;
     let (kind, target, seed, basis_points) = if let Some(consignment) = consignment {
-        let round = known(&ledger, consignment)?;
+        let round = known(ledger.migration(), consignment)?;
         (round.kind, round.target.clone(), round.seed, round.basis_points)
     } else {
         let target = papers.plan.target(Kind::Full).ok_or_else(|| {
@@ -245,12 +245,7 @@ pub async fn preview(desk: &Desk, migration: MigrationId, consignment: Option<Co
     })
 }
 
-pub(crate) fn known(ledger: &Ledger, id: ConsignmentId) -> Result<&Consignment> {
-    known_in(ledger.migration(), id)
-}
-
-/// As [`known`].
-pub(crate) fn known_in(migration: &Migration, id: ConsignmentId) -> Result<&Consignment> {
+pub(crate) fn known(migration: &Migration, id: ConsignmentId) -> Result<&Consignment> {
     migration.consignment(id).ok_or_else(|| {
         Refusal::new(
             Code(604),
@@ -304,7 +299,7 @@ impl Errand<'_> {
         let sealed =
             sealed.ok_or_else(|| Alarm::new(Code(605), "the server recorded a begin and gave no strongroom share"))?;
         let share = Share::take(&key.open(&sealed)?)?;
-        if share.digest() != known(&ledger, self.consignment)?.strongroom_share {
+        if share.digest() != known(ledger.migration(), self.consignment)?.strongroom_share {
             return Err(
                 Alarm::new(Code(606), "the server gave another strongroom share than the one it committed to").into()
             );
@@ -316,7 +311,7 @@ impl Errand<'_> {
     async fn give_up_interrupted(&self) -> Result<()> {
         let ledger = self.desk.follow(self.migration).await?;
         let device = self.desk.me().device.key;
-        let running = known(&ledger, self.consignment)?
+        let running = known(ledger.migration(), self.consignment)?
             .last_attempt()
             .filter(|attempt| attempt.running && attempt.device == device);
         if let Some(attempt) = running {

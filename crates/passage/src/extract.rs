@@ -62,7 +62,7 @@ pub async fn extract_as(
     }
     let laboratory = laboratory_share(errand, entropy.as_ref())?;
     let (attempt, ledger, strongroom) = errand.begin(Step::Extract).await?;
-    let consignment = known(&ledger, errand.consignment)?;
+    let consignment = known(ledger.migration(), errand.consignment)?;
     let sample = rehearsal::sample(consignment);
     let key = ConsignmentKey::derive(&laboratory, &strongroom, consignment.opened)?;
     let key = Arc::new(key.writing(form));
@@ -450,7 +450,7 @@ fn manifest_table(table: &TableScope, done: &Done, counts: &BTreeMap<String, (u6
 /// A refusal when nothing is released, or this machine has no laboratory share of the consignment.
 pub async fn hand_over(errand: &Errand<'_>) -> Result<()> {
     let ledger = errand.desk.follow(errand.migration).await?;
-    let consignment = known(&ledger, errand.consignment)?;
+    let consignment = known(ledger.migration(), errand.consignment)?;
     let keys = released_keys(consignment)?;
     let kept = errand.desk.home().share(errand.round(), errand.passphrase)?.ok_or_else(|| {
         Refusal::new(

@@ -93,7 +93,7 @@ async fn step(errand: &Errand<'_>, (into, source): Systems<'_>, step: Step) -> R
     let _alone = errand.desk.home().alone(errand.round())?;
     let ledger = errand.desk.follow(errand.migration).await?;
     let papers = papers(errand.desk, errand.migration, &ledger).await?;
-    let consignment = known(&ledger, errand.consignment)?;
+    let consignment = known(ledger.migration(), errand.consignment)?;
     if sink.identity() != consignment.target {
         let text = format!("this consignment is for {}, this system is {}", consignment.target, sink.identity());
         return Err(Refusal::new(Code(630), text, "Load the target that the consignment names.").into());
@@ -103,7 +103,7 @@ async fn step(errand: &Errand<'_>, (into, source): Systems<'_>, step: Step) -> R
     whole(&papers, consignment, &manifest)?;
     let (laboratory, handed_over) = laboratory_share(errand, &ledger, &manifest).await?;
     let (attempt, ledger, strongroom) = errand.begin(step).await?;
-    let key = Errand::key(&laboratory, &strongroom, known(&ledger, errand.consignment)?)?;
+    let key = Errand::key(&laboratory, &strongroom, known(ledger.migration(), errand.consignment)?)?;
     drop((laboratory, strongroom));
     errand
         .within(step, attempt, async {
@@ -126,13 +126,13 @@ async fn step(errand: &Errand<'_>, (into, source): Systems<'_>, step: Step) -> R
                 parcels,
                 locating,
             };
-            let mut report = passing.run(known(&ledger, errand.consignment)?, step).await?;
+            let mut report = passing.run(known(ledger.migration(), errand.consignment)?, step).await?;
             let outcome = Arc::clone(&report.reconciliation);
             let mut build = |_: &procedure::Migration| {
                 Ok(Act::Done { consignment: errand.consignment, step, attempt, outcome: Arc::clone(&outcome) })
             };
             let (_, ledger) = errand.desk.act(errand.migration, &mut build, &[]).await?;
-            let outcome = known(&ledger, errand.consignment)?.outcome.as_ref();
+            let outcome = known(ledger.migration(), errand.consignment)?.outcome.as_ref();
             report.arrived = outcome.map(|outcome| Arc::clone(&outcome.arrived)).unwrap_or_default();
             Ok(report)
         })
@@ -158,7 +158,7 @@ async fn laboratory_share(errand: &Errand<'_>, ledger: &Ledger, manifest: &Manif
 }
 
 async fn handed_over(desk: &Desk, ledger: &Ledger, errand: &Errand<'_>, key: &OpeningKey) -> Result<(Share, Vec<u8>)> {
-    let consignment = known(ledger, errand.consignment)?;
+    let consignment = known(ledger.migration(), errand.consignment)?;
     let digest = consignment.released.as_ref().and_then(|released| released.share).ok_or_else(|| {
         Refusal::new(
             Code(634),

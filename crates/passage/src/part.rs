@@ -9,7 +9,7 @@ use people::{OpeningKey, Passphrase};
 use procedure::{Act, Consignment, ConsignmentStage, Ledger, Migration, Part, ProbeResult, Step};
 use seal::{ConsignmentKey, ParcelName, Share, open_header};
 
-use crate::errand::{known, known_in};
+use crate::errand::known;
 use crate::{Errand, shares_within};
 
 /// Makes an opening key for this consignment, keeps it locked on this machine, and offers its public half. An offer
@@ -23,7 +23,7 @@ pub async fn offer(errand: &Errand<'_>) -> Result<()> {
     let (consignment, clear_swap) = (errand.consignment, errand.desk.clear_swap());
     let (home, round, passphrase) = (errand.desk.home(), errand.round(), errand.passphrase);
     let mut build = |migration: &Migration| -> Result<Act> {
-        known_in(migration, consignment)?;
+        known(migration, consignment)?;
         let key = if let Some(key) = home.opening_key(round, passphrase)? {
             key
         } else {
@@ -142,7 +142,7 @@ async fn destroy_round(
     more: &[Vec<u8>],
 ) -> Result<Option<PartReport>> {
     let errand = Errand { desk, passphrase, migration, consignment: id, progress: &crate::Quiet };
-    let consignment = known(ledger, id)?;
+    let consignment = known(ledger.migration(), id)?;
     let device = desk.me().device.key;
     let said =
         |consignment: &Consignment, part| consignment.parts.iter().any(|(of, by, ..)| *of == part && *by == device);
@@ -221,7 +221,7 @@ async fn probed(errand: &Errand<'_>, more: &[Vec<u8>]) -> Result<Option<Probe>> 
         Err(trouble) => trouble.to_string(),
     };
     let ledger = errand.desk.follow(errand.migration).await?;
-    let consignment = known(&ledger, errand.consignment)?;
+    let consignment = known(ledger.migration(), errand.consignment)?;
     let key = errand.desk.home().opening_key(errand.round(), errand.passphrase)?.ok_or_else(|| {
         Refusal::new(Code(632), "this machine holds no opening key of the consignment", "It was destroyed before.")
     })?;

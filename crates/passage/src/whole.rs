@@ -23,7 +23,7 @@ pub async fn check_manifest(
     consignment: ConsignmentId,
 ) -> Result<()> {
     let papers = papers(desk, migration, ledger).await?;
-    let consignment = known(ledger, consignment)?;
+    let consignment = known(ledger.migration(), consignment)?;
     whole(&papers, consignment, closed(consignment)?)
 }
 

@@ -103,9 +103,9 @@ impl Draft {
              `lazaret scope check`.",
         );
         let source = json!({ "identity": source.identity(), "schema": schema });
-        let found = (tables.len(), views.len());
+        let (tables, views) = (tables.len(), views.len());
         let json =
-            json!({ "source": source, "tables": found.0, "views": found.1, "columns": columns, "written": written });
+            json!({ "source": source, "tables": tables, "views": views, "columns": columns, "written": written });
         Ok(Done::new(text, json))
     }
 }

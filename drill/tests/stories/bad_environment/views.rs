@@ -1,10 +1,11 @@
 //! A view in a scope is read like a table. One that asks for something else than when the plan was approved is a changed
 //! old system, though it has the same columns and as many rows.
 
+use drill::{Name, World, write_file};
 use futures::FutureExt;
 use scope::{Dialect, Scope as Wanted};
 
-use super::{REFUSED, Scene};
+use super::{REFUSED, Scene, command, ended, passphrase_file};
 use crate::stories::databases::{self, Databases};
 
 /// The system puts the wards together: what a story says to PostgreSQL stands in the log of all rooms.
@@ -74,4 +75,21 @@ async fn of_postgresql(databases: &Databases) {
 async fn a_view_of_postgresql_that_was_made_anew_since_the_approval_is_not_read() {
     let name = "a_view_of_postgresql_that_was_made_anew_since_the_approval_is_not_read";
     databases::with(name, |databases| of_postgresql(databases).boxed_local()).await;
+}
+
+/// A view has no rows of its own that could stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_is_not_among_the_tables_that_stay_as_a_whole() {
+    let world = World::start_as(false).await;
+    world.plant_in("person", "ward", WARDS.map(str::to_owned));
+    passphrase_file(&world);
+    let (source, scope, report) = (world.path("old.sqlite"), world.path("scope.toml"), world.path("report.json"));
+    rusqlite::Connection::open(&source).unwrap().execute_batch(&old()).unwrap();
+    write_file(&scope, SCOPE.as_bytes());
+
+    let source = format!("sqlite:{}", source.display());
+    let [scope, report] = [&scope, &report].map(|path| path.to_str().unwrap());
+    let checking = ["scope", "check", "--scope", scope, "--source", &source, "--out", report];
+    let checked = ended(command(&world, Name::Operator, &checking)).await;
+    assert_eq!(checked.done()["stays_whole"], serde_json::json!(["person"]));
 }
