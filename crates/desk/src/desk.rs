@@ -142,6 +142,15 @@ impl Desk {
         Ok(now)
     }
 
+    /// As [`Self::now`], for whoever waits for no disk: where the recorded time cannot be read or kept, as well as the clock
+    /// and this process know it.
+    pub fn now_at_least(&self) -> Timestamp {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.home.now_at_least(self.clock.as_ref()).0.max(*latest);
+        *latest = now;
+        now
+    }
+
     /// Fetches what is new of a migration and verifies all of it, from the first fact on. Costs two signatures per fact
     /// and two requests.
     ///

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use desk::{Desk, Round};
 use lexicon::{
-    Alarm, Code, ConsignmentId, Digest, MigrationId, ParcelId, Refusal, Result, Retry, Trouble, hours_after, limits,
+    Alarm, Code, ConsignmentId, Digest, MigrationId, ParcelId, Refusal, Result, Retry, Timestamp, Trouble, hours_after,
+    limits,
 };
 use people::{OpeningKey, Passphrase};
 use procedure::{Act, Consignment, EVERYTHING, Kind, Ledger, Migration, Plan, Step};
@@ -20,6 +21,9 @@ use crate::{Progress, Seen};
 /// How often a call to a server that is away is made, with twice the wait each time: 1 s, 2 s, … 128 s between nine
 /// calls, 255 s in all, longer than a restart and shorter than a lease.
 const TRIES: u32 = 9;
+
+/// How often a step looks whether its lease is over.
+const LEASE_LOOKED_AT: Duration = Duration::from_secs(1);
 
 /// Whose hands, for which consignment, with what.
 pub struct Errand<'a> {
@@ -272,11 +276,11 @@ impl Errand<'_> {
     }
 
     /// Makes a step a fact and comes back with the strongroom share, opened with a key that exists in this call only.
-    pub(crate) async fn begin(&self, step: Step) -> Result<(u32, Ledger, Share)> {
+    pub(crate) async fn begin(&self, step: Step) -> Result<(Begun, Ledger, Share)> {
         let key = OpeningKey::draw();
         self.give_up_interrupted().await?;
-        let mut attempt = 0;
         let now = self.desk.now()?;
+        let mut begun = Begun { step, attempt: 0, lease: now };
         let mut build = |migration: &procedure::Migration| {
             let consignment = migration.consignment(self.consignment).ok_or_else(|| {
                 Refusal::new(
@@ -285,12 +289,13 @@ impl Errand<'_> {
                     "List them with `lazaret migration show`.",
                 )
             })?;
-            attempt = consignment.next_attempt();
             // One minute less than the most allowed: the server's clock may be behind.
             let lease = hours_after(now, limits::LEASE_HOURS)
                 .checked_sub(jiff_minute())
                 .unwrap_or(now)
                 .min(consignment.deadline);
+            let attempt = consignment.next_attempt();
+            begun = Begun { step, attempt, lease };
             let (consignment, key, clear_swap) = (self.consignment, key.recipient(), self.desk.clear_swap());
             Ok(Act::Begin { consignment, step, attempt, lease, key, clear_swap })
         };
@@ -304,7 +309,7 @@ impl Errand<'_> {
                 Alarm::new(Code(606), "the server gave another strongroom share than the one it committed to").into()
             );
         }
-        Ok((attempt, ledger, share))
+        Ok((begun, ledger, share))
     }
 
     /// An attempt of this very device that still counts as running was cut: say so before beginning again.
@@ -327,9 +332,14 @@ impl Errand<'_> {
         self.desk.act(self.migration, &mut build, &[]).await.map(|_| ())
     }
 
-    /// Runs the body of a step; when it fails, says so in the journal and gives the first trouble back.
-    pub(crate) async fn within<T>(&self, step: Step, attempt: u32, body: impl Future<Output = Result<T>>) -> Result<T> {
-        match body.await {
+    /// Runs the body of a step, within its lease; when it fails, says so in the journal and gives the first trouble back.
+    pub(crate) async fn within<T>(&self, begun: Begun, body: impl Future<Output = Result<T>>) -> Result<T> {
+        let Begun { step, attempt, lease } = begun;
+        let ended = tokio::select! {
+            ended = body => ended,
+            over = self.over(lease) => Err(over.into()),
+        };
+        match ended {
             Ok(value) => Ok(value),
             Err(trouble) => {
                 let said = self.failed(step, attempt, trouble.code()).await;
@@ -339,6 +349,20 @@ impl Errand<'_> {
                 Err(trouble)
             }
         }
+    }
+
+    /// Comes back when the lease is over. What a certificate says of the time at which nobody holds a share any more rests on
+    /// it: a step that asks the server nothing for hours ends then too, and forgets the key. The clock is looked at again and
+    /// again, for a machine that slept, or whose clock was set, is late all the same.
+    async fn over(&self, lease: Timestamp) -> Refusal {
+        while self.desk.now_at_least() < lease {
+            tokio::time::sleep(LEASE_LOOKED_AT).await;
+        }
+        Refusal::new(
+            Code(652),
+            "the attempt outlived its lease: six hours at most, and not beyond the consignment's deadline",
+            "Give the command again: tables that are through are kept where they may be. After the deadline, open another consignment.",
+        )
     }
 
     pub(crate) fn key(
@@ -371,6 +395,14 @@ impl Errand<'_> {
         }
         call().await
     }
+}
+
+/// An attempt that is a fact, and until when it may hold the strongroom share.
+#[derive(Clone, Copy)]
+pub(crate) struct Begun {
+    pub(crate) step: Step,
+    pub(crate) attempt: u32,
+    pub(crate) lease: Timestamp,
 }
 
 fn jiff_minute() -> std::time::Duration {

@@ -61,7 +61,7 @@ pub async fn extract_as(
         .into());
     }
     let laboratory = laboratory_share(errand, entropy.as_ref())?;
-    let (attempt, ledger, strongroom) = errand.begin(Step::Extract).await?;
+    let (begun, ledger, strongroom) = errand.begin(Step::Extract).await?;
     let consignment = known(ledger.migration(), errand.consignment)?;
     let sample = rehearsal::sample(consignment);
     let key = ConsignmentKey::derive(&laboratory, &strongroom, consignment.opened)?;
@@ -69,9 +69,10 @@ pub async fn extract_as(
     let shares = (laboratory.digest(), strongroom.digest());
     drop(strongroom);
     errand
-        .within(Step::Extract, attempt, async {
-            let manifest =
-                Arc::new(seal_everything(errand, source, &papers, (attempt, key, shares, sample), entropy).await?);
+        .within(begun, async {
+            let manifest = Arc::new(
+                seal_everything(errand, source, &papers, (begun.attempt, key, shares, sample), entropy).await?,
+            );
             // As whoever releases and loads will ask.
             whole(&papers, consignment, &manifest)?;
             let mut build = |_: &procedure::Migration| Ok(Act::Close { manifest: Arc::clone(&manifest) });

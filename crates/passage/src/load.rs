@@ -102,12 +102,12 @@ async fn step(errand: &Errand<'_>, (into, source): Systems<'_>, step: Step) -> R
     let manifest = Arc::clone(closed(consignment)?);
     whole(&papers, consignment, &manifest)?;
     let (laboratory, handed_over) = laboratory_share(errand, &ledger, &manifest).await?;
-    let (attempt, ledger, strongroom) = errand.begin(step).await?;
+    let (begun, ledger, strongroom) = errand.begin(step).await?;
     let key = Errand::key(&laboratory, &strongroom, known(ledger.migration(), errand.consignment)?)?;
     drop((laboratory, strongroom));
     errand
-        .within(step, attempt, async {
-            let (papers, manifest) = (&papers, &manifest);
+        .within(begun, async {
+            let (papers, manifest, attempt) = (&papers, &manifest, begun.attempt);
             let mut parcels: HashMap<&str, Vec<&ManifestParcel>> = HashMap::new();
             for line in &manifest.parcels {
                 parcels.entry(&line.table).or_default().push(line);

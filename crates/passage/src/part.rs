@@ -211,9 +211,9 @@ async fn probed(errand: &Errand<'_>, more: &[Vec<u8>]) -> Result<Option<Probe>> 
     let Some((kept, sealed)) = kept else { return Ok(None) };
     let mut held = Vec::new();
     let server = match errand.begin(Step::Reconcile).await {
-        Ok((attempt, _, share)) => {
+        Ok((begun, _, share)) => {
             held.push(share);
-            errand.failed(Step::Reconcile, attempt, Code(638)).await?;
+            errand.failed(begun.step, begun.attempt, Code(638)).await?;
             "the server gave the strongroom share".to_owned()
         }
         // It was not asked: nothing is destroyed on that.
