@@ -56,6 +56,17 @@ pub(crate) fn not_granted(system: &str, doing: &str) -> Trouble {
     .into()
 }
 
+/// Row security would hide rows from the account.
+pub(crate) fn not_all_rows(system: &str, doing: &str) -> Trouble {
+    Refusal::new(
+        Code(404),
+        format!("{system} has row security that may hide rows from this account, seen while {doing}"),
+        "Have a superuser run ALTER ROLE account BYPASSRLS, or use the account that owns the table, if the table's row \
+         security is not forced.",
+    )
+    .into()
+}
+
 /// The account is not shown what a view asks for.
 pub(crate) fn not_shown(system: &str, view: &str) -> Trouble {
     Refusal::new(

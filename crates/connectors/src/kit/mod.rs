@@ -22,6 +22,7 @@ mod sampled;
 mod sinks;
 mod sources;
 mod straight;
+mod unseen;
 
 use std::panic::AssertUnwindSafe;
 

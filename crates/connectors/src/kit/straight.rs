@@ -157,8 +157,8 @@ fn a_column_whose_values_change_their_type_on_the_way_is_not_loaded_straight() {
 }
 
 #[test]
-fn a_table_with_triggers_rules_or_row_security_is_loaded_by_counting_and_stays_out_of_the_log() {
-    straight("a_table_with_triggers_rules_or_row_security_is_loaded_by_counting_and_stays_out_of_the_log", |lab| {
+fn a_table_with_triggers_or_rules_is_loaded_by_counting_and_stays_out_of_the_log() {
+    straight("a_table_with_triggers_or_rules_is_loaded_by_counting_and_stays_out_of_the_log", |lab| {
         Box::pin(async move {
             let said = random_name();
             lab.make_targets(&scope::Scope::parse("").unwrap()).await;
@@ -168,35 +168,19 @@ fn a_table_with_triggers_rules_or_row_security_is_loaded_by_counting_and_stays_o
                  CREATE TABLE triggered (id int8, name text); \
                  CREATE TRIGGER no BEFORE INSERT ON triggered FOR EACH ROW EXECUTE FUNCTION no(); \
                  CREATE TABLE ruled (id int8, name text); \
-                 CREATE RULE no AS ON INSERT TO ruled WHERE NEW.id < 0 DO INSTEAD NOTHING; \
-                 CREATE TABLE secured (id int8, name text); \
-                 ALTER TABLE secured ENABLE ROW LEVEL SECURITY; ALTER TABLE secured FORCE ROW LEVEL SECURITY; \
-                 CREATE POLICY all_may ON secured USING (true) WITH CHECK (true)",
+                 CREATE RULE no AS ON INSERT TO ruled WHERE NEW.id < 0 DO INSTEAD NOTHING",
             )
             .await;
             let take = &[("id", "int64"), ("name", "text")];
             lab.fill("person", take, &[&[Some("1"), Some(&said)]]).await;
-            let account = random_name();
-            lab.run(&format!(
-                "CREATE ROLE {account} LOGIN PASSWORD 'granted'; GRANT SET ON PARAMETER log_min_messages TO {account}; \
-                 GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {account}"
-            ))
-            .await;
-            let sink = connect_sink(&lab.address_for(&account, "granted"), None).unwrap();
-            let mut found = Vec::new();
-            for target in ["triggered", "ruled", "secured"] {
+            let (sink, mut found) = (lab.sink(), Vec::new());
+            for target in ["triggered", "ruled"] {
                 let scope = scope_of(&Words { name: "person", target, key: &["id"], take, ..Words::default() });
-                let straight = sink.prepare(&scope).await.map(|prepared| prepared.straight.len());
+                let straight = sink.prepare(&scope).await.unwrap().straight.len();
                 let batches = lab.read(&scope, "person").await.unwrap();
-                found.push((straight, sink.load(&scope, "person", mark(1), stream(batches)).await));
+                found.push((straight, sink.load(&scope, "person", mark(1), stream(batches)).await.is_ok()));
             }
-            lab.run(&format!(
-                "REVOKE SET ON PARAMETER log_min_messages FROM {account}; DROP OWNED BY {account}; DROP ROLE {account}"
-            ))
-            .await;
-            let straight: Vec<_> = found.iter().map(|(straight, _)| *straight.as_ref().unwrap()).collect();
-            let loaded: Vec<_> = found.iter().map(|(_, loaded)| loaded.is_ok()).collect();
-            assert_eq!((straight, loaded), (vec![0, 0, 0], vec![false, true, true]), "{found:?}");
+            assert_eq!(found, [(0, false), (0, true)]);
             nothing_in_the_log(&[&said]);
         })
     });

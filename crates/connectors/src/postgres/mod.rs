@@ -18,7 +18,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -33,11 +33,11 @@ const SYSTEM: &str = "PostgreSQL";
 
 /// What a session must not take from the server's or the account's settings: how values are spelled where they are
 /// read as text, timeouts that would end a long moment or wait without end for a lock, and messages of triggers, which
-/// may quote a row.
+/// may quote a row. With row security off, a statement from which it would hide rows fails: they would be in no count.
 const SETTINGS: &str = "-c datestyle=ISO,YMD -c intervalstyle=postgres -c timezone=UTC -c bytea_output=hex \
      -c extra_float_digits=1 -c xmlbinary=base64 -c standard_conforming_strings=on \
      -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c lock_timeout=60000 \
-     -c client_min_messages=error";
+     -c client_min_messages=error -c row_security=off";
 
 /// One database, as a source or a target.
 #[derive(Clone)]
@@ -135,11 +135,18 @@ fn tls(authority: Option<&Path>) -> Result<MakeRustlsConnect> {
     Ok(MakeRustlsConnect::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
 }
 
+/// Row security would hide rows from the account. The state is that of a missing right, and the words are in the server's
+/// language; the name of its routine is neither.
+fn is_of_row_security(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().and_then(DbError::routine) == Some("check_enable_rls")
+}
+
 const BUSY: [&str; 8] = ["55P03", "40P01", "40001", "53300", "57014", "57P01", "57P02", "57P03"];
 
 /// The SQLSTATE alone: message, DETAIL and CONTEXT quote rows.
 fn failed(doing: &str, error: &tokio_postgres::Error) -> Trouble {
     match error.code() {
+        Some(_) if is_of_row_security(error) => trouble::not_all_rows(SYSTEM, doing),
         Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => trouble::not_granted(SYSTEM, doing),
         // A lock that was not given, a deadlock, a conflict, too many connections, a shutdown; a statement that somebody
         // there ended, or a session.

@@ -185,7 +185,9 @@ async fn prepare(client: &Client, scope: &Scope) -> Result<Prepared> {
         {
             straight.insert(taken.name.clone());
         }
-        counts.insert(taken.name.clone(), rows_in(client, &taken.target).await?);
+        let rows = rows_in(client, &taken.target).await.map_err(trouble::of_target(&taken.target));
+        let Some(rows) = refused.keep(rows)? else { continue };
+        counts.insert(taken.name.clone(), rows);
         remarks.extend(notes_on(client, taken, &found).await?);
         let table = catalog::describe(client, &taken.target, &found).await?;
         let after = table.references.iter().filter_map(|reference| by_target.get(&reference.table));
