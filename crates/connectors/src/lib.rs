@@ -100,8 +100,8 @@ pub trait Snapshot: Send + Sync {
     /// What the transforms changed so far of what was read of one table.
     fn tally(&self, table: &str) -> TableTally;
 
-    /// Tables read so far that this moment does not hold, since their engine has no snapshots. Only a source that stands
-    /// still has them; whoever extracts reads them again before closing.
+    /// Tables read so far that this moment does not hold, since what keeps their rows has no snapshots here. Only a source
+    /// that stands still has them; whoever extracts reads them again before closing.
     fn loose(&self) -> Vec<String> {
         Vec::new()
     }

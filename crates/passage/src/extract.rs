@@ -328,7 +328,7 @@ impl<'a> Work<'a> {
             if self.reads_as(table, done.stored.root).await?.is_none() {
                 return Err(Refusal::new(
                     Code(618),
-                    format!("table '{}' changed while it was extracted, and its engine has no snapshots", table.name),
+                    format!("table '{}' changed while it was extracted, and no snapshot holds it", table.name),
                     "Stop whatever writes to the old system, and extract again.",
                 )
                 .into());

@@ -1,10 +1,11 @@
-//! What PostgreSQL could leave out without a word: rows that row security hides from an account.
+//! What PostgreSQL could leave out without a word: rows that row security hides from an account, and rows that are
+//! not of the moment that it shows.
 
 use arrow_array::RecordBatch;
 use lexicon::Code;
 use scope::Scope;
 
-use super::lab::{System, Words, admitted, random_name, scope_of, scope_of_all};
+use super::lab::{Lab, System, Words, admitted, random_name, scope_of, scope_of_all};
 use crate::{Source, connect_sink, connect_source};
 
 const TAKE: &[(&str, &str)] = &[("id", "int64")];
@@ -78,6 +79,44 @@ fn a_target_that_may_hide_rows_from_the_account_is_refused_before_any_row() {
             assert_eq!(refused.code(), Code(404), "{said}");
             assert!(said.starts_with("target table `t`: PostgreSQL has row security"), "{said}");
             after.unwrap();
+        })
+    });
+}
+
+/// How the reading of each table of a scope is refused, and which of them the moment does not hold.
+async fn refused(lab: &Lab, live: bool, scope: &Scope) -> (Vec<Option<Code>>, Vec<String>) {
+    let moment = lab.source().begin(live).await.unwrap();
+    let mut codes = Vec::new();
+    for table in scope.tables() {
+        codes.push(admitted(moment.read(scope, &table.name)).await.err().map(|trouble| trouble.code()));
+    }
+    (codes, moment.loose())
+}
+
+#[test]
+fn a_living_table_whose_rows_are_kept_elsewhere_is_refused_and_a_frozen_one_is_not_of_the_moment() {
+    let name = "a_living_table_whose_rows_are_kept_elsewhere_is_refused_and_a_frozen_one_is_not_of_the_moment";
+    super::tell(System::Postgres, name, |lab| {
+        Box::pin(async move {
+            // A wrapper without a handler: whoever reads comes as far as the database, which fails.
+            lab.run(
+                "CREATE FOREIGN DATA WRAPPER line; CREATE SERVER elsewhere FOREIGN DATA WRAPPER line; \
+                 CREATE FOREIGN TABLE far (id bigint) SERVER elsewhere; \
+                 CREATE VIEW near AS SELECT id FROM far; CREATE VIEW seen AS SELECT id FROM near; \
+                 CREATE TABLE heir (id bigint); CREATE FOREIGN TABLE child () INHERITS (heir) SERVER elsewhere; \
+                 CREATE TABLE parted (id bigint) PARTITION BY RANGE (id); \
+                 CREATE FOREIGN TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (9) SERVER elsewhere; \
+                 CREATE MATERIALIZED VIEW kept AS SELECT id FROM far WITH NO DATA; CREATE TABLE p (id bigint)",
+            )
+            .await;
+            let tables = ["far", "seen", "heir", "parted", "kept", "p"];
+            let scope = scope_of_all(&tables.map(|name| Words { name, target: name, take: TAKE, ..Words::default() }));
+            let [moved, failed] = [Code(414), Code(403)].map(Some);
+            let living = refused(lab, true, &scope).await;
+            assert_eq!(living, (vec![moved, moved, moved, moved, failed, None], Vec::new()));
+            let frozen = refused(lab, false, &scope).await;
+            let loose = ["far", "heir", "parted", "seen"].map(str::to_owned).to_vec();
+            assert_eq!(frozen, (vec![failed, failed, failed, failed, failed, None], loose));
         })
     });
 }

@@ -100,6 +100,26 @@ pub(super) async fn table(client: &Client, name: &str) -> Result<Option<Table>> 
     Ok(Some(Table { columns: columns(client, COLUMNS, table.oid).await?, ..table }))
 }
 
+// Below a view what it asks for, below a parent its partitions and children. A materialised view keeps its rows here.
+const KEPT_ELSEWHERE: &str = "WITH RECURSIVE below (id) AS (SELECT $1::oid UNION \
+       SELECT reached.id FROM below JOIN pg_catalog.pg_class c ON c.oid = below.id, LATERAL ( \
+         SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid \
+         UNION ALL \
+         SELECT d.refobjid FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_depend d ON d.objid = r.oid \
+           WHERE r.ev_class = c.oid AND c.relkind = 'v' \
+           AND d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass \
+       ) AS reached (id)) \
+     SELECT c.relname::text FROM pg_catalog.pg_class c JOIN below ON below.id = c.oid WHERE c.relkind = 'f' \
+     ORDER BY 1 LIMIT 1";
+
+/// A foreign table whose rows are among those of this one: itself, one below a view, or a part. What functions of a view
+/// read is not known.
+pub(super) async fn kept_elsewhere(client: &Client, table: &Table) -> Result<Option<String>> {
+    let found = client.query_opt(KEPT_ELSEWHERE, &[&table.oid]).await;
+    let name = found.and_then(|row| row.map(|row| row.try_get(0)).transpose());
+    name.map_err(|error| failed("looking for foreign tables", &error))
+}
+
 async fn columns<Q: ?Sized + ToStatement + Sync>(client: &Client, question: &Q, table: u32) -> Result<Vec<Column>> {
     let fail = |error: &tokio_postgres::Error| failed("listing columns", error);
     let rows = client.query(question, &[&table]).await.map_err(|error| fail(&error))?;

@@ -1,5 +1,6 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -36,8 +37,8 @@ impl Source for Database {
         async { catalog::describe_all(&self.connect().await?).await }.boxed()
     }
 
-    fn begin(&self, _live: bool) -> BoxFuture<'_, Result<Box<dyn Snapshot>>> {
-        async {
+    fn begin(&self, live: bool) -> BoxFuture<'_, Result<Box<dyn Snapshot>>> {
+        async move {
             let doing = "fixing one moment";
             let client = self.connect().await?;
             run(&client, doing, BEGIN).await?;
@@ -58,10 +59,12 @@ impl Source for Database {
             let version = version.split(' ').next().unwrap_or_default();
             let moment: Box<dyn Snapshot> = Box::new(Moment {
                 description: format!("PostgreSQL {version}: one exported snapshot, {snapshot}, read {how}"),
+                live,
                 snapshot,
                 database: self.clone(),
                 keeper: client,
                 gate: Gate::default(),
+                loose: Mutex::default(),
             });
             Ok(moment)
         }
@@ -83,10 +86,12 @@ fn ended(error: &tokio_postgres::Error) -> Trouble {
 /// One exported snapshot; it lives as long as the transaction of the session that exported it.
 struct Moment {
     description: String,
+    live: bool,
     snapshot: String,
     database: Database,
     keeper: Client,
     gate: Gate,
+    loose: Mutex<BTreeSet<String>>,
 }
 
 impl Moment {
@@ -116,6 +121,15 @@ impl Moment {
         let taken = table_scope(scope, table)?;
         let client = self.join().await?;
         let found = found(&client, "the source", table).await?;
+        // Each session has the other server show it another moment.
+        if let Some(far) = catalog::kept_elsewhere(&client, &found).await? {
+            if self.live {
+                return Err(trouble::moved(&format!(
+                    "rows of table `{table}` are kept elsewhere (foreign table `{far}`), and no snapshot holds them"
+                )));
+            }
+            self.loose.lock().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned());
+        }
         taken.check_columns(&found.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>())?;
         let select = taken.select_sql(scope, Dialect::Postgres)?;
         let (schema, at_fault) = (schema(taken), self.gate.at_fault());
@@ -179,6 +193,10 @@ impl Snapshot for Moment {
 
     fn tally(&self, table: &str) -> TableTally {
         self.gate.tally(table)
+    }
+
+    fn loose(&self) -> Vec<String> {
+        self.loose.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     fn finish(self: Box<Self>) -> BoxFuture<'static, Result<()>> {
