@@ -1,5 +1,6 @@
 //! The end: what signed acts or a deadline ended is destroyed, key first. Every step can be cut and is taken up again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lexicon::{Alarm, Code, ConsignmentId, MigrationId, Result, Timestamp, Trouble, digest_of};
@@ -8,13 +9,14 @@ use procedure::{
     Act, Consignment, ConsignmentStage, Destroyed, KeyAct, KeyLevel, Left, Lingering, Migration, Proof, Said, Stage,
     Stored,
 };
-use registry::{Mark, Marking};
+use registry::{Mark, Marking, Registry};
 use tokio::time::timeout;
 use vault::{KeyState, Receipt, RingEvidence, Wrapped};
 use wire::ParcelLine;
 
 use crate::emptied::deleted;
 use crate::submit::bound;
+use crate::unnamed::marked;
 use crate::{Office, State, broke_off};
 
 impl Office {
@@ -133,7 +135,7 @@ impl Office {
     pub(crate) async fn look_back_at_a_key(&self) -> Result<()> {
         let next = {
             let mut state = self.state.lock().await;
-            let next = state.destroyed_after(state.key_looked_at);
+            let next = state.destroyed_after(state.key_looked_at, &self.registry);
             state.key_looked_at = next.map(|(consignment, _)| consignment);
             next
         };
@@ -145,7 +147,7 @@ impl Office {
     pub(crate) async fn look_back_at_a_shelf(&self) -> Result<()> {
         let next = {
             let mut state = self.state.lock().await;
-            let next = state.destroyed_after(state.shelf_looked_at);
+            let next = state.destroyed_after(state.shelf_looked_at, &self.registry);
             state.shelf_looked_at = next.map(|(consignment, _)| consignment);
             next
         };
@@ -153,14 +155,16 @@ impl Office {
         self.shelf_stays_empty(consignment).await
     }
 
-    async fn key_stays_gone(&self, migration: MigrationId, consignment: ConsignmentId) -> Result<()> {
+    /// `migration`: where a fact tells that it is destroyed.
+    async fn key_stays_gone(&self, migration: Option<MigrationId>, consignment: ConsignmentId) -> Result<()> {
         let ring = Arc::clone(&self.ring);
         let asked = tokio::task::spawn_blocking(move || ring.attest(consignment)).await;
         let alarm = match asked.map_err(|_| broke_off())? {
             // A ring that is away is told of by whatever needs it.
             Err(Trouble::Fault(_) | Trouble::Refusal(_)) => return Ok(()),
             Ok(KeyState::Destroyed { at, recorded }) => {
-                if !recorded {
+                // A tombstone that was told of a fact which there never was would say that this server was put back.
+                if !recorded && migration.is_some() {
                     self.engrave(consignment).await?;
                 }
                 if self.is_told(migration, consignment, at).await? {
@@ -181,35 +185,45 @@ impl Office {
             tracing::error!("{alarm}.");
             self.note(format!("{alarm}"))?;
         }
-        let (receipt, shown) = (self.registry.so_far()?, self.share_to_show(migration, consignment));
+        let receipt = self.registry.so_far()?;
+        let shown = migration.and_then(|migration| self.share_to_show(migration, consignment));
         let (again, _) = vault::destroy_key(Arc::clone(&self.ring), (consignment, shown), &receipt).await?;
         self.tell_of_a_copy(&again)?;
         self.supplement(migration, again).await
     }
 
     /// Whether a key act is the one that its fact tells, or one that a note tells.
-    async fn is_told(&self, migration: MigrationId, consignment: ConsignmentId, at: Timestamp) -> Result<bool> {
-        let told = {
+    async fn is_told(&self, migration: Option<MigrationId>, consignment: ConsignmentId, at: Timestamp) -> Result<bool> {
+        let by_fact = {
             let state = self.state.lock().await;
-            let recorded = state.ledgers.get(&migration).into_iter().flat_map(procedure::Ledger::recorded);
+            let ledger = migration.and_then(|migration| state.ledgers.get(&migration));
+            let recorded = ledger.into_iter().flat_map(procedure::Ledger::recorded);
             let mut key_acts = recorded.filter_map(|recorded| {
                 let Act::Destroyed { consignment: of, evidence } = &recorded.fact.act else { return None };
                 (*of == consignment).then_some(evidence.key.at)
             });
-            key_acts.next().is_some_and(|told| at <= told)
+            key_acts.next()
         };
-        Ok(told || self.registry.marked(Mark::DestroyedAgain, &key_act_subject(consignment, at)?)?.is_some())
+        let told = if by_fact.is_some() {
+            by_fact
+        } else {
+            self.registry.marked(Mark::Destroyed, &consignment.to_string())?.map(|marked| marked.at)
+        };
+        // Where what told it is lost, nothing says that this came after it.
+        Ok(told.is_none_or(|told| at <= told)
+            || self.registry.marked(Mark::DestroyedAgain, &key_act_subject(consignment, at)?)?.is_some())
     }
 
-    /// A fact is not changed: of a key act that came after it, the journal notes once what the ring says.
-    async fn supplement(&self, migration: MigrationId, again: RingEvidence) -> Result<()> {
+    /// Neither a fact nor a note is changed: of a key act that came after it, the journal notes once what the ring says.
+    async fn supplement(&self, migration: Option<MigrationId>, again: RingEvidence) -> Result<()> {
         let (consignment, at) = (again.consignment, again.destroyed_at);
         if self.is_told(migration, consignment, at).await? {
             return Ok(());
         }
         let what = if again.found { "its key was there, and is destroyed again" } else { "there was no key of it" };
-        let words = again.words();
-        let text = format!("consignment {consignment}, after the fact of its destruction: {what} at {at}; {words}");
+        let (words, told_by) = (again.words(), if migration.is_some() { "fact" } else { "note" });
+        let text =
+            format!("consignment {consignment}, after the {told_by} of its destruction: {what} at {at}; {words}");
         let subject = key_act_subject(consignment, at)?;
         self.mark(text, &Marking { mark: Mark::DestroyedAgain, subject: &subject, forget: None }).map(drop)
     }
@@ -369,16 +383,24 @@ impl Office {
 }
 
 impl State {
-    /// The destroyed consignment that comes next after this one, round and round.
-    fn destroyed_after(&self, last: Option<ConsignmentId>) -> Option<(ConsignmentId, MigrationId)> {
-        let migrations = self.ledgers.iter().map(|(id, ledger)| (*id, &ledger.migration().consignments));
-        let gone = migrations.flat_map(|(id, consignments)| {
-            let gone = consignments.iter().filter(|consignment| consignment.stage == ConsignmentStage::Destroyed);
-            gone.map(move |consignment| (consignment.id, id))
-        });
-        let mut gone: Vec<(ConsignmentId, MigrationId)> = gone.collect();
-        gone.sort_unstable();
-        gone.iter().find(|(id, _)| Some(*id) > last).or(gone.first()).copied()
+    /// The destroyed consignment that comes next after this one, round and round; with its migration where a fact tells that
+    /// it is destroyed.
+    fn destroyed_after(
+        &self,
+        last: Option<ConsignmentId>,
+        registry: &Registry,
+    ) -> Option<(ConsignmentId, Option<MigrationId>)> {
+        // Marks that cannot be read are told of by whatever needs them.
+        let noted = marked(registry, Mark::Destroyed).unwrap_or_default();
+        let mut gone: BTreeMap<ConsignmentId, Option<MigrationId>> =
+            noted.iter().chain(&self.settled).map(|consignment| (*consignment, None)).collect();
+        for (id, ledger) in &self.ledgers {
+            let consignments = ledger.migration().consignments.iter();
+            let of_facts = consignments.filter(|consignment| consignment.stage == ConsignmentStage::Destroyed);
+            gone.extend(of_facts.map(|consignment| (consignment.id, Some(*id))));
+        }
+        let next = gone.iter().find(|(id, _)| Some(**id) > last).or_else(|| gone.first_key_value());
+        next.map(|(consignment, migration)| (*consignment, *migration))
     }
 }
 

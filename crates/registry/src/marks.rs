@@ -24,7 +24,7 @@ pub enum Mark {
     Overdue,
     /// Of a consignment of a damaged migration, or of one that nothing names: it is destroyed.
     Destroyed,
-    /// Of a key act after the fact of its consignment's destruction, by its digest.
+    /// Of a key act after the fact, or the note, of its consignment's destruction, by its digest.
     DestroyedAgain,
     /// Of a destroyed consignment: what an object store had to keep of it is gone too.
     LetGo,

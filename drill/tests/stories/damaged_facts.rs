@@ -10,6 +10,9 @@ use registry::{Mark, Registry};
 use rusqlite::Connection;
 use vault::{KeyRing, KeyState};
 
+use super::restored_server::noted;
+use super::ring_away::{abandon, closed_and_copied, put_key_back};
+
 /// What somebody does to the database while the server is down.
 type Damage = fn(&Connection);
 
@@ -153,6 +156,48 @@ async fn where_no_deadline_can_be_read_the_longest_one_runs_from_the_alarm_on_th
     swept(&world, &folders, 1).await;
 
     assert_eq!(left(&world, &folders, &round), (false, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_and_parcels_that_come_back_after_an_end_that_no_fact_tells_go_again_under_a_running_server() {
+    // Destroyed without a fact, and with one that was lost since.
+    for lost in [false, true] {
+        let (mut world, round, copy) = closed_and_copied().await;
+        let (shelf, parcels) = (world.server_folder().join("shelf"), world.path("parcels-copy"));
+        copy_folder(&shelf, &parcels);
+        if lost {
+            abandon(&world, &round).await;
+        }
+        world.stop().await;
+        damage(&world.server_folder(), |db| run(db, "DELETE FROM fact WHERE number = (SELECT max(number) FROM fact)"));
+        world.restart();
+        assert!(world.office().alarm().await.is_some(), "the damage is not seen: this story says too little");
+        world.pass_hours(73);
+        for _ in 0..3 {
+            world.office().sweep().await.unwrap();
+        }
+        let keys = world.ring_folder().join("keys");
+        assert!(files_below(&[&shelf, &keys]).is_empty(), "the control");
+        let again = "of its destruction: its key was there, and is destroyed again at ";
+        assert_eq!(noted(&world, "destroyed without a fact"), usize::from(!lost), "{:?}", world.notes());
+        assert_eq!(noted(&world, again), 0, "nothing is back: {:?}", world.notes());
+
+        put_key_back(&world.ring_folder(), &copy);
+        copy_folder(&parcels, &shelf);
+        for _ in 0..3 {
+            world.office().sweep().await.unwrap();
+        }
+        assert!(files_below(&[&shelf, &keys]).is_empty());
+        assert_eq!(
+            noted(&world, "was back in the key ring, and is destroyed again [LZ-0709]"),
+            1,
+            "{:?}",
+            world.notes()
+        );
+        assert_eq!(noted(&world, "lay on the shelf after its destruction"), 1, "{:?}", world.notes());
+        // What a lost fact told nobody can add to.
+        assert_eq!(noted(&world, &format!("after the note {again}")), usize::from(!lost), "{:?}", world.notes());
+    }
 }
 
 /// Writes zeros over the first page of a table or an index, so that nothing of it can be read.

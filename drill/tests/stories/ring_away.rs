@@ -170,7 +170,7 @@ async fn a_plan_for_another_kind_of_ring_is_refused_and_so_is_a_consignment_unde
 }
 
 /// A round that is closed, and what of the ring's folder there was while its key lived.
-async fn closed_and_copied() -> (World, Round, PathBuf) {
+pub(super) async fn closed_and_copied() -> (World, Round, PathBuf) {
     let mut world = World::start().await;
     let systems = world.systems(60);
     let round = world.closed(&systems).await;
@@ -181,7 +181,7 @@ async fn closed_and_copied() -> (World, Round, PathBuf) {
     (world, round, copy)
 }
 
-async fn abandon(world: &World, round: &Round) {
+pub(super) async fn abandon(world: &World, round: &Round) {
     let (consignment, reason) = (round.consignment, "the drill ends it".to_owned());
     world.act(Name::Controller, round.plan.migration, Act::Abandon { consignment, reason }).await.unwrap();
 }
@@ -190,7 +190,7 @@ fn told(world: &World, what: &str) -> usize {
     world.notes().iter().filter(|note| note.contains(what)).count()
 }
 
-fn put_key_back(ring: &Path, copy: &Path) {
+pub(super) fn put_key_back(ring: &Path, copy: &Path) {
     for key in files_below(&[&copy.join("keys")]) {
         std::fs::copy(&key, ring.join("keys").join(key.file_name().unwrap())).unwrap();
     }
