@@ -52,12 +52,10 @@ impl State {
         }
     }
 
-    /// Notices what the ring has of consignments that this server's facts do not know: tombstones and living keys. Facts
-    /// that are damaged know too few.
+    /// Notices what the ring has of consignments that this server's facts do not know: living keys, and tombstones. Of those
+    /// damaged facts know too few.
     pub(crate) fn compare_keys(&mut self, furniture: &Furniture) -> Result<()> {
-        if self.alarm.is_some() {
-            return Ok(());
-        }
+        let whole = self.alarm.is_none();
         let Furniture { registry, ring, deadline_days_max, .. } = furniture;
         let facts = self.consignments();
         let noted: BTreeSet<ConsignmentId> =
@@ -66,7 +64,7 @@ impl State {
         let (buried, held) = (ring.buried().unwrap_or_default(), ring.held().unwrap_or_default());
         let unknown = buried.iter().filter(|id| {
             // What this server destroys without a fact has no fact that the tombstone could be told of.
-            !facts.contains(*id) && (!noted.contains(*id) || journal_said_so(ring.as_ref(), **id))
+            whole && !facts.contains(*id) && (!noted.contains(*id) || journal_said_so(ring.as_ref(), **id))
         });
         let unknown = unknown.count();
         if unknown > 0 {

@@ -1,6 +1,9 @@
 //! Living ring keys that nothing names: no fact, and no note of an opening. A server that was put back to before a
 //! consignment was opened has such. Each is noted once, and destroyed with its parcels when the farthest deadline that its
 //! consignment may have is over; not before, for a later copy of the registry may yet name it.
+//!
+//! Damage changes nothing of that. A fact that cannot be read may name the key; but its consignment was opened before the note,
+//! with a deadline of its own that no extension moves: it ends by then too.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,14 +52,13 @@ impl State {
 }
 
 impl Office {
-    /// Asks the ring from time to time which keys live in it, and notes those that nothing names. Facts that are damaged name
-    /// too few: then it is not asked.
+    /// Asks the ring from time to time which keys live in it, and notes those that nothing names.
     pub(crate) async fn note_unnamed(&self) -> Result<()> {
         let now = self.clock.now();
         {
             let mut state = self.state.lock().await;
             let lately = state.asked_at.is_some_and(|at| (at..hours_after(at, ASKED_HOURS)).contains(&now));
-            if state.alarm.is_some() || lately {
+            if lately {
                 return Ok(());
             }
             state.asked_at = Some(now);
@@ -86,10 +88,7 @@ impl Office {
     /// Those that were noted long enough ago.
     async fn unnamed_for_long(&self) -> Result<Vec<ConsignmentId>> {
         let now = self.clock.now();
-        let unnamed = {
-            let state = self.state.lock().await;
-            if state.alarm.is_some() { Vec::new() } else { state.unnamed(&self.registry)? }
-        };
+        let unnamed = self.state.lock().await.unnamed(&self.registry)?;
         let is_over = |noted: &Timestamp| now >= hours_after(*noted, self.deadline_days_max.saturating_mul(24));
         Ok(unnamed.into_iter().filter(|(_, noted)| is_over(noted)).map(|(consignment, _)| consignment).collect())
     }

@@ -1,5 +1,5 @@
 //! A server that was put back to before a consignment was opened has its ring key, and perhaps its parcels, and knows nothing of
-//! it. It says so, and destroys them when the farthest deadline is over; not before, and not while its facts are damaged.
+//! it. It says so, and destroys them when the farthest deadline is over; not before, and also while its facts are damaged.
 
 use std::path::PathBuf;
 
@@ -92,23 +92,37 @@ async fn a_running_server_finds_a_key_that_nothing_names_without_a_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_facts_are_damaged_no_key_goes_because_nothing_names_it() {
+async fn while_facts_are_damaged_a_key_that_nothing_names_lives_until_its_end_and_not_after() {
     let mut world = World::start().await;
     let round = put_back(&mut world).await;
+    let parcels = parcels_on(&world.server_folder(), &round);
     world.office().sweep().await.unwrap();
     assert_eq!(noted(&world, "[LZ-0824]"), 1);
     world.stop().await;
     let db = Connection::open(world.server_folder().join("registry.sqlite")).unwrap();
     assert_eq!(db.execute("UPDATE fact SET entry = 'nothing'", []).unwrap(), 1);
     drop(db);
-    world.restart();
+    world.pass_hours(24);
+    let late = ConsignmentId([7; 16]);
+    world.restart_with(|furniture| furniture.ring.create(late).unwrap());
     assert!(world.office().alarm().await.is_some());
 
-    for _ in 0..2 {
-        world.pass_hours(31 * 24);
-        world.office().sweep().await.unwrap();
-        assert!(left(&world, &round).0, "the facts that are missing may name it");
-    }
+    let alarms = told(&world).await;
+    assert!(alarms.len() == 1 && alarms[0].contains("living keys of 2 consignments"), "{alarms:?}");
+    world.office().sweep().await.unwrap();
+    assert_eq!(noted(&world, &format!("a living key of consignment {late}")), 1, "{:?}", world.notes());
+    world.pass_hours(28 * 24);
+    world.office().sweep().await.unwrap();
+    assert_eq!(left(&world, &round), (true, parcels), "the facts that are missing may name it");
+    world.pass_hours(24);
+    world.office().sweep().await.unwrap();
+    assert_eq!(left(&world, &round), (false, 0), "no fact can give it a later end");
+    assert!(key(&world, late).exists(), "noted a day later");
+    world.pass_hours(24);
+    world.office().sweep().await.unwrap();
+
+    assert!(!key(&world, late).exists());
+    assert_eq!(noted(&world, "which nothing names: destroyed without a fact"), 2, "{:?}", world.notes());
 }
 
 #[tokio::test(flavor = "multi_thread")]
