@@ -21,6 +21,7 @@ mod postgres;
 mod sampled;
 mod sinks;
 mod sources;
+mod sqlite;
 mod straight;
 mod unseen;
 

@@ -29,6 +29,9 @@ const SIZE: &str = "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name IN \
 const FOREIGN_KEYS_BROKEN: &str = r#"SELECT c."parent", (SELECT group_concat(l."from", '`, `' ORDER BY l.seq)
        FROM pragma_foreign_key_list(?1) AS l WHERE l.id = c.fkid), count(*)
      FROM pragma_foreign_key_check(?1) AS c GROUP BY c.fkid"#;
+/// Whether a table's declaration may say what becomes of a row that breaks a constraint (`ON CONFLICT`).
+const SAYS_ON_CONFLICT: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_schema \
+     WHERE type = 'table' AND name = ?1 COLLATE NOCASE AND sql LIKE '%conflict%')";
 /// `SQLite` has one writer at a time.
 const TABLES_AT_ONCE: usize = 1;
 
@@ -311,28 +314,44 @@ fn marked(connection: &Connection, table: &Wanted, mark: Mark) -> Result<Option<
 }
 
 /// Inserts every row that can be; counts the others. Rows are tested where they go: `SQLite` undoes a refused row
-/// alone, keeps the transaction, and has no log, so that a staging copy would only write everything twice.
+/// alone, keeps the transaction, and has no log, so that a staging copy would only write everything twice. Only a trigger
+/// may take back the transaction itself: no row is tried after that.
 fn insert_all(
     transaction: &Transaction<'_>,
     table: &Wanted,
     batches: &mut mpsc::Receiver<RecordBatch>,
     broken: &mut Broken,
 ) -> Result<u64> {
+    let failed = |error| failed("loading", &error);
+    let on_conflict: bool =
+        transaction.query_row(SAYS_ON_CONFLICT, [&table.target], |row| row.get(0)).map_err(failed)?;
+    // Such a table would replace a row or a value, drop the row, or take back the transaction. The word overrides the
+    // statements of triggers too, so that it stands only where it must.
+    let verb = if on_conflict { "INSERT OR ABORT" } else { "INSERT" };
     let marks = vec!["?"; table.schema.fields().len()].join(", ");
-    let sql = format!("INSERT INTO {} ({}) VALUES ({marks})", quote(&table.target)?, table.quoted_columns()?);
-    let mut statement = transaction.prepare(&sql).map_err(|error| failed("loading", &error))?;
+    let sql = format!("{verb} INTO {} ({}) VALUES ({marks})", quote(&table.target)?, table.quoted_columns()?);
+    let mut statement = transaction.prepare(&sql).map_err(failed)?;
     let mut rows: u64 = 0;
     while let Some(batch) = batches.blocking_recv() {
         same_shape(&table.target, &table.schema, &batch)?;
         for row in 0..batch.num_rows() {
-            insert(&mut statement, &batch, row, broken)?;
+            // Outside the transaction each row would be committed alone.
+            if transaction.is_autocommit() {
+                break;
+            }
+            insert((transaction, &mut statement), &batch, row, broken)?;
             rows = rows.saturating_add(1);
         }
     }
     Ok(rows)
 }
 
-fn insert(statement: &mut Statement<'_>, batch: &RecordBatch, row: usize, broken: &mut Broken) -> Result<()> {
+fn insert(
+    (transaction, statement): (&Transaction<'_>, &mut Statement<'_>),
+    batch: &RecordBatch,
+    row: usize,
+    broken: &mut Broken,
+) -> Result<()> {
     let mut values = Vec::with_capacity(batch.num_columns());
     for (index, column) in batch.columns().iter().enumerate() {
         match cells::bind(column, row) {
@@ -348,7 +367,7 @@ fn insert(statement: &mut Statement<'_>, batch: &RecordBatch, row: usize, broken
     match statement.execute(params_from_iter(values)) {
         Ok(_) => Ok(()),
         Err(error) => {
-            broken.constraint(&error)?;
+            broken.constraint(&error, transaction.is_autocommit())?;
             broken.at_fault.keep(&broken.name, batch.slice(row, 1));
             Ok(())
         }
@@ -390,8 +409,9 @@ impl Broken {
         *count = count.saturating_add(1);
     }
 
-    /// Counts a refused row under its constraint; anything but a refused row is a failure.
-    fn constraint(&mut self, error: &rusqlite::Error) -> Result<()> {
+    /// Counts a refused row under its constraint, which may have `ended` the transaction; anything but a refused row is a
+    /// failure.
+    fn constraint(&mut self, error: &rusqlite::Error, ended: bool) -> Result<()> {
         use rusqlite::ffi;
         let Some(inner) = error.sqlite_error().filter(|inner| inner.code == rusqlite::ErrorCode::ConstraintViolation)
         else {
@@ -411,6 +431,7 @@ impl Broken {
             (ffi::SQLITE_CONSTRAINT_TRIGGER, _) => "a trigger".to_owned(),
             _ => format!("database code {}", code(error)),
         };
+        let name = if ended { format!("{name}, after which no row was tried") } else { name };
         let count = self.constraints.entry(name).or_default();
         *count = count.saturating_add(1);
         Ok(())
