@@ -13,6 +13,7 @@ macro_rules! skipped {
 mod bad_data;
 mod bad_data_size;
 mod csv;
+mod defaults;
 #[cfg(target_os = "linux")]
 mod disk;
 mod lab;

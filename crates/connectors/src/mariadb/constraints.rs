@@ -67,8 +67,19 @@ fn typed_of(table: &Wanted<'_>, name: &str) -> Result<Option<String>> {
 pub(super) async fn of_rows(session: &mut MySqlConnection, table: &Wanted<'_>, found: &Table) -> Result<Vec<Test>> {
     let mut tests = unique(session, table, found).await?;
     tests.extend(checks(session, table, found).await?);
-    for key in catalog::foreign_keys(session, &table.target).await? {
-        tests.extend(foreign_key(table, &key)?);
+    let keys = catalog::foreign_keys(session, &table.target).await?;
+    // The server is told to look at no key of such a table: what is not counted here nobody would look at.
+    let counted_alone = points_to_itself(&keys, &table.target);
+    // A null points nowhere.
+    let stays_null = |name: &String| !fills(table, name) && left_to_server(found, name).as_deref() == Some("NULL");
+    for key in keys.into_iter().filter(|key| !key.reference.columns.iter().any(stays_null)) {
+        match foreign_key(table, found, &key)? {
+            None if counted_alone => {
+                let what = format!("the foreign key {} with a column that only the server fills", key.name);
+                return Err(trouble::untestable(&table.target, &what));
+            }
+            test => tests.extend(test),
+        }
     }
     Ok(tests)
 }
@@ -175,16 +186,44 @@ async fn checks(session: &mut MySqlConnection, table: &Wanted<'_>, found: &Table
     Ok(tests)
 }
 
-fn foreign_key(table: &Wanted<'_>, key: &catalog::ForeignKey) -> Result<Option<Test>> {
+/// Whether the scope fills a column.
+fn fills(table: &Wanted<'_>, name: &str) -> bool {
+    table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name))
+}
+
+/// What the server puts into a column that the scope does not fill, as SQL; none if only the server knows.
+fn left_to_server(found: &Table, name: &str) -> Option<String> {
+    let column = found.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))?;
+    match (column.otherwise, column.default.as_deref()) {
+        (Otherwise::Null, _) => Some("NULL".to_owned()),
+        (Otherwise::Default, Some(default)) if is_constant(default) => Some(default.to_owned()),
+        _ => None,
+    }
+}
+
+/// Whether the text of a default is a number or a text in quotes. `MariaDB` writes every other as an expression; older
+/// servers and `MySQL` write texts without quotes, which are taken for expressions here.
+fn is_constant(default: &str) -> bool {
+    let digits = default.strip_prefix('-').unwrap_or(default);
+    let number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let text = default.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+    number || text.is_some_and(|text| !text.replace("''", "").contains('\''))
+}
+
+/// The test of one foreign key; none if it cannot be counted.
+fn foreign_key(table: &Wanted<'_>, found: &Table, key: &catalog::ForeignKey) -> Result<Option<Test>> {
     let (mut given, mut equal, mut equal_staged) = (Vec::new(), Vec::new(), Vec::new());
-    let own = key.reference.table.eq_ignore_ascii_case(&table.target);
+    let own = points_to_itself(std::slice::from_ref(key), &table.target);
     for (column, other) in key.reference.columns.iter().zip(&key.reference.other_columns) {
-        // A column that the scope does not fill stays null, and a null points nowhere.
-        let Some(typed) = typed_of(table, column)? else { return Ok(None) };
-        let other = quote(other)?;
+        let Some(typed) = typed_of(table, column)?.or_else(|| left_to_server(found, column)) else { return Ok(None) };
+        let quoted = quote(other)?;
         given.push(format!("{typed} IS NOT NULL"));
-        equal.push(format!("lazaret_there.{other} = {typed}"));
-        equal_staged.push(format!("lazaret_staged.{other} = {typed}"));
+        equal.push(format!("lazaret_there.{quoted} = {typed}"));
+        if own {
+            let staged = fills(table, other).then(|| format!("lazaret_staged.{quoted}"));
+            let Some(staged) = staged.or_else(|| left_to_server(found, other)) else { return Ok(None) };
+            equal_staged.push(format!("{staged} = {typed}"));
+        }
     }
     let there = format!("{}.{}", quote(&key.schema)?, quote(&key.reference.table)?);
     let mut orphan = format!("NOT EXISTS (SELECT 1 FROM {there} AS lazaret_there WHERE {})", equal.join(" AND "));
@@ -198,8 +237,22 @@ fn foreign_key(table: &Wanted<'_>, key: &catalog::ForeignKey) -> Result<Option<T
     Ok(Some(Test::of(name, rows)))
 }
 
-/// Whether a table points to itself, so that its rows are needed a second time.
-pub(super) async fn points_to_itself(session: &mut MySqlConnection, target: &str) -> Result<bool> {
-    let keys = catalog::foreign_keys(session, target).await?;
-    Ok(keys.iter().any(|key| key.reference.table.eq_ignore_ascii_case(target)))
+/// Whether a table with these keys points to itself, so that its rows are needed a second time.
+pub(super) fn points_to_itself(keys: &[catalog::ForeignKey], target: &str) -> bool {
+    keys.iter().any(|key| key.reference.table.eq_ignore_ascii_case(target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_is_taken_as_it_is_written_only_if_it_is_a_number_or_a_text() {
+        for constant in ["1", "-7", "1.50", "''", "'main'", "'it''s'", "'a(b)'"] {
+            assert!(is_constant(constant), "{constant}");
+        }
+        for other in ["", "-", "main", "'", "uuid()", "1 + 0", "'a' + rand() + 'b'", "b'1'", "current_timestamp()"] {
+            assert!(!is_constant(other), "{other}");
+        }
+    }
 }
