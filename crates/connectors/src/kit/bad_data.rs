@@ -175,6 +175,30 @@ fn a_text_that_is_no_utf_8_is_refused_by_count() {
     });
 }
 
+#[test]
+fn a_float_is_not_rounded_by_a_double_of_few_digits_and_counted_for_one_without_a_sign() {
+    let name = "a_float_is_not_rounded_by_a_double_of_few_digits_and_counted_for_one_without_a_sign";
+    super::tell(System::MariaDb, name, |lab| {
+        Box::pin(async move {
+            lab.make_targets(&Scope::parse("").unwrap()).await;
+            let scope = two_columns(("ratio", "float64"));
+            lab.run("CREATE TABLE arrived (id bigint, ratio double(10,2))").await;
+            let refused = lab.sink().prepare(&scope).await.map(drop).unwrap_err();
+            assert!(refused.code() == Code(407) && refused.to_string().contains("`ratio`"), "{refused}");
+            lab.run("ALTER TABLE arrived MODIFY ratio double unsigned").await;
+            lab.sink().prepare(&scope).await.unwrap();
+            let rows = |values: Vec<f64>| stream(vec![batch(&scope, Arc::new(Float64Array::from(values)))]);
+            let bad = rows(vec![0.125, -0.5, -1e-300]);
+            let refused = lab.sink().load(&scope, "person", mark(1), bad).await.unwrap_err();
+            let said = refused.to_string();
+            assert!(refused.code() == Code(411) && said.contains("float64 in double unsigned: 2 rows"), "{said}");
+            assert_eq!((lab.count("arrived").await, lab.count("lazaret_load").await), (0, 0));
+            let good = rows(vec![0.125, 0.0]);
+            assert_eq!(lab.sink().load(&scope, "person", mark(1), good).await.unwrap().rows, 2);
+        })
+    });
+}
+
 /// A row that a transform refuses is kept like one that cannot be read.
 #[test]
 fn a_byte_that_the_named_character_set_lacks_is_refused_by_count() {

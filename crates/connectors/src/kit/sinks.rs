@@ -69,6 +69,8 @@ pub(super) async fn a_lossy_type_is_refused_before_any_row(lab: &Lab) {
         ("text", "real"),
         ("int64", "real"),
         ("float64", "varchar(40)"),
+        ("float64", "bigint"),
+        ("float64", "numeric(20,4)"),
         ("decimal(38,4)", "real"),
         ("timestamp", "integer"),
         ("date", "integer"),

@@ -192,7 +192,14 @@ pub(super) fn land(column: &Column, data: &DataType) -> Option<Landing> {
             }
             if column.unsigned { tested("{} < 0".to_owned()) } else { plain() }
         }
-        DataType::Float64 if base == "double" => plain(),
+        // double(10,2) rounds.
+        DataType::Float64 if base == "double" && column.scale.is_none() => {
+            if column.unsigned {
+                tested("{} < 0".to_owned())
+            } else {
+                plain()
+            }
+        }
         DataType::Date32 if base == "date" => plain(),
         DataType::Time64(_) if base == "time" => tested(fraction),
         DataType::Timestamp(_, None) if base == "datetime" => tested(fraction),
@@ -271,6 +278,33 @@ fn enum_words(declared: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::columns::Otherwise;
+
+    #[test]
+    fn a_double_takes_floats_if_it_rounds_none_and_one_without_a_sign_those_that_have_none() {
+        let land = |declared: &str, scale| {
+            let column = Column {
+                name: "held".to_owned(),
+                declared: declared.to_owned(),
+                base: "double".to_owned(),
+                unsigned: declared.ends_with("unsigned"),
+                nullable: true,
+                default: None,
+                otherwise: Otherwise::Null,
+                length: None,
+                precision: Some(22),
+                scale,
+                fraction: None,
+                charset: None,
+                collation: None,
+            };
+            land(&column, &DataType::Float64).map(|landing| landing.too_much)
+        };
+        assert_eq!(land("double", None), Some(Vec::new()));
+        let tested = ("{} < 0".to_owned(), "float64 in double unsigned".to_owned());
+        assert_eq!(land("double unsigned", None), Some(vec![tested]));
+        assert_eq!((land("double(10,2)", Some(2)), land("double(10,0)", Some(0))), (None, None));
+    }
 
     #[test]
     fn the_words_of_an_enum_are_read_with_their_quotes() {

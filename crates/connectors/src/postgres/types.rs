@@ -135,11 +135,9 @@ pub(super) fn land(column: &Column, data: &DataType) -> Option<Landing> {
             tested(range.unwrap_or_default().to_owned())
         }
         DataType::Int64 | DataType::UInt64 if base == "numeric" => {
-            if whole_digits.is_none_or(|digits| digits >= 20) {
-                plain
-            } else {
-                None
-            }
+            // A scale below zero, which PostgreSQL has since version 15, rounds whole numbers.
+            let exact = scale.is_none_or(|scale| scale >= 0);
+            if exact && whole_digits.is_none_or(|digits| digits >= 20) { plain } else { None }
         }
         DataType::Decimal128(precision, kept) if base == "numeric" => {
             let whole = i32::from(*precision).saturating_sub(i32::from(*kept));
@@ -167,5 +165,38 @@ pub(super) fn land(column: &Column, data: &DataType) -> Option<Landing> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::Otherwise;
+
+    #[test]
+    fn a_numeric_that_rounds_whole_numbers_takes_none() {
+        let lands = |declared: &str, modifier, data: &DataType| {
+            let column = Column {
+                name: "held".to_owned(),
+                declared: declared.to_owned(),
+                type_oid: 1700,
+                base: "numeric".to_owned(),
+                modifier,
+                is_enum: false,
+                is_tested_domain: false,
+                not_null: false,
+                expression: None,
+                otherwise: Otherwise::Null,
+                collation: None,
+            };
+            land(&column, data).is_some()
+        };
+        for data in [DataType::Int64, DataType::UInt64, DataType::Decimal128(18, 0)] {
+            assert!(lands("numeric", -1, &data), "{data}");
+            assert!(lands("numeric(20,0)", 0x0014_0004, &data), "{data}");
+            assert!(lands("numeric(22,2)", 0x0016_0006, &data), "{data}");
+            assert!(!lands("numeric(20,-2)", 0x0014_0802, &data), "{data}");
+            assert!(!lands("numeric(19,2)", 0x0013_0006, &data), "{data}");
+        }
     }
 }

@@ -140,7 +140,8 @@ pub(super) fn keeps(affinity: Affinity, strict: bool, declared: &str, data: &Dat
         DataType::Boolean | DataType::Int64 | DataType::UInt64 => {
             matches!(affinity, Affinity::Integer | Affinity::Numeric | Affinity::Blob)
         }
-        DataType::Float64 => affinity != Affinity::Text,
+        // INTEGER and NUMERIC make an integer of 1e17, and no integer beyond 2^53 is read as a float.
+        DataType::Float64 => matches!(affinity, Affinity::Real | Affinity::Blob),
         DataType::Decimal128(precision, _) => {
             *precision <= AFFINITY_DIGITS || matches!(affinity, Affinity::Text | Affinity::Blob)
         }
