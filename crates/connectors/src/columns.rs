@@ -106,7 +106,8 @@ impl Cells {
         }
     }
 
-    /// Appends a value that is spelled as text.
+    /// Appends a value that is spelled as text. An integer or decimal may have zeros before it: `MariaDB` prints those of
+    /// a ZEROFILL.
     pub(crate) fn read(&mut self, text: &str) -> Result<(), Odd> {
         match self {
             Self::Bool(cells) => match text {
@@ -119,7 +120,7 @@ impl Cells {
             Self::Decimal(cells, precision, scale) => {
                 cells.append_value(spelling::read_decimal(text, *precision, *scale).ok_or(ODD_PRECISION)?);
             }
-            Self::Float64(cells) => cells.append_value(float(text).ok_or(ODD_SPELLING)?),
+            Self::Float64(cells) => cells.append_value(scope::parse_float(text).ok_or(ODD_SPELLING)?),
             Self::Int64(cells) => cells.append_value(text.parse().map_err(|_| ODD_SPELLING)?),
             Self::Time(cells) => cells.append_value(spelling::read_time(text).ok_or(ODD_SPELLING)?),
             Self::Timestamp(cells) => cells.append_value(spelling::read_timestamp(text).ok_or(ODD_SPELLING)?),
@@ -146,12 +147,6 @@ impl Cells {
         };
         (done, Vec::new())
     }
-}
-
-/// Digits, point and exponent; not the words for infinity and for what is no number.
-fn float(text: &str) -> Option<f64> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    text.parse().ok().filter(|number: &f64| plain && number.is_finite())
 }
 
 fn fixed<Type: ArrowPrimitiveType>(cells: &mut PrimitiveBuilder<Type>) -> ArrayRef {

@@ -83,3 +83,4 @@ pub use source::{Reference, SourceColumn, SourceTable};
 pub use statements::{Account, MARKER_TABLE, grants, target_ddl};
 pub use tally::{ColumnTally, TableTally, Tally};
 pub use trouble::WITHOUT_IMAGE;
+pub use value::{is_decimal, is_integer, parse_float};

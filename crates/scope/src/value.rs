@@ -17,6 +17,9 @@ use std::sync::Arc;
 
 use crate::{Kind, calendar};
 
+/// 1,077 bytes: sign, `0.` and the 1,074 digits of 2^-1074, the longest that a double is when it is written in full.
+const FLOAT_TEXT_MAX: usize = 1_077;
+
 /// An array whose type is known.
 pub(crate) enum Column<'a> {
     Bool(&'a BooleanArray),
@@ -99,9 +102,9 @@ pub(crate) fn decimal_text(unscaled: i128, scale: u8) -> String {
     if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
-/// A number without an exponent: its digits, and how many of them follow the point (38 at most).
-pub(crate) fn parse_decimal_free(text: &str) -> Option<(i128, u8)> {
-    let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+/// The digits of a number without an exponent, before its point and after.
+fn halves(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = match rest.split_once('.') {
         Some((whole, fraction)) if !fraction.is_empty() => (whole, fraction),
         Some(_) => return None,
@@ -109,16 +112,35 @@ pub(crate) fn parse_decimal_free(text: &str) -> Option<(i128, u8)> {
     };
     let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     let led_by_zero = whole.len() > 1 && whole.starts_with('0');
-    if whole.is_empty() || led_by_zero || !plain(whole) || !plain(fraction) || fraction.len() > 38 {
+    let is_number = !whole.is_empty() && !led_by_zero && plain(whole) && plain(fraction);
+    is_number.then_some((whole, fraction))
+}
+
+/// Whether a text is a decimal as it prints, whatever number of zeros closes it: `007.5`, `+7.5` and `-0.0` are texts, not
+/// numbers, because they would not come back.
+pub fn is_decimal(text: &str) -> bool {
+    halves(text).is_some() && !(text.starts_with('-') && significant(text).next().is_none())
+}
+
+/// Whether a text is an integer as it prints: `007` and `+7` are texts, not numbers, because they would not come back.
+pub fn is_integer(text: &str) -> bool {
+    is_decimal(text) && !text.contains('.')
+}
+
+/// A number without an exponent: its digits, and how many of them follow the point (38 at most).
+pub(crate) fn parse_decimal_free(text: &str) -> Option<(i128, u8)> {
+    let (whole, fraction) = halves(text)?;
+    if fraction.len() > 38 {
         return None;
     }
     let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    Some((if negative { digits.checked_neg()? } else { digits }, u8::try_from(fraction.len()).ok()?))
+    let unscaled = if text.starts_with('-') { digits.checked_neg()? } else { digits };
+    Some((unscaled, u8::try_from(fraction.len()).ok()?))
 }
 
 /// A decimal of `precision` digits at `scale`; no digit is lost, but zeros at the end may be.
 pub(crate) fn parse_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
-    let (unscaled, own) = parse_decimal_free(text)?;
+    let (unscaled, own) = parse_decimal_free(text).filter(|_| is_decimal(text))?;
     rescale(unscaled, own, precision, scale)
 }
 
@@ -247,15 +269,32 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// An integer as it prints: `007` and `+7` are texts, not numbers, because they would not come back.
 fn parse_integer(text: &str) -> Option<i128> {
-    let (unscaled, scale) = parse_decimal_free(text)?;
-    (scale == 0 && text != "-0").then_some(unscaled)
+    if is_integer(text) { text.parse().ok() } else { None }
 }
 
-fn parse_float(text: &str) -> Option<f64> {
+/// The float that a text is: written as short as can be, or with as many digits as the text has, it is that text again.
+/// `9007199254740993`, `1e-400`, `007.5` and `+7` would not come back, so they are texts. The point and the exponent may
+/// stand elsewhere.
+pub fn parse_float(text: &str) -> Option<f64> {
     let shaped = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    if shaped { text.parse().ok().filter(|value: &f64| value.is_finite()) } else { None }
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let led_by_zero = unsigned.starts_with('0') && unsigned.bytes().nth(1).is_some_and(|next| next.is_ascii_digit());
+    if !shaped || text.len() > FLOAT_TEXT_MAX || led_by_zero || unsigned.starts_with('+') {
+        return None;
+    }
+    let value = text.parse().ok().filter(|value: &f64| value.is_finite())?;
+    let after_first = significant(text).count().saturating_sub(1);
+    // The exponents need no look: no two numbers with the same digits are so close that one is read as the other.
+    let same = |written: &str| significant(written).eq(significant(text));
+    // As short as can be is not always what rounding to that many digits gives: 2^-44 is 5.684341886080802e-14.
+    (same(&format!("{value:e}")) || same(&format!("{value:.after_first$e}"))).then_some(value)
+}
+
+/// The digits of a number from the first that is not zero, without its exponent's.
+fn significant(number: &str) -> impl Iterator<Item = u8> {
+    let mantissa = number.bytes().take_while(|byte| !b"eE".contains(byte));
+    mantissa.filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0')
 }
 
 #[cfg(test)]
@@ -269,7 +308,7 @@ mod tests {
         assert_eq!(parse_decimal("12.5", 10, 2), Some(1250));
         assert_eq!(parse_decimal("12.500", 10, 2), Some(1250));
         assert_eq!(parse_decimal("-0.05", 10, 2), Some(-5));
-        for text in ["12.505", "12,5", ".5", "5.", "1e3", "007", "--1", "123456789.00", ""] {
+        for text in ["12.505", "12,5", ".5", "5.", "1e3", "007", "-0.0", "--1", "123456789.00", ""] {
             assert_eq!(parse_decimal(text, 10, 2), None, "{text}");
         }
     }
@@ -281,11 +320,61 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_text_is_a_float_only_if_it_would_come_back() {
+        for (text, value) in [
+            ("0.1", 0.1),
+            ("0.10", 0.1),
+            ("0.10000000000000001", 0.1),
+            (".5", 0.5),
+            ("-1.50e3", -1500.0),
+            ("1E+05", 100_000.0),
+            ("9007199254740992", 9_007_199_254_740_992.0),
+            ("5.684341886080802e-14", 2_f64.powi(-44)),
+            ("5e-324", f64::from_bits(1)),
+            ("1e300", 1e300),
+            ("0", 0.0),
+            ("-0.0", -0.0),
+            ("0e5", 0.0),
+        ] {
+            assert_eq!(parse_float(text).map(f64::to_bits), Some(value.to_bits()), "{text}");
+        }
+        let long = format!("0.{}", "0".repeat(FLOAT_TEXT_MAX));
+        for text in [
+            "9007199254740993",
+            "1234567890123456789012345",
+            "0.1000000000000000000",
+            "1e-400",
+            "3e-324",
+            "1e400",
+            "007.5",
+            "-007.5",
+            "00",
+            "+7",
+            "1e",
+            ".",
+            "",
+            "NaN",
+            "inf",
+            long.as_str(),
+        ] {
+            assert_eq!(parse_float(text), None, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_decimal_reads_back_as_it_is_written(unscaled in any::<i64>(), scale in 0_u8..=18) {
             let text = decimal_text(i128::from(unscaled), scale);
             prop_assert_eq!(parse_decimal(&text, 38, scale), Some(i128::from(unscaled)));
+        }
+
+        #[test]
+        fn a_float_reads_back_as_short_as_can_be_and_with_more_digits_than_it_needs(value in any::<f64>()) {
+            prop_assume!(value.is_finite());
+            for text in [format!("{value:e}"), format!("{value:.16e}"), format!("{value:.30e}")] {
+                prop_assert_eq!(parse_float(&text).map(f64::to_bits), Some(value.to_bits()), "{}", text);
+            }
         }
     }
 }

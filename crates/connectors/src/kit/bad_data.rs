@@ -199,6 +199,24 @@ fn a_float_is_not_rounded_by_a_double_of_few_digits_and_counted_for_one_without_
     });
 }
 
+/// `SQLite` has no decimals: their text is that of whatever program wrote it.
+#[test]
+fn a_decimal_in_a_text_of_sqlite_that_would_not_come_back_is_refused() {
+    super::tell(System::Sqlite, "a_decimal_in_a_text_of_sqlite_that_would_not_come_back_is_refused", |lab| {
+        Box::pin(async move {
+            let rows: [&[Option<&str>]; 3] =
+                [&[Some("1"), Some("007.50")], &[Some("2"), Some("+7.50")], &[Some("3"), Some("-0.50")]];
+            lab.fill("person", &[("id", "int64"), ("measure", "decimal(10,2)")], &rows).await;
+            let scope = two_columns(("measure", "decimal(10,2)"));
+            let snapshot = lab.source().begin(true).await.unwrap();
+            let refused = admitted(snapshot.read(&scope, "person")).await.unwrap_err();
+            assert_eq!(refused.code(), Code(408));
+            assert!(refused.to_string().contains("`measure`: 2 values that do not spell"), "{refused}");
+            assert_eq!(keys(&snapshot.at_fault(&scope, "person")), [1, 2]);
+        })
+    });
+}
+
 /// A row that a transform refuses is kept like one that cannot be read.
 #[test]
 fn a_byte_that_the_named_character_set_lacks_is_refused_by_count() {

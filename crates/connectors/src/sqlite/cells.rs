@@ -86,10 +86,10 @@ fn decimal(value: ValueRef<'_>, precision: u8, scale: i8) -> Result<i128, Odd> {
         ValueRef::Integer(number) => spelling::rescale(i128::from(number), 0, precision, scale).ok_or(ODD_PRECISION),
         // The shortest digits that name this double are the ones that were stored, up to 15 of them.
         ValueRef::Real(number) => spelling::read_decimal(&number.to_string(), precision, scale).ok_or(ODD_PRECISION),
-        ValueRef::Text(bytes) => std::str::from_utf8(bytes)
-            .ok()
-            .and_then(|text| spelling::read_decimal(text, precision, scale))
-            .ok_or(ODD_PRECISION),
+        ValueRef::Text(bytes) => {
+            let text = std::str::from_utf8(bytes).ok().filter(|text| scope::is_decimal(text)).ok_or(ODD_SPELLING)?;
+            spelling::read_decimal(text, precision, scale).ok_or(ODD_PRECISION)
+        }
         _ => Err(ODD_KIND),
     }
 }

@@ -107,6 +107,8 @@ fn casts_lose_nothing_or_refuse() {
         ("type = \"int64\", from = \"text\"", Kind::Text, "007"),
         ("type = \"int64\", from = \"decimal(10,2)\"", decimal, "42.01"),
         ("type = \"decimal(10,2)\", from = \"text\"", Kind::Text, "4,5"),
+        ("type = \"float64\", from = \"text\"", Kind::Text, "9007199254740993"),
+        ("type = \"float64\", from = \"text\"", Kind::Text, "1e-400"),
         ("type = \"uint64\", from = \"int64\"", Kind::Int64, "-1"),
         ("type = \"bool\", from = \"int64\"", Kind::Int64, "2"),
         ("type = \"date\", from = \"timestamp\"", Kind::Timestamp, "2019-01-31 00:00:01"),
