@@ -223,7 +223,12 @@ pub(crate) fn moved(what: &str) -> Trouble {
 
 /// A file is not what it should be.
 pub(crate) fn file(name: &str, why: &str) -> Trouble {
-    Refusal::new(Code(415), format!("file `{name}`: {why}"), "Export the file again.").into()
+    Refusal::new(
+        Code(415),
+        format!("file `{name}`: {why}"),
+        "Export the file again: one file for each table, one name for each column.",
+    )
+    .into()
 }
 
 /// The batch handed to a sink is not of the table's shape; a defect of ours.

@@ -71,7 +71,9 @@ impl Folder {
                 return Err(trouble::file("?", "its name is not UTF-8"));
             };
             let digest = digest(&name, &path)?;
-            files.insert(name, Held { path, digest });
+            if files.insert(name.clone(), Held { path, digest }).is_some() {
+                return Err(trouble::file(&name, "a second one stands beside it, with `.csv` in other letters"));
+            }
         }
         Ok(files)
     }

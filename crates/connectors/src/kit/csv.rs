@@ -153,6 +153,32 @@ async fn an_unknown_column_in_a_file_stops_the_read_by_its_name() {
 }
 
 #[tokio::test]
+async fn a_column_whose_name_stands_twice_is_never_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "result", b"id,value,value\n1,a,b\n");
+    let take = &[("id", "int64"), ("value", "text")];
+    let scope = scope_of(&Words { name: "result", target: "t", key: &["id"], take, ..Words::default() });
+    let refused = read(folder.path(), &scope, "result").await.unwrap_err();
+    assert_eq!(refused.code(), Code(415));
+    assert!(refused.to_string().contains("`result`: its columns 2 and 3 have the same name"), "{refused}");
+    let described = connect_source(&format!("csv:{}", folder.path().display()), None).unwrap().describe().await;
+    assert_eq!(described.map(drop).unwrap_err().code(), Code(415));
+}
+
+/// Where small letters and capital ones make two names.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_second_file_of_one_table_is_never_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "result", b"id\n1\n");
+    std::fs::copy(folder.path().join("result.csv"), folder.path().join("result.CSV")).unwrap();
+    let source = connect_source(&format!("csv:{}", folder.path().display()), None).unwrap();
+    let refused = source.begin(false).await.map(drop).unwrap_err();
+    assert_eq!(refused.code(), Code(415));
+    assert!(refused.to_string().contains("`result`: a second one stands beside it"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_name_cannot_lead_out_of_the_folder() {
     let outer = tempfile::tempdir().unwrap();
     write(outer.path(), "ward", b"id\n1\n");
