@@ -21,7 +21,7 @@ pub use child::held;
 pub use child::{Child, Command};
 pub use clear::{folder, log, said};
 pub use paper::{instruction, scope_report};
-pub use systems::{Round, Systems, copy_folder, files_below, notes, write_file};
+pub use systems::{Round, Systems, copy_folder, files_below, lies_on, notes, write_file};
 pub use world::{Name, Party, World, entropy, passphrase};
 
 /// Says past the test harness, which keeps what a passing test prints, what was not run.

@@ -158,6 +158,11 @@ pub fn files_below(folders: &[&Path]) -> Vec<PathBuf> {
     files
 }
 
+/// Every file on a shelf but its id, which stays when its parcels go.
+pub fn lies_on(shelf: &Path) -> Vec<PathBuf> {
+    files_below(&[shelf]).into_iter().filter(|file| *file != shelf.join("shelf.id")).collect()
+}
+
 /// A copy as a backup takes it, permissions included.
 pub fn copy_folder(from: &Path, to: &Path) {
     for file in files_below(&[from]) {

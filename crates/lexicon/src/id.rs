@@ -95,6 +95,10 @@ id!(
     ParcelId, 16, "a parcel"
 );
 id!(
+    /// One shelf, by what lies on it.
+    ShelfId, 16, "a shelf"
+);
+id!(
     /// One natural person, as named by the organisation that certifies them.
     PersonId, 16, "a person"
 );

@@ -18,7 +18,7 @@ pub use canonical::{canonical, digest_of};
 pub use digest::{Digest, Hasher};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use guarded::Guarded;
-pub use id::{ConsignmentId, MigrationId, ParcelId, PersonId, Serial};
+pub use id::{ConsignmentId, MigrationId, ParcelId, PersonId, Serial, ShelfId};
 pub use jiff::Timestamp;
 pub use time::{Clock, FixedClock, SystemClock, hours_after, millisecond_after};
 pub use trouble::{Alarm, Code, Fault, Refusal, Refusals, Retry, Trouble};

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use lexicon::{Alarm, Code, ConsignmentId, Fault, ParcelId, Result, Retry, Trouble};
+use lexicon::{Alarm, Code, ConsignmentId, Fault, ParcelId, Result, Retry, ShelfId, Trouble};
 use procedure::{Absent, Lingering};
+use registry::Look;
 use vault::{Erased, ParcelAddress, Receipt};
 use wire::ParcelLine;
 
@@ -12,7 +13,7 @@ use crate::Office;
 use crate::destroy::counted;
 
 /// Stored parcels by attempt and name.
-pub(crate) type Names = BTreeSet<(u32, ParcelId)>;
+type Names = BTreeSet<(u32, ParcelId)>;
 
 impl Office {
     /// Looks which of the stored parcels are there, then deletes all: what was not there, and what the shelf says.
@@ -38,24 +39,31 @@ impl Office {
         Ok((absent, erased))
     }
 
-    /// What the first look before anything was deleted did not see: another shelf was put in its place, or somebody took
-    /// parcels away.
+    /// What the first look at this shelf, before anything on it was deleted, did not see: it was put in another's place, or
+    /// somebody took parcels away.
     async fn unseen(&self, consignment: ConsignmentId, stored: &[ParcelLine]) -> Result<Names> {
-        if let Some(unseen) = self.registry.absent(consignment)? {
-            return Ok(unseen.into_iter().collect());
+        let shelf = self.shelf_id().await?;
+        // What was seen on another shelf lies there still.
+        let is_of_this = |look: &Look| look.shelf == shelf;
+        if let Some(look) = self.registry.absent(consignment)?.filter(is_of_this) {
+            return Ok(look.absent);
         }
-        let seen_before = self.state.lock().await.unseen.get(&consignment).cloned();
-        let unseen = match seen_before {
-            Some(unseen) => unseen,
-            None => self.look(consignment, stored).await?,
+        let in_memory = self.state.lock().await.unseen.get(&consignment).cloned();
+        let look = match in_memory.filter(is_of_this) {
+            Some(look) => look,
+            None => Look { shelf, absent: self.look(consignment, stored).await? },
         };
-        let named: Vec<(u32, ParcelId)> = unseen.iter().copied().collect();
         // Deleting makes the space that keeping it may need. Only an end of this process loses it then.
-        if let Err(trouble) = self.registry.keep_absent(consignment, &named) {
+        if let Err(trouble) = self.registry.keep_absent(consignment, &look) {
             tracing::error!(code = %trouble.code(), "Which parcels were there could not be kept: {trouble}.");
-            self.state.lock().await.unseen.insert(consignment, unseen.clone());
+            self.state.lock().await.unseen.insert(consignment, look.clone());
         }
-        Ok(unseen)
+        Ok(look.absent)
+    }
+
+    /// Which shelf this is; one that had no id has one from now on.
+    pub(crate) async fn shelf_id(&self) -> Result<ShelfId> {
+        self.shelf.id(ShelfId::draw(self.entropy.as_ref())?).await
     }
 
     async fn look(&self, consignment: ConsignmentId, stored: &[ParcelLine]) -> Result<Names> {

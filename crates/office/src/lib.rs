@@ -31,11 +31,10 @@ use lexicon::{
 };
 use people::{Roster, Signer, SigningKey};
 use procedure::{Consignment, ConsignmentStage, Ledger, Lingering, Migration};
-use registry::{Mark, Marking, Registry};
+use registry::{Look, Mark, Marking, Registry};
 use tokio::sync::Mutex;
 use vault::{KeyRing, Receipt, Shelf};
 
-use self::emptied::Names;
 use self::put_back::PutBack;
 
 pub use admit::admission;
@@ -100,7 +99,7 @@ struct State {
     /// Consignments whose dead parcels could not be deleted yet, of which that is noted, and why at the last try.
     left: BTreeMap<ConsignmentId, String>,
     /// What was not seen on the shelves of consignments that are being emptied, where the registry could not keep it.
-    unseen: BTreeMap<ConsignmentId, Names>,
+    unseen: BTreeMap<ConsignmentId, Look>,
     /// Consignments whose key could not be destroyed yet, of which that is noted, and why at the last try.
     waiting: BTreeMap<ConsignmentId, String>,
     /// What an object store said last that it keeps of destroyed consignments; nothing where it is yet to be asked.

@@ -10,12 +10,15 @@ use wire::ParcelLine;
 use crate::Office;
 
 impl Office {
-    /// Asks the shelf what it keeps of what is deleted: at start, and before anything is opened that is to be destroyed.
+    /// Asks the shelf what it keeps of what is deleted: at start, and before anything is opened that is to be destroyed. It
+    /// has its id then before a parcel lies there, and needs no space for it when it is emptied.
     ///
     /// # Errors
-    /// A refusal when it would let nobody delete; a fault when it cannot be asked.
+    /// A refusal when it would let nobody delete; a fault when it cannot be asked, or takes no id.
     pub async fn shelf_keeps(&self) -> Result<Keeps> {
-        self.shelf.keeps().await
+        let keeps = self.shelf.keeps().await?;
+        self.shelf_id().await?;
+        Ok(keeps)
     }
 
     /// Stores one parcel of the attempt that runs: its bytes and their digest, which whoever took them in has compared.

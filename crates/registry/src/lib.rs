@@ -21,14 +21,16 @@ use rusqlite::{Connection, ffi};
 
 pub use compare::Differences;
 pub use marks::{Mark, Marked, Marking};
+pub use parcels::Look;
 pub use record::{Fresh, NewShare, Recording};
 pub use rows::{FactRow, MigrationRow, People};
 
 /// What makes a registry, one step a version.
-const SCHEMA: [&str; 3] = [
+const SCHEMA: [&str; 4] = [
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_marks.sql"),
     include_str!("schema/0003_absent.sql"),
+    include_str!("schema/0004_shelf.sql"),
 ];
 
 /// The open file, one writer.

@@ -1,8 +1,19 @@
-use lexicon::{Code, ConsignmentId, ParcelId, Refusal, Result, limits};
+use std::collections::BTreeSet;
+
+use lexicon::{Code, ConsignmentId, ParcelId, Refusal, Result, ShelfId, limits};
 use rusqlite::{Connection, OptionalExtension, params};
 use wire::ParcelLine;
 
 use crate::{Registry, broken};
+
+/// What was not on a shelf when its emptying began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The shelf.
+    pub shelf: ShelfId,
+    /// Stored parcels, by attempt and name.
+    pub absent: BTreeSet<(u32, ParcelId)>,
+}
 
 impl Registry {
     /// Whether a parcel may be noted: it is noted already, or one more is not too many.
@@ -64,19 +75,23 @@ impl Registry {
 }
 
 impl Registry {
-    /// Keeps which parcels of a consignment were not on the shelf when its emptying began.
+    /// Keeps which parcels of a consignment were not on the shelf when its emptying began, in the place of what was kept of
+    /// another shelf.
     ///
     /// # Errors
     /// A fault when SQLite fails; nothing is kept then.
-    pub fn keep_absent(&self, consignment: ConsignmentId, absent: &[(u32, ParcelId)]) -> Result<()> {
+    pub fn keep_absent(&self, consignment: ConsignmentId, look: &Look) -> Result<()> {
         let inner = self.lock()?;
         let transaction = inner.connection.unchecked_transaction().map_err(broken)?;
         let id = consignment.to_string();
-        for (attempt, parcel) in absent {
+        let query = "UPDATE parcel SET absent = 0 WHERE consignment = ?1 AND absent = 1";
+        transaction.execute(query, [&id]).map_err(broken)?;
+        for (attempt, parcel) in &look.absent {
             let query = "UPDATE parcel SET absent = 1 WHERE consignment = ?1 AND attempt = ?2 AND parcel = ?3";
             transaction.execute(query, params![id, attempt, parcel.to_string()]).map_err(broken)?;
         }
-        transaction.execute("UPDATE strongroom SET looked = 1 WHERE consignment = ?1", [&id]).map_err(broken)?;
+        let query = "UPDATE strongroom SET shelf = ?2 WHERE consignment = ?1";
+        transaction.execute(query, params![id, look.shelf.to_string()]).map_err(broken)?;
         transaction.commit().map_err(broken)
     }
 
@@ -84,12 +99,11 @@ impl Registry {
     ///
     /// # Errors
     /// A fault when SQLite fails.
-    pub fn absent(&self, consignment: ConsignmentId) -> Result<Option<Vec<(u32, ParcelId)>>> {
+    pub fn absent(&self, consignment: ConsignmentId) -> Result<Option<Look>> {
         let (inner, id) = (self.lock()?, consignment.to_string());
-        let query = "SELECT EXISTS (SELECT 1 FROM strongroom WHERE consignment = ?1 AND looked = 1)";
-        if !inner.connection.query_row(query, [&id], |row| row.get::<_, bool>(0)).map_err(broken)? {
-            return Ok(None);
-        }
+        let query = "SELECT shelf FROM strongroom WHERE consignment = ?1";
+        let shelf = inner.connection.query_row(query, [&id], |row| row.get::<_, Option<String>>(0));
+        let Some(shelf) = shelf.optional().map_err(broken)?.flatten() else { return Ok(None) };
         let query = "SELECT attempt, parcel FROM parcel WHERE consignment = ?1 AND absent = 1 ORDER BY attempt, parcel";
         let mut statement = inner.connection.prepare(query).map_err(broken)?;
         let rows =
@@ -98,7 +112,7 @@ impl Registry {
             let (attempt, parcel) = row.map_err(broken)?;
             Ok((attempt, parcel.parse::<ParcelId>()?))
         });
-        named.collect::<Result<Vec<_>>>().map(Some)
+        Ok(Some(Look { shelf: shelf.parse()?, absent: named.collect::<Result<_>>()? }))
     }
 }
 

@@ -10,12 +10,18 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use journal::Receipt;
-use lexicon::{Alarm, Code, ConsignmentId, ParcelId, Refusal, Result, Timestamp};
+use lexicon::{Alarm, Code, ConsignmentId, ParcelId, Refusal, Result, ShelfId, Timestamp, Trouble};
 use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
 pub use disk::DiskShelf;
 pub use s3::{BucketPlace, Credentials, Patience, S3Shelf};
+
+/// What the id of a shelf is called, beside its consignments: not as one of them.
+const ID: &str = "shelf.id";
+/// An id has 32 hexadecimal digits and the end of its line.
+const ID_BYTES_MAX: u64 = 64;
 
 /// Where one parcel lies. It names nobody and nothing of the laboratory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,6 +96,13 @@ pub trait Shelf: Send + Sync {
     /// A refusal when the store would let nobody delete it; a fault when that cannot be learned.
     fn keeps(&self) -> BoxFuture<'_, Result<Keeps>>;
 
+    /// Which shelf this is, by the id that lies on it; `new` is put there where none does. Another folder or bucket in its
+    /// place has another.
+    ///
+    /// # Errors
+    /// A fault of the disk or the store.
+    fn id(&self, new: ShelfId) -> BoxFuture<'_, Result<ShelfId>>;
+
     /// Puts one parcel; it is durable when this returns. The same bytes again are taken as already there.
     ///
     /// # Errors
@@ -120,6 +133,22 @@ pub trait Shelf: Send + Sync {
     /// # Errors
     /// A fault when something is left that might be deleted; call again.
     fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>>;
+}
+
+/// The id that lies in a store, or `new` from now on.
+async fn id_in(store: &dyn ObjectStore, new: ShelfId, trouble: fn(&Error) -> Trouble) -> Result<ShelfId> {
+    let path = Path::from(ID);
+    let there = match store.get(&path).await {
+        Ok(found) if found.meta.size <= ID_BYTES_MAX => found.bytes().await.map_err(|error| trouble(&error))?,
+        // What is no id is written over.
+        Ok(_) | Err(Error::NotFound { .. }) => Bytes::new(),
+        Err(error) => return Err(trouble(&error)),
+    };
+    if let Some(id) = std::str::from_utf8(&there).ok().and_then(|text| text.trim_end().parse::<ShelfId>().ok()) {
+        return Ok(id);
+    }
+    store.put(&path, format!("{new}\n").into()).await.map_err(|error| trouble(&error))?;
+    Ok(new)
 }
 
 fn path_of(address: ParcelAddress) -> Path {

@@ -15,7 +15,7 @@ use super::passing::{Passing, Tries};
 use super::points::Stride;
 use super::running::{Ended, Running, Way};
 use super::source::planted;
-use crate::{Command, Name, World, files_below};
+use crate::{Command, Name, World, files_below, lies_on};
 
 /// What is left at the end.
 pub(super) struct End {
@@ -127,7 +127,7 @@ fn each_is_shown(shown: &BTreeSet<u32>, tries: &Tries) -> Result<(), String> {
 
 /// Shelf, registry, ring and devices hold no key and no parcel of the round, but tombstones.
 fn nothing_is_left(world: &World, migration: lexicon::MigrationId, consignment: ConsignmentId) {
-    let shelf = files_below(&[&world.server_folder().join("shelf")]);
+    let shelf = lies_on(&world.server_folder().join("shelf"));
     assert!(shelf.is_empty(), "left on the shelf: {shelf:?}");
     let registry = Registry::open(&world.server_folder().join("registry.sqlite")).unwrap();
     assert_eq!(registry.strongroom(migration).unwrap(), [], "wrapped shares are left in the registry");

@@ -166,7 +166,7 @@ struct Bent {
 }
 
 impl Shelf for Bent {
-    passes_on!(put read list unfinished);
+    passes_on!(id put read list unfinished);
 
     fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
         if self.locked {

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use drill::{Name, Party, Round, World, files_below, write_file};
+use drill::{Name, Party, Round, World, files_below, lies_on, write_file};
 use evidence::{Attestation, CertifiedConsignment, Pack, Residue};
 use lexicon::{Digest, canonical, hours_after};
 use people::PayloadType;
@@ -72,7 +72,7 @@ impl Ended {
 
 fn on_the_shelf(world: &World) -> Vec<(String, u64, Digest)> {
     let shelf = world.server_folder().join("shelf");
-    let found = files_below(&[&shelf]).into_iter().map(|path| {
+    let found = lies_on(&shelf).into_iter().map(|path| {
         let bytes = std::fs::read(&path).unwrap();
         let name = path.strip_prefix(&shelf).unwrap().to_str().unwrap().to_owned();
         (name, u64::try_from(bytes.len()).unwrap(), Digest::of(&bytes))

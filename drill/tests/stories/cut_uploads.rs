@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use drill::{Name, World, entropy, files_below, write_file};
+use drill::{Name, World, entropy, lies_on, write_file};
 use futures::future::BoxFuture;
 use lexicon::{Code, ConsignmentId, Digest, Fault, MigrationId, ParcelId, Result, Retry};
 use procedure::{Act, Destroyed};
@@ -38,7 +38,7 @@ struct Breaking {
 }
 
 impl Shelf for Breaking {
-    passes_on!(keeps read list unfinished erase);
+    passes_on!(keeps id read list unfinished erase);
 
     fn put(&self, address: ParcelAddress, _: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
@@ -104,7 +104,7 @@ async fn an_upload_that_breaks_off_after_its_consignment_was_destroyed_leaves_no
     breaks.notify_one();
 
     assert_eq!(uploading.await.unwrap().unwrap_err().code(), Code(831));
-    assert_eq!(files_below(&[&folder]), Vec::<PathBuf>::new());
+    assert_eq!(lies_on(&folder), Vec::<PathBuf>::new());
 }
 
 /// A ring that takes long over its first destruction, before its key goes or after it: until it is told to go on. Before its
@@ -151,21 +151,21 @@ async fn late_while_the_key_goes(key_goes_first: bool) -> (usize, usize, Destroy
         furniture.shelf = Arc::new(Breaking { inner, folder, begun: Arc::clone(&begun), breaks: Arc::clone(&breaks) });
     });
     // Only now: a parcel that was on its way when the extraction was cut may have come since, and nobody noted it.
-    let before = files_below(&[&folder]).len();
+    let before = lies_on(&folder).len();
     let uploading = uploading(&world, migration, consignment);
     begun.notified().await;
     let late = async {
         tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
         breaks.notify_one();
         let refused = uploading.await.unwrap();
-        let after = files_below(&[&folder]).len();
+        let after = lies_on(&folder).len();
         go_on.send(()).unwrap();
         (refused, after)
     };
     let ((), (refused, after)) = tokio::join!(abandon(&world, migration, consignment), late);
     assert_eq!(refused.unwrap_err().code(), Code(831));
     world.office().sweep().await.unwrap();
-    assert_eq!(files_below(&[&folder]), Vec::<PathBuf>::new());
+    assert_eq!(lies_on(&folder), Vec::<PathBuf>::new());
 
     let ledger = world.desk(Name::Controller).follow(migration).await.unwrap();
     let evidence = ledger.recorded().iter().find_map(|recorded| {
@@ -203,7 +203,7 @@ async fn what_a_process_that_ended_left_of_an_upload_is_deleted_from_a_folder_wh
     world.restart();
 
     assert_eq!(noted_by_the_sweep(&world).await, 1, "{:?}", world.notes());
-    assert_eq!(files_below(&[&folder]), Vec::<PathBuf>::new());
+    assert_eq!(lies_on(&folder), Vec::<PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

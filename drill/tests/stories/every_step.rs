@@ -214,7 +214,7 @@ impl KeyRing for Stepped<dyn KeyRing> {
 }
 
 impl Shelf for Stepped<dyn Shelf> {
-    passes_on!(keeps put read);
+    passes_on!(keeps id put read);
 
     fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
         Box::pin(async move {

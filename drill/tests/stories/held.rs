@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use drill::{Name, Round, World, entropy};
 use futures::future::BoxFuture;
-use lexicon::{ConsignmentId, Result, Timestamp};
+use lexicon::{ConsignmentId, Result, ShelfId, Timestamp};
 use procedure::{Act, Destroyed};
 use vault::{Erased, Keeps, ParcelAddress, Receipt, S3Shelf, Shelf};
 
@@ -19,6 +19,10 @@ struct LockedSince(S3Shelf);
 impl Shelf for LockedSince {
     fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
         Box::pin(async { Ok(Keeps::Versions) })
+    }
+
+    fn id(&self, new: ShelfId) -> BoxFuture<'_, Result<ShelfId>> {
+        self.0.id(new)
     }
 
     fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {

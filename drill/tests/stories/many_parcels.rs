@@ -29,7 +29,7 @@ struct Together {
 }
 
 impl Shelf for Together {
-    passes_on!(keeps read list unfinished erase);
+    passes_on!(keeps id read list unfinished erase);
 
     fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {

@@ -1,5 +1,6 @@
 mod admitted;
 mod altered_journal;
+mod another_shelf;
 mod at_once;
 mod bad_environment;
 mod blis;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use desk::Home;
-use drill::{Name, Round, World, copy_folder, files_below, passphrase, write_file};
+use drill::{Name, Round, World, copy_folder, files_below, lies_on, passphrase, write_file};
 use futures::future::BoxFuture;
 use lexicon::{Clock, Code, ConsignmentId, Fault, Result, Retry, Trouble, hours_after};
 use office::Office;
@@ -67,7 +67,7 @@ impl KeyRing for Cuts<dyn KeyRing> {
 }
 
 impl Shelf for Cuts<dyn Shelf> {
-    passes_on!(keeps put read unfinished);
+    passes_on!(keeps id put read unfinished);
 
     fn list(&self, consignment: ConsignmentId) -> BoxFuture<'_, Result<Vec<(ParcelAddress, u64)>>> {
         Box::pin(async move {
@@ -182,7 +182,7 @@ async fn parcels_that_are_not_where_they_were_stored_are_certified_as_absent_and
     // As behind a mount that is not there: all but one, and one that is empty. Others that nobody noted are no substitute.
     let (shelf, elsewhere) = (world.server_folder().join("shelf"), world.path("elsewhere"));
     std::fs::rename(&shelf, &elsewhere).unwrap();
-    let mut parcels = files_below(&[&elsewhere]);
+    let mut parcels = lies_on(&elsewhere);
     let [whole, empty] = [parcels.pop().unwrap(), parcels.pop().unwrap()];
     let place = |parcel: &Path| shelf.join(parcel.strip_prefix(&elsewhere).unwrap());
     for parcel in [&whole, &empty] {

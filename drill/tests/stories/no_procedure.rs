@@ -1,7 +1,7 @@
 //! Finding 1 of the decision: there was no procedure for migrating data. Here nothing moves before two persons have
 //! approved the same bytes, and the machine that extracts checks by itself what was approved.
 
-use drill::{Name, Party, Systems, World, entropy};
+use drill::{Name, Party, Systems, World, entropy, lies_on};
 use lexicon::{Clock, Code, ConsignmentId, Digest, PersonId, Result, Trouble, hours_after};
 use people::Person;
 use procedure::{Act, Kind, Migration, Plan, Stage};
@@ -29,8 +29,7 @@ async fn proposed(world: &World, systems: &Systems) -> Plan {
 }
 
 fn parcels_on_the_shelf(world: &World) -> usize {
-    let consignments = std::fs::read_dir(world.server_folder().join("shelf")).unwrap();
-    consignments.count()
+    lies_on(&world.server_folder().join("shelf")).len()
 }
 
 #[tokio::test(flavor = "multi_thread")]

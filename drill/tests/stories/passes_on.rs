@@ -62,6 +62,11 @@ macro_rules! passes_on {
             self.inner.keeps()
         }
     };
+    (@id) => {
+        fn id(&self, new: lexicon::ShelfId) -> futures::future::BoxFuture<'_, lexicon::Result<lexicon::ShelfId>> {
+            self.inner.id(new)
+        }
+    };
     (@put) => {
         fn put(
             &self,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use drill::{Name, Round, World, copy_folder, files_below};
+use drill::{Name, Round, World, copy_folder, files_below, lies_on};
 use evidence::Attestation;
 use futures::future::BoxFuture;
 use lexicon::{Clock, Code, ConsignmentId, Fault, Result, Retry, Timestamp, Trouble, hours_after};
@@ -264,7 +264,7 @@ struct Meanwhile {
 }
 
 impl Shelf for Meanwhile {
-    passes_on!(keeps put read list unfinished);
+    passes_on!(keeps id put read list unfinished);
 
     fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
         Box::pin(async move {
@@ -327,7 +327,7 @@ async fn a_key_and_a_parcel_that_were_put_back_under_a_running_server_go_again_a
     let parcels = world.path("parcels-copy");
     copy_folder(&shelf, &parcels);
     abandon(&world, &round).await;
-    assert!(files_below(&[&shelf]).is_empty());
+    assert!(lies_on(&shelf).is_empty());
     put_key_back(&world.ring_folder(), &copy);
     std::fs::remove_dir_all(&shelf).unwrap();
     copy_folder(&parcels, &shelf);
@@ -337,7 +337,7 @@ async fn a_key_and_a_parcel_that_were_put_back_under_a_running_server_go_again_a
     }
     assert_eq!(told(&world, "[LZ-0709]"), 1, "{:?}", world.notes());
     assert_eq!(told(&world, "lay on the shelf after its destruction"), 1, "{:?}", world.notes());
-    assert!(files_below(&[&shelf, &world.ring_folder().join("keys")]).is_empty());
+    assert!(lies_on(&shelf).is_empty() && files_below(&[&world.ring_folder().join("keys")]).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -354,7 +354,7 @@ async fn a_ring_that_never_had_the_key_lets_a_migration_only_end() {
     let ledger = world.desk(Name::Controller).follow(round.plan.migration).await.unwrap();
     let stage = ledger.migration().consignment(round.consignment).unwrap().stage;
     assert_eq!(stage, ConsignmentStage::Destroyed);
-    assert!(files_below(&[&world.server_folder().join("shelf")]).is_empty(), "its parcels go all the same");
+    assert!(lies_on(&world.server_folder().join("shelf")).is_empty(), "its parcels go all the same");
     assert_eq!(told(&world, "[LZ-0843]"), 1, "{:?}", world.notes());
     let said = ledger.recorded().iter().find_map(|recorded| {
         if let Act::Destroyed { evidence, .. } = &recorded.fact.act { Some(evidence.key.found) } else { None }

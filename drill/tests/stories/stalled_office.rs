@@ -40,7 +40,7 @@ struct Stuck {
 }
 
 impl Shelf for Stuck {
-    passes_on!(keeps put read list unfinished);
+    passes_on!(keeps id put read list unfinished);
 
     fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
         Box::pin(async move {

@@ -104,9 +104,11 @@ impl Ground {
         Ok(inside.filter(|path| belongs(path, &new) || *path == documents).collect())
     }
 
-    /// How many objects lie on a server's shelf.
+    /// How many objects lie on a server's shelf, beside its id.
     pub(super) fn objects(&self, server: &str) -> Result<u64> {
-        Ok(u64::try_from(self.files(&format!("{server}/shelf"))?.len()).unwrap_or(u64::MAX))
+        let files = self.files(&format!("{server}/shelf"))?;
+        let objects = files.iter().filter(|file| !file.ends_with("shelf.id")).count();
+        Ok(u64::try_from(objects).unwrap_or(u64::MAX))
     }
 
     /// Every file below a folder; none when there is no such folder, as of an empty shelf.

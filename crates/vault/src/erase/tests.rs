@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lexicon::{Digest, FixedClock, ParcelId, SystemEntropy, Timestamp};
+use lexicon::{Digest, FixedClock, ParcelId, ShelfId, SystemEntropy, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
@@ -31,6 +31,9 @@ struct Stuck {
 impl Shelf for Stuck {
     fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
         async { Ok(Keeps::Nothing) }.boxed()
+    }
+    fn id(&self, new: ShelfId) -> BoxFuture<'_, Result<ShelfId>> {
+        async move { Ok(new) }.boxed()
     }
     fn put(&self, _: ParcelAddress, _: Bytes) -> BoxFuture<'_, Result<()>> {
         async { Ok(()) }.boxed()
@@ -139,6 +142,9 @@ struct NotingShelf {
 impl Shelf for NotingShelf {
     fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
         self.inner.keeps()
+    }
+    fn id(&self, new: ShelfId) -> BoxFuture<'_, Result<ShelfId>> {
+        self.inner.id(new)
     }
     fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         self.inner.put(address, bytes)

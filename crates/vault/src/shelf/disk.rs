@@ -6,15 +6,15 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryStreamExt};
 use journal::Receipt;
-use lexicon::{Code, ConsignmentId, Digest, Fault, Result, Retry, Trouble};
+use lexicon::{Code, ConsignmentId, Digest, Fault, Result, Retry, ShelfId, Trouble};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
-use super::{Erased, Keeps, Left, ParcelAddress, Shelf, address_of, not_there, other_bytes, parcels, path_of};
+use super::{Erased, Keeps, Left, ParcelAddress, Shelf, address_of, id_in, not_there, other_bytes, parcels, path_of};
 use crate::disk::{fault, make_folder, sync_folder};
 
-/// A shelf in a local folder: `consignment/attempt/parcel`, each parcel made durable before it is named.
+/// A shelf in a local folder: `consignment/attempt/parcel` and its id, each made durable before it is named.
 pub struct DiskShelf {
     root: PathBuf,
     store: LocalFileSystem,
@@ -28,7 +28,7 @@ impl DiskShelf {
     pub fn open(folder: &FilePath) -> Result<Self> {
         make_folder(folder)?;
         let root = folder.canonicalize().map_err(|error| fault("resolve the shelf's folder", &error))?;
-        let store = LocalFileSystem::new_with_prefix(&root).map_err(|error| trouble("open", &error))?;
+        let store = LocalFileSystem::new_with_prefix(&root).map_err(|error| trouble("open its folder", &error))?;
         Ok(Self { root, store: store.with_fsync(true).with_automatic_cleanup(false) })
     }
 
@@ -39,7 +39,7 @@ impl DiskShelf {
             Ok(_) => Ok(()),
             Err(Error::AlreadyExists { .. }) if Digest::of(&self.fetch(address).await?) == Digest::of(&bytes) => Ok(()),
             Err(Error::AlreadyExists { .. }) => Err(other_bytes(address.parcel).into()),
-            Err(error) => Err(trouble("put", &error).into()),
+            Err(error) => Err(trouble("put a parcel", &error).into()),
         }
     }
 
@@ -47,14 +47,15 @@ impl DiskShelf {
         let found = match self.store.get(&path_of(address)).await {
             Ok(found) => found,
             Err(Error::NotFound { .. }) => return Err(not_there(address.parcel).into()),
-            Err(error) => return Err(trouble("read", &error).into()),
+            Err(error) => return Err(trouble("read a parcel", &error).into()),
         };
-        found.bytes().await.map_err(|error| trouble("read", &error).into())
+        found.bytes().await.map_err(|error| trouble("read a parcel", &error).into())
     }
 
     async fn listing(&self, consignment: ConsignmentId) -> Result<Vec<(ParcelAddress, u64)>> {
         let under = Path::from(consignment.to_string());
-        let found = self.store.list(Some(&under)).try_collect::<Vec<_>>().await.map_err(|e| trouble("list", &e))?;
+        let found = self.store.list(Some(&under)).try_collect::<Vec<_>>().await;
+        let found = found.map_err(|error| trouble("list parcels", &error))?;
         parcels(consignment, found.iter().map(|object| (object.location.as_ref(), object.size)))
     }
 
@@ -90,6 +91,10 @@ impl Shelf for DiskShelf {
         async { Ok(Keeps::Nothing) }.boxed()
     }
 
+    fn id(&self, new: ShelfId) -> BoxFuture<'_, Result<ShelfId>> {
+        id_in(&self.store, new, |error| trouble("read or write its id", error).into()).boxed()
+    }
+
     fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         self.put_once(address, bytes).boxed()
     }
@@ -120,7 +125,7 @@ fn trouble(what: &str, error: &Error) -> Fault {
     } else {
         "the disk failed"
     };
-    Fault::new(Code(715), Retry::Later, format!("the shelf failed to {what} a parcel: {kind}"))
+    Fault::new(Code(715), Retry::Later, format!("the shelf failed to {what}: {kind}"))
 }
 
 fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use journal::Receipt;
-use lexicon::{Code, ConsignmentId, Digest, ParcelId, SystemEntropy, Trouble};
+use lexicon::{Code, ConsignmentId, Digest, ParcelId, ShelfId, SystemEntropy, Trouble};
 
 use super::{Erased, ParcelAddress, Shelf};
 
@@ -32,6 +32,19 @@ pub(super) async fn keeps_its_contract(shelf: &dyn Shelf) {
     is_refused_when_it_is_not_there(shelf).await;
     is_erased_alone(shelf).await;
     comes_back_when_it_is_large(shelf).await;
+}
+
+/// A shelf that nobody else has keeps the id that it was given first, also when it is opened again, when parcels come and go
+/// and when it is given another; it shows nobody that one lies there.
+pub(super) async fn keeps_its_id(shelf: &dyn Shelf, opened_again: &dyn Shelf) {
+    let ([first, other], one) = ([1, 2].map(|byte| ShelfId([byte; 16])), consignment());
+    assert_eq!(shelf.id(first).await.unwrap(), first);
+    shelf.put(address(one, 1, 7), Bytes::from_static(b"x")).await.unwrap();
+    assert_eq!(shelf.list(one).await.unwrap(), [(address(one, 1, 7), 1)]);
+    assert_eq!(shelf.erase(one, &receipt()).await.unwrap().objects, 1);
+    for again in [shelf, opened_again] {
+        assert_eq!(again.id(other).await.unwrap(), first);
+    }
 }
 
 /// A parcel comes back as it was put, and is listed under its consignment.

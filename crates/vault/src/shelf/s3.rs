@@ -21,7 +21,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use journal::Receipt;
-use lexicon::{Alarm, Code, ConsignmentId, Digest, Fault, Refusal, Result, Retry, Trouble, limits};
+use lexicon::{Alarm, Code, ConsignmentId, Digest, Fault, Refusal, Result, Retry, ShelfId, Trouble, limits};
 use object_store::aws::AmazonS3;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::{
@@ -30,7 +30,7 @@ use object_store::{
 
 use self::bucket::{Bucket, Upload};
 use self::said::Said;
-use super::{Erased, Keeps, ParcelAddress, Shelf, not_there, other_bytes, parcels, path_of};
+use super::{Erased, Keeps, ParcelAddress, Shelf, id_in, not_there, other_bytes, parcels, path_of};
 
 pub use place::{BucketPlace, Credentials, Patience};
 
@@ -49,7 +49,7 @@ const CUTS_MAX: usize = 64;
 /// Under which name an object carries the SHA-256 of its bytes.
 const DIGEST: Attribute = Attribute::Metadata(std::borrow::Cow::Borrowed("sha256"));
 
-/// A shelf in a bucket: objects called `consignment/attempt/parcel`.
+/// A shelf in a bucket: objects called `consignment/attempt/parcel`, and its id.
 pub struct S3Shelf {
     store: AmazonS3,
     bucket: Bucket,
@@ -219,6 +219,10 @@ impl S3Shelf {
 impl Shelf for S3Shelf {
     fn keeps(&self) -> BoxFuture<'_, Result<Keeps>> {
         self.look().boxed()
+    }
+
+    fn id(&self, new: ShelfId) -> BoxFuture<'_, Result<ShelfId>> {
+        id_in(&self.store, new, |error| Said::of(error).trouble("read or write its id")).boxed()
     }
 
     fn put(&self, address: ParcelAddress, bytes: Bytes) -> BoxFuture<'_, Result<()>> {

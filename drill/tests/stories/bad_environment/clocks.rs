@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use desk::{Desk, Home, KeyHolder};
-use drill::{Command, Name, entropy, files_below, passphrase};
+use drill::{Command, Name, entropy, lies_on, passphrase};
 use jiff::SignedDuration;
 use lexicon::limits::LEASE_HOURS;
 use lexicon::{Clock, Code, FixedClock, SystemClock, Trouble, hours_after};
@@ -77,8 +77,8 @@ async fn a_servers_clock_that_steps_under_an_extraction_ends_it_and_takes_nothin
     let scene = Scene::set().await;
     let (world, shelf) = (&scene.world, scene.world.server_folder().join("shelf"));
     for (hours, side) in [(LEASE_HOURS + 1, "behind"), (-1, "ahead of")] {
-        let (before, looked_at) = (files_below(&[&shelf]).len(), shelf.clone());
-        let one_more = move || files_below(&[&looked_at]).len() > before;
+        let (before, looked_at) = (lies_on(&shelf).len(), shelf.clone());
+        let one_more = move || lies_on(&looked_at).len() > before;
         scene.now();
         let extracting = scene.extracting_from(&scene.systems.source.identity());
         let mut last = None;

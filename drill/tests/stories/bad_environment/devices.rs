@@ -57,7 +57,7 @@ async fn of_two_extractions_at_once_the_first_goes_on_and_the_second_is_told_to_
     let (world, source) = (&scene.world, scene.systems.source.identity());
     let line = Line::to_the_server(world).await;
     let shelf = world.server_folder().join("shelf");
-    line.hold_when(move || !drill::files_below(&[&shelf]).is_empty());
+    line.hold_when(move || !drill::lies_on(&shelf).is_empty());
     line.leads(world, Name::Operator);
     let first = scene.extracting_from(&source).spawn().unwrap();
     line.held().await;

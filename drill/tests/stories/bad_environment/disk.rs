@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use drill::{Name, Round, World, copy_folder, files_below};
+use drill::{Name, Round, World, copy_folder, lies_on};
 use futures::FutureExt;
 use lexicon::Code;
 use procedure::{Act, Stage};
@@ -102,7 +102,7 @@ async fn a_servers_disk_that_is_full_in_mid_upload_is_waited_for_and_nothing_is_
     let Some((scene, disk, _server)) = on_a_disk(name).await else { return };
     let shelf = scene.world.server_folder().join("shelf");
     let (line, looked_at) = (Line::to_the_server(&scene.world).await, shelf.clone());
-    line.hold_when(move || !files_below(&[&looked_at]).is_empty());
+    line.hold_when(move || !lies_on(&looked_at).is_empty());
     line.leads(&scene.world, Name::Operator);
     let extracting = scene.extracting_from(&scene.systems.source.identity());
     let waits = tokio::spawn(waiting(extracting));
@@ -121,7 +121,7 @@ async fn a_servers_disk_that_is_full_in_mid_upload_is_waited_for_and_nothing_is_
     let ledger = scene.ledger().await;
     let (_, manifest) = ledger.migration().consignment(scene.consignment).unwrap().manifest.clone().unwrap();
     let named = manifest.sealed().chain(manifest.all_sums()).count();
-    assert_eq!(files_below(&[&shelf]).len(), named, "cut uploads are left");
+    assert_eq!(lies_on(&shelf).len(), named, "cut uploads are left");
     is_whole(&scene).await;
     scene.to_the_end().await;
 }

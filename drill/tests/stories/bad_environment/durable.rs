@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use drill::{World, files_below};
+use drill::{World, lies_on};
 
 use super::{Scene, passphrase_file};
 use crate::stories::program::{Program, lazaret};
@@ -67,7 +67,7 @@ async fn a_parcel_and_its_name_are_on_the_disk_before_the_server_says_that_it_ha
     };
     scene.extract().await.done();
     let shelf = scene.world.server_folder().join("shelf");
-    let parcels = files_below(&[&shelf]);
+    let parcels = lies_on(&shelf);
     server.kill();
 
     let lines = trace.lines();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use drill::{Name, World, entropy, files_below, passphrase};
+use drill::{Name, World, entropy, lies_on, passphrase};
 use lexicon::{Clock, Code, ConsignmentId, FixedClock, SystemClock, Timestamp, hours_after};
 use passage::{Errand, Progress, Seen};
 use procedure::{Act, ConsignmentStage, EVERYTHING, Kind, Step};
@@ -48,7 +48,7 @@ async fn a_program_that_outlives_its_lease_stores_no_more_and_closes_nothing() {
     let (world, source) = (&scene.world, scene.systems.source.identity());
     let shelf = world.server_folder().join("shelf");
     let (line, looked_at) = (Line::to_the_server(world).await, shelf.clone());
-    line.hold_when(move || !files_below(&[&looked_at]).is_empty());
+    line.hold_when(move || !lies_on(&looked_at).is_empty());
     line.leads(world, Name::Operator);
     let late = scene.extracting_from(&source).spawn().unwrap();
     line.held().await;
@@ -65,7 +65,7 @@ async fn a_program_that_outlives_its_lease_stores_no_more_and_closes_nothing() {
     assert_eq!(after.last(), before.last(), "something of it came into the journal after the lease");
 
     world.office().sweep().await.unwrap();
-    assert!(files_below(&[&shelf]).is_empty(), "parcels outlive their consignment");
+    assert!(lies_on(&shelf).is_empty(), "parcels outlive their consignment");
     Line::straight(world, Name::Operator);
     scene.now();
     scene.consignment = scene.world.consign(&scene.plan).await;

@@ -94,17 +94,19 @@ impl Store {
         self.moto.boto(&format!("s3.create_bucket(Bucket='{bucket}')"));
     }
 
-    /// Everything that it keeps: versions, markers of deletions, cut uploads.
+    /// Everything that it keeps beside its id: versions, markers of deletions, cut uploads.
     fn kept(&self, bucket: &str) -> String {
         let script = "
 pages = list(s3.get_paginator('list_object_versions').paginate(Bucket='BUCKET'))
 uploads = s3.list_multipart_uploads(Bucket='BUCKET').get('Uploads', [])
-print(*(sum(len(page.get(kind, [])) for page in pages) for kind in ('Versions', 'DeleteMarkers')), len(uploads))";
+count = lambda kind: sum(line['Key'] != 'shelf.id' for page in pages for line in page.get(kind, []))
+print(count('Versions'), count('DeleteMarkers'), len(uploads))";
         self.moto.boto(&script.replace("BUCKET", bucket))
     }
 
     fn objects(&self, bucket: &str) -> usize {
-        let script = format!("print(s3.list_objects_v2(Bucket='{bucket}')['KeyCount'])");
+        let list = format!("s3.list_objects_v2(Bucket='{bucket}').get('Contents', [])");
+        let script = format!("print(sum(line['Key'] != 'shelf.id' for line in {list}))");
         self.moto.boto(&script).parse().unwrap()
     }
 }

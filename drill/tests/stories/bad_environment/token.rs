@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
-use drill::{Name, World, copy_folder, files_below, write_file};
+use drill::{Name, World, copy_folder, files_below, lies_on, write_file};
 use evidence::{Attestation, Residue};
 use lexicon::Trouble;
 use people::PayloadType;
@@ -233,7 +233,7 @@ async fn away_and_back((scene, place, server): (Scene, Place, Program), code: u1
     scene.now();
     scene.world.release(&scene.plan, scene.consignment).await.unwrap();
     let shelf = scene.world.server_folder().join("shelf");
-    let parcels = files_below(&[&shelf]).len();
+    let parcels = lies_on(&shelf).len();
     assert_eq!(place.keys(), 1, "the control");
     place.take_away();
 
@@ -246,12 +246,12 @@ async fn away_and_back((scene, place, server): (Scene, Place, Program), code: u1
     let log = std::fs::read_to_string(scene.world.path("server.log")).unwrap();
     assert!(log.contains("what ends waits for its destruction"), "{log}");
     scene.next_says("its key is not destroyed yet: ", code).await;
-    assert_eq!(files_below(&[&shelf]).len(), parcels, "no parcel goes before its key");
+    assert_eq!(lies_on(&shelf).len(), parcels, "no parcel goes before its key");
 
     place.bring_back();
     scene.is_destroyed_by_the_sweep().await;
     scene.next_is_silent().await;
-    assert!(files_below(&[&shelf]).is_empty());
+    assert!(lies_on(&shelf).is_empty());
     assert_eq!(place.keys(), 0, "the key is there");
 
     let ledger = scene.ledger().await;
@@ -294,7 +294,7 @@ async fn put_back((scene, place, server): (Scene, Place, Program)) {
     std::fs::remove_dir_all(&data).unwrap();
     copy_folder(&backup, &data);
     let shelf = data.join("shelf");
-    assert!(!files_below(&[&shelf]).is_empty(), "the control: the parcels are back");
+    assert!(!lies_on(&shelf).is_empty(), "the control: the parcels are back");
 
     let alarm = format!("ALARM: consignment {} of migration {} lives", scene.consignment, scene.plan.migration);
     for start in 1..=2 {

@@ -1,6 +1,6 @@
 //! The server goes away in the middle of an upload, and comes back, or does not.
 
-use drill::{Child, Command, Name, World, files_below};
+use drill::{Child, Command, Name, World, lies_on};
 
 use super::line::Line;
 use super::{Ended, Scene, UNREACHABLE};
@@ -21,7 +21,7 @@ pub(super) fn there_is_time(name: &str) -> bool {
 async fn cut_in_mid_upload(world: &World) -> Line {
     let line = Line::to_the_server(world).await;
     let shelf = world.server_folder().join("shelf");
-    line.cut_when(move || !files_below(&[&shelf]).is_empty());
+    line.cut_when(move || !lies_on(&shelf).is_empty());
     line.leads(world, Name::Operator);
     line
 }

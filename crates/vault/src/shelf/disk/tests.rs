@@ -1,7 +1,8 @@
-use lexicon::{ParcelId, Trouble};
+use lexicon::{ParcelId, ShelfId, Trouble};
 use tempfile::TempDir;
 
 use super::*;
+use crate::shelf::ID;
 use crate::shelf::kit::{self, address, receipt};
 
 const ONE: ConsignmentId = ConsignmentId([1; 16]);
@@ -31,6 +32,22 @@ async fn a_folder_keeps_the_contract_of_shelves() {
     let (_dir, shelf) = shelf();
     assert_eq!(shelf.keeps().await.unwrap(), Keeps::Nothing);
     kit::keeps_its_contract(&shelf).await;
+}
+
+#[tokio::test]
+async fn a_folder_keeps_its_id_and_another_in_its_place_has_another() {
+    let (dir, shelf) = shelf();
+    let folder = dir.path().join("shelf");
+    kit::keeps_its_id(&shelf, &DiskShelf::open(&folder).unwrap()).await;
+    assert_eq!(names(&shelf.root), [ID]);
+
+    fs::rename(&folder, dir.path().join("elsewhere")).unwrap();
+    let (new, other) = (ShelfId([3; 16]), DiskShelf::open(&folder).unwrap());
+    assert_eq!(other.id(new).await.unwrap(), new);
+    // What is no id is written over.
+    fs::OpenOptions::new().write(true).open(folder.join(ID)).unwrap().set_len(0).unwrap();
+    let newer = ShelfId([4; 16]);
+    assert_eq!((other.id(newer).await.unwrap(), other.id(new).await.unwrap()), (newer, newer));
 }
 
 #[tokio::test]

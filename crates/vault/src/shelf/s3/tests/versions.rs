@@ -70,6 +70,7 @@ async fn the_contract_holds_in_a_bucket_with_versions_and_in_one_without() {
         let shelf = made.store.shelf();
         assert_eq!(shelf.keeps().await.unwrap(), keeps);
         kit::keeps_its_contract(&shelf).await;
+        kit::keeps_its_id(&shelf, &made.store.shelf()).await;
     }
 }
 
