@@ -26,6 +26,25 @@ pub(crate) fn fault(what: &str, error: &io::Error) -> Trouble {
     Fault::new(Code(701), Retry::Later, format!("the disk failed to {what}: {}", error.kind())).into()
 }
 
+/// How often a failing medium is asked: what fails once for a line that was away, which its file system waits for, is there again.
+const READINGS: u32 = 5;
+
+/// The file's bytes; none when no later reading will give them: its medium or its file system lost them, or it is no file.
+/// What its operator can mend, as the rights of a file, is an error.
+pub(crate) fn bytes_left(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    // EIO, and EUCLEAN, which is Linux's word for a file system that does not add up.
+    let is_lost = |error: &io::Error| {
+        error.kind() == io::ErrorKind::IsADirectory || matches!(error.raw_os_error(), Some(5 | 117))
+    };
+    for _ in 0..READINGS {
+        match fs::read(path) {
+            Err(error) if is_lost(&error) => {}
+            read => return read.map(Some),
+        }
+    }
+    Ok(None)
+}
+
 impl Disk {
     /// A whole file, present entirely or not at all: written beside, made durable, then renamed.
     pub(crate) fn place(&self, path: &Path, bytes: &[u8]) -> Result<()> {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::flaw::Flaw;
 use super::{RingEvidence, Said};
-use crate::disk::{self, Disk, fault};
+use crate::disk::{self, Disk, bytes_left, fault};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -137,8 +137,9 @@ impl Tombs {
     }
 
     pub(super) fn mark(&self, id: ConsignmentId) -> Result<Mark> {
-        let bytes = match fs::read(self.path(id)) {
-            Ok(bytes) => bytes,
+        let bytes = match bytes_left(&self.path(id)) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(Mark::Illegible),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Mark::Nothing),
             Err(error) => return Err(fault("read a tombstone", &error)),
         };
@@ -151,9 +152,14 @@ impl Tombs {
         if matches!(self.mark(id)?, Mark::Nothing) { Ok(()) } else { Err(destroyed(id).into()) }
     }
 
-    /// A full disk holds up no destruction: what was kept for it is given up.
+    /// A full disk holds up no destruction: what was kept for it is given up. Nor does a folder in a tombstone's
+    /// place, which a file cannot take: it is moved aside.
     pub(super) fn set(&self, disk: &Disk, stone: &Tombstone) -> Result<()> {
         let (path, bytes) = (self.path(stone.consignment), canonical(stone)?);
+        if path.is_dir() {
+            // Where that fails, so does what follows, and says so.
+            drop(fs::rename(&path, path.with_added_extension("lost")));
+        }
         match disk.place(&path, &bytes) {
             Err(full) if full.code() == Code(742) && fs::remove_file(self.folder.join(RESERVE)).is_ok() => {
                 disk.place(&path, &bytes)

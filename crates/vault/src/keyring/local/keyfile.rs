@@ -1,7 +1,7 @@
 //! One consignment's key on the disk: 32 random bytes, wrapped under the ring's epoch, in two slots like the epoch's.
 
+use std::fs;
 use std::path::Path;
-use std::{fs, io};
 
 use aws_lc_rs::aead::NONCE_LEN;
 use lexicon::{ConsignmentId, Entropy, Guarded, Result};
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::cipher::{self, KEY_BYTES};
 use super::epoch::{self, Epoch, SLOT_BYTES};
-use crate::disk::{Disk, fault};
+use crate::disk::{Disk, bytes_left, fault};
 
 const MAGIC: &[u8; 8] = b"LZRKEY01";
 /// Nonce, wrapped key, tag.
@@ -66,26 +66,6 @@ fn opened(bytes: &[u8], id: ConsignmentId, epochs: &[Epoch]) -> Result<Option<Gu
     Ok(None)
 }
 
-/// How often a failing medium is asked: what fails once for a line that was away, which its file system waits for, is there again.
-const READINGS: u32 = 5;
-
-/// The file's bytes; none when no later reading will give them: its medium or its file system lost them, or it is no file.
-/// What its operator can mend, as the rights of a file, is a fault.
-fn bytes_left(path: &Path) -> Result<Option<Vec<u8>>> {
-    // EIO, and EUCLEAN, which is Linux's word for a file system that does not add up.
-    let is_lost = |error: &io::Error| {
-        error.kind() == io::ErrorKind::IsADirectory || matches!(error.raw_os_error(), Some(5 | 117))
-    };
-    for _ in 0..READINGS {
-        match fs::read(path) {
-            Ok(bytes) => return Ok(Some(bytes)),
-            Err(error) if is_lost(&error) => {}
-            Err(error) => return Err(fault("read a ring key", &error)),
-        }
-    }
-    Ok(None)
-}
-
 /// Carries the key from `old` to `new` and writes over its wrap under `old`. False when it opens under neither, and when
 /// its bytes are lost: it holds back no other key's end.
 pub(super) fn carry(
@@ -95,7 +75,7 @@ pub(super) fn carry(
     id: ConsignmentId,
     (old, new): (&Epoch, &Epoch),
 ) -> Result<bool> {
-    let Some(bytes) = bytes_left(path)? else { return Ok(false) };
+    let Some(bytes) = bytes_left(path).map_err(|error| fault("read a ring key", &error))? else { return Ok(false) };
     if opened(&bytes, id, std::slice::from_ref(new))?.is_none() {
         let Some(key) = opened(&bytes, id, std::slice::from_ref(old))? else {
             return Ok(false);

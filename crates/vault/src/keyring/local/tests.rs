@@ -1,4 +1,5 @@
 mod back;
+mod lost;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -406,35 +407,6 @@ fn a_damaged_key_holds_back_no_other_destruction_and_is_counted() {
     let evidence = ring.destroy(DYING, &receipt()).unwrap();
     assert_eq!((evidence.unreadable, told(&evidence)), (1, "epoch 1; living keys carried over: 1, not readable: 1"));
     assert_eq!(ring.decrypt(LIVING[0], b"aad", &sealed[&LIVING[0]]).unwrap().as_slice(), LIVING[0].0);
-}
-
-#[test]
-fn a_key_whose_bytes_the_disk_lost_holds_back_no_other_destruction_and_no_start() {
-    let place = Place::new();
-    let (ring, sealed) = place.peopled();
-    // As a bad sector does, whoever asks: what is there cannot be read.
-    let lost = ring.key_path(LIVING[1]);
-    fs::remove_file(&lost).unwrap();
-    fs::create_dir(&lost).unwrap();
-    let evidence = ring.destroy(DYING, &receipt()).unwrap();
-    assert_eq!((evidence.unreadable, told(&evidence)), (1, "epoch 1; living keys carried over: 1, not readable: 1"));
-    drop(ring);
-    let ring = place.open();
-    assert_eq!(ring.decrypt(LIVING[0], b"aad", &sealed[&LIVING[0]]).unwrap().as_slice(), LIVING[0].0);
-    assert_eq!(code(&ring.decrypt(LIVING[1], b"aad", &sealed[&LIVING[1]]).unwrap_err()), 701, "told as what it is");
-}
-
-#[test]
-fn a_tombstone_that_cannot_be_read_counts_as_a_destruction_begun() {
-    let place = Place::new();
-    let (ring, _) = place.peopled();
-    Disk::default().place(&ring.tombs.path(DYING), b"{").unwrap();
-    assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroying);
-    assert_eq!(code(&ring.encrypt(DYING, b"", b"").unwrap_err()), 707);
-    drop(ring);
-    let ring = place.open();
-    assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroying);
-    assert!(ring.destroy(DYING, &receipt()).unwrap().found);
 }
 
 #[cfg(target_os = "linux")]
