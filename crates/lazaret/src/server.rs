@@ -21,7 +21,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::cli::Context;
 use crate::config::ServerSettings;
 use crate::opener::Opener;
-use crate::{files, output, ring, shelf, tls};
+use crate::{files, memory, output, ring, shelf, tls};
 
 /// What `server.key` holds.
 #[derive(Serialize, Deserialize)]
@@ -129,8 +129,8 @@ pub(crate) fn strongroom_share(
     office::strongroom_share(&registry, &ring, migration, consignment)
 }
 
-/// The office over a server's folders.
-pub(crate) fn open_office(context: &Context, settings: &ServerSettings, opener: &Opener) -> Result<(Office, Identity)> {
+/// The office over a server's folders, and the server's secrets.
+fn open_office(context: &Context, settings: &ServerSettings, opener: &Opener) -> Result<(Office, Secrets)> {
     let secrets = secrets(&settings.data, opener)?;
     // First: a server that is refused touches no key ring.
     let registry = Registry::open_alone(&settings.data.join("registry.sqlite"))?;
@@ -160,7 +160,7 @@ pub(crate) fn open_office(context: &Context, settings: &ServerSettings, opener: 
         snapshot_days: ring::snapshot_days(settings.key_ring.as_ref())?,
         erasure_wait: office::ERASURE_WAIT,
     })?;
-    Ok((office, identity(context, settings, &secrets)?))
+    Ok((office, secrets))
 }
 
 /// The certificate that is configured, or the server's own.
@@ -207,13 +207,38 @@ pub(crate) fn renew_card(
     Ok((card, changed))
 }
 
-/// Everything that serving needs, the bound listener included.
-pub(crate) fn open(
+/// Everything that serving needs, the bound listener included. A start that is refused once the office is open comes to no
+/// beat, and what is lacking then is needed to destroy no key: what is due goes first.
+pub(crate) async fn open(
     context: &Context,
     settings: &ServerSettings,
     opener: &Opener,
 ) -> Result<(Arc<Office>, Identity, TcpListener)> {
-    let (office, identity) = open_office(context, settings, opener)?;
+    let (office, secrets) = open_office(context, settings, opener)?;
+    match fit_to_serve(context, settings, (&office, &secrets)) {
+        Ok((identity, listener)) => Ok((Arc::new(office), identity, listener)),
+        Err(refused) => {
+            before_a_refusal(&office).await;
+            Err(refused)
+        }
+    }
+}
+
+/// Destroys the keys that are due. What comes of that hides no refusal.
+async fn before_a_refusal(office: &Office) {
+    if let Err(trouble) = office.sweep_keys().await {
+        tracing::error!(code = %trouble.code(), "What is due could not all be destroyed before the refusal: {trouble}.");
+    }
+}
+
+/// The identity and the listener of a server that may serve as it is configured, on this machine.
+fn fit_to_serve(
+    context: &Context,
+    settings: &ServerSettings,
+    (office, secrets): (&Office, &Secrets),
+) -> Result<(Identity, TcpListener)> {
+    let swaps = memory::clear_swap(settings.clear_swap || context.global.danger_clear_swap)?;
+    let identity = identity(context, settings, secrets)?;
     if !office.card().mark_holds() {
         let why = "card.json and the name of the journal do not agree on whether this server is a demonstration";
         return Err(Alarm::new(Code(1038), why).into());
@@ -233,7 +258,11 @@ pub(crate) fn open(
             "Stop what listens there, or name another port.",
         )
     })?;
-    Ok((Arc::new(office), identity, listener))
+    for swap in &swaps {
+        memory::warn(swap);
+        office.note_danger(&format!("memory may be written in clear to the swap {swap}"))?;
+    }
+    Ok((identity, listener))
 }
 
 /// Admits an organisation on the server of a data folder, whether it runs or not: it takes it up by itself.

@@ -28,11 +28,12 @@ async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) {
     assert!(timeout(AT_MOST, looking).await.is_ok(), "{what} did not come to pass in {AT_MOST:?}");
 }
 
-/// A closed round whose deadline is over before anybody else has done anything: the story's own clock stands still.
-async fn closed_too_late(world: &World) -> Round {
+/// A closed round whose deadline is over by the machine's clock: the story's own stands still.
+pub(super) async fn closed_too_late(world: &World) -> Round {
     let systems = world.systems(60);
     let plan: Plan = world.approved(&synth::scope_toml(), systems.source.as_ref(), systems.sink.as_ref()).await;
     let consignment = ConsignmentId::draw(entropy().as_ref()).unwrap();
+    let deadline = world.clock.now().checked_add(Duration::from_secs(1)).unwrap();
     let act = Act::OpenConsignment {
         consignment,
         plan: plan.digest().unwrap(),
@@ -40,10 +41,11 @@ async fn closed_too_late(world: &World) -> Round {
         seed: 1,
         basis_points: procedure::EVERYTHING,
         target: plan.target(Kind::Full).unwrap().identity.clone(),
-        deadline: world.clock.now().checked_add(Duration::from_secs(1)).unwrap(),
+        deadline,
     };
     world.act(Name::Operator, plan.migration, act).await.unwrap();
     let manifest = world.extract(&plan, consignment, systems.source.as_ref()).await.unwrap();
+    until("the deadline", async || SystemClock.now() >= deadline).await;
     Round { plan, consignment, manifest }
 }
 

@@ -10,7 +10,7 @@ use vault::Keeps;
 use super::Context;
 use crate::config::ServerSettings;
 use crate::output::{self, Done};
-use crate::{memory, server};
+use crate::server;
 
 /// Where a server lives; each can stand in the environment or in the data folder's `lazaret.toml`.
 #[derive(Args)]
@@ -71,17 +71,12 @@ impl Serve {
     pub(crate) async fn run(self, context: &Context) -> Result<Done> {
         let opener = context.server_opener()?;
         let settings = ServerSettings::load(&self.place)?;
-        let swaps = memory::clear_swap(settings.clear_swap || context.global.danger_clear_swap)?;
-        let (office, identity, listener) = server::open(context, &settings, &opener)?;
+        let (office, identity, listener) = server::open(context, &settings, &opener).await?;
         if let Some(alarm) = office.alarm().await {
             output::error_line(&format!("{alarm}. Only evidence is served."));
         }
         for alarm in office.put_back().await {
             output::error_line(&format!("{alarm}."));
-        }
-        for swap in &swaps {
-            memory::warn(swap);
-            office.note_danger(&format!("memory may be written in clear to the swap {swap}"))?;
         }
         match office.shelf_keeps().await {
             Ok(Keeps::Nothing) => {}

@@ -1,11 +1,12 @@
-//! A server that cannot start says why, and serves nothing.
+//! A server that cannot start says why, and serves nothing; keys that are due do not wait for one that can.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use drill::{World, write_file};
+use drill::{World, copy_folder, write_file};
 
 use super::{AUTHENTICATION, Ended, REFUSED, clean, ended, lazaret, passphrase_file, replace};
+use crate::stories::killed_server::closed_too_late;
 use crate::stories::program::Program;
 
 async fn serve(world: &World, passphrase: &str) -> Ended {
@@ -44,6 +45,31 @@ async fn a_server_with_an_unknown_key_a_taken_port_or_a_wrong_passphrase_does_no
     let server = Program::serve(&lazaret().unwrap(), &world);
     server.answers(&world).await;
     serve(&world, "passphrase").await.says(REFUSED, 759, &["another server has this data folder"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_is_refused_destroys_the_keys_that_are_due_before_it_says_why() {
+    let mut world = World::start().await;
+    let round = closed_too_late(&world).await;
+    passphrase_file(&world);
+    world.stop().await;
+    world.write_program_files("sweep_seconds = 1\n");
+    let another = doors::make_identity(&["127.0.0.1".to_owned()]).unwrap().certificate_pem;
+    let _taken = TcpListener::bind(world.card.url.trim_start_matches("https://")).unwrap();
+    for (code, file, text) in [
+        (1001, "lazaret.toml", "tls_certificate = 'gone.pem'\ntls_key = 'gone.key'\n"),
+        (1039, "tls.pem", another.as_str()),
+        (1035, "lazaret.toml", "sweep_seconds = 1\n"),
+    ] {
+        let [data, ring] = ["data", "ring"].map(|name| world.path(&format!("{name}-{code}")));
+        copy_folder(&world.server_folder(), &data);
+        copy_folder(&world.ring_folder(), &ring);
+        replace(&data.join(file), text.as_bytes());
+        let key = ring.join(format!("keys/{}.key", round.consignment));
+        assert!(key.exists(), "the control: its server was down at the deadline");
+        serve_from(&world, (&data, &ring), "passphrase").await.says(REFUSED, code, &[]);
+        assert!(!key.exists(), "LZ-{code} was said, and the key that was due lives");
+    }
 }
 
 /// A folder as a service manager hands it over, with the passphrase in it.

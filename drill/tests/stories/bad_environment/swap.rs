@@ -5,6 +5,7 @@ use drill::{Command, Name, World, write_file};
 use lexicon::{Clock, SystemClock};
 
 use super::super::by_command::Unlocked;
+use super::super::killed_server::closed_too_late;
 use super::{REFUSED, RETRY, Scene, clean, command, ended, passphrase_file};
 
 const SWAPS: &[u8] = b"Filename\tType\tSize\tUsed\tPriority\n/swap.of.the.drill file 1 0 -2\n";
@@ -171,6 +172,26 @@ async fn swap_in_clear_switches_no_deadline_of_a_device_off_and_stops_nobody_who
     assert!(untold.complained.contains("Danger: memory may be written in clear"), "{}", untold.complained);
     let tries = command(world, Name::Recipient, &[&destroy[..], &["--only-probe"]].concat());
     ended(with_swap(world, &tries)).await.says(REFUSED, 1097, &["/swap.of.the.drill"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn swap_in_clear_switches_no_deadline_of_a_server_off() {
+    let mut world = World::start().await;
+    let round = closed_too_late(&world).await;
+    passphrase_file(&world);
+    write_file(&world.path("swaps"), SWAPS);
+    if !can_be_made(&world) {
+        drill::skipped!("swap_in_clear_switches_no_deadline_of_a_server_off (no namespace)");
+        return;
+    }
+    world.stop().await;
+    world.write_program_files("sweep_seconds = 1\n");
+    let key = world.ring_folder().join(format!("keys/{}.key", round.consignment));
+    assert!(key.exists(), "the control: the server was down at the deadline");
+    let mut serve = serving(&lazaret().unwrap(), &world);
+    serve.arg("--json");
+    ended(with_swap(&world, &serve)).await.says(REFUSED, 1097, &["/swap.of.the.drill"]);
+    assert!(!key.exists(), "refused, and the key that was due lives");
 }
 
 #[tokio::test(flavor = "multi_thread")]
