@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use lexicon::{Alarm, Code, Digest, MigrationId, Result, Trouble, digest_of};
+use lexicon::{Alarm, Code, Digest, MigrationId, Result, Timestamp, Trouble, digest_of, limits};
 use people::Roster;
 use procedure::Ledger;
 use registry::{Differences, Mark, Marking, Registry};
@@ -34,6 +34,7 @@ impl Office {
             snapshot_days,
             erasure_wait,
         } = furniture;
+        let latest = state.ledgers.values().map(|ledger| ledger.migration().last_at).max().unwrap_or_default();
         let (found, state) = (state.found_at_start.clone(), Mutex::new(state));
         let destroying = Mutex::default();
         let office = Self {
@@ -54,7 +55,28 @@ impl Office {
         if let Err(trouble) = office.note_card() {
             tracing::error!(code = %trouble.code(), "That the card was renewed could not be noted: {trouble}.");
         }
+        if let Err(trouble) = office.note_clock(latest) {
+            tracing::error!(code = %trouble.code(), "That the clock is behind could not be noted: {trouble}.");
+        }
         Ok(office)
+    }
+
+    /// A clock that shows an earlier time than the latest fact is wrong, or was wrong then: it is told at each start and noted
+    /// once for each such fact. It ends nothing of another migration: a clock that was once ahead for a minute would do so for
+    /// as long as it had been ahead.
+    fn note_clock(&self, latest: Timestamp) -> Result<()> {
+        let behind = latest.as_second().saturating_sub(self.clock.now().as_second()).checked_div(60).unwrap_or(0);
+        if behind <= limits::AHEAD_MINUTES_MAX {
+            return Ok(());
+        }
+        let alarm = Alarm::new(
+            Code(847),
+            format!(
+                "this machine's clock is {behind} minutes behind the latest fact, which is of {latest}: it is wrong, or was wrong then; deadlines wait for it"
+            ),
+        );
+        tracing::error!("{alarm}.");
+        self.note_once(Mark::Clock, &latest.to_string(), alarm.to_string())
     }
 
     /// Whoever audits sees since when devices are to pin another certificate.

@@ -32,6 +32,8 @@ pub enum Mark {
     Renewed,
     /// Of a danger that the settings accept, by the digest of its words: the server runs with it.
     Danger,
+    /// Of the time of the latest fact: the server opened with a clock that showed an earlier one.
+    Clock,
 }
 
 impl Mark {
@@ -47,6 +49,7 @@ impl Mark {
             Self::LetGo => "let_go",
             Self::Renewed => "renewed",
             Self::Danger => "danger",
+            Self::Clock => "clock",
         }
     }
 }

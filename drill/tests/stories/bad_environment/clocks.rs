@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use desk::{Desk, Home, KeyHolder};
-use drill::{Command, Name, entropy, lies_on, passphrase};
+use drill::{Command, Name, World, entropy, lies_on, passphrase};
 use jiff::SignedDuration;
 use lexicon::limits::LEASE_HOURS;
 use lexicon::{Clock, Code, FixedClock, SystemClock, Trouble, hours_after};
@@ -242,4 +242,20 @@ async fn a_devices_clock_that_is_set_by_less_than_clocks_may_differ_ends_nothing
     let dates: Vec<_> = ledger.recorded().iter().map(|recorded| recorded.fact.at).collect();
     assert!(dates.is_sorted(), "{dates:?}");
     scene.destroyed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_starts_with_its_clock_set_back_says_so_and_notes_it_once() {
+    let mut world = World::start().await;
+    world.plants_nothing("a migration is opened; there is no old system");
+    let before = world.clock.now();
+    world.pass_hours(73);
+    world.open().await;
+    for _ in 0..2 {
+        world.stop().await;
+        world.clock.set(before);
+        world.restart();
+    }
+    let told = world.notes().into_iter().filter(|note| note.contains("4380 minutes behind the latest fact"));
+    assert_eq!(told.count(), 1);
 }
