@@ -62,7 +62,7 @@ pub(crate) fn not_all_rows(system: &str, doing: &str) -> Trouble {
         Code(404),
         format!("{system} has row security that may hide rows from this account, seen while {doing}"),
         "Have a superuser run ALTER ROLE account BYPASSRLS, or use the account that owns the table, if the table's row \
-         security is not forced.",
+         security is not forced. For a view, the account is the view's owner.",
     )
     .into()
 }

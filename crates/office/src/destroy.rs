@@ -90,7 +90,7 @@ impl Office {
     }
 
     /// Destroys one key by what the journal holds so far.
-    pub(crate) async fn destroy_key(&self, id: MigrationId, consignment: ConsignmentId) -> Result<()> {
+    async fn destroy_key(&self, id: MigrationId, consignment: ConsignmentId) -> Result<()> {
         let shown = (consignment, self.share_to_show(id, consignment));
         vault::destroy_key(Arc::clone(&self.ring), shown, &self.registry.so_far()?).await.map(drop)
     }
@@ -217,7 +217,9 @@ impl Office {
     /// Neither a fact nor a note is changed: of a key act that came after it, the journal notes once what the ring says.
     async fn supplement(&self, migration: Option<MigrationId>, again: RingEvidence) -> Result<()> {
         let (consignment, at) = (again.consignment, again.destroyed_at);
-        if self.is_told(migration, consignment, at).await? {
+        // A note has the time of a clock that may have been set back since the ring's act.
+        let is_the_first = migration.is_none() && again.found && !again.was_back();
+        if is_the_first || self.is_told(migration, consignment, at).await? {
             return Ok(());
         }
         let what = if again.found { "its key was there, and is destroyed again" } else { "there was no key of it" };

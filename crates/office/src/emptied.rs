@@ -22,9 +22,14 @@ impl Office {
         (consignment, stored): (ConsignmentId, &[ParcelLine]),
         receipt: &Receipt,
     ) -> Result<(Option<Absent>, Erased)> {
-        let unseen = self.unseen(consignment, stored).await?;
+        let look = self.unseen(consignment, stored).await?;
         let erased = self.shelf.erase(consignment, receipt).await?;
-        let absent = absent((consignment, stored), &unseen, &erased);
+        // What it removed it removed from this shelf, or the next try looks anew.
+        if self.shelf_id().await? != look.shelf {
+            let what = "the shelf was exchanged while parcels were deleted from it";
+            return Err(Fault::new(Code(848), Retry::Later, what).into());
+        }
+        let absent = absent((consignment, stored), &look.absent, &erased);
         if let Some(Absent { parcels, .. }) = absent {
             let of = stored.len();
             let alarm = Alarm::new(
@@ -41,24 +46,24 @@ impl Office {
 
     /// What the first look at this shelf, before anything on it was deleted, did not see: it was put in another's place, or
     /// somebody took parcels away.
-    async fn unseen(&self, consignment: ConsignmentId, stored: &[ParcelLine]) -> Result<Names> {
-        let shelf = self.shelf_id().await?;
+    async fn unseen(&self, consignment: ConsignmentId, stored: &[ParcelLine]) -> Result<Look> {
+        let here = self.shelf_id().await?;
         // What was seen on another shelf lies there still.
-        let is_of_this = |look: &Look| look.shelf == shelf;
+        let is_of_this = |look: &Look| look.shelf == here;
         if let Some(look) = self.registry.absent(consignment)?.filter(is_of_this) {
-            return Ok(look.absent);
+            return Ok(look);
         }
         let in_memory = self.state.lock().await.unseen.get(&consignment).cloned();
         let look = match in_memory.filter(is_of_this) {
             Some(look) => look,
-            None => Look { shelf, absent: self.look(consignment, stored).await? },
+            None => Look { shelf: here, absent: self.look(consignment, stored).await? },
         };
         // Deleting makes the space that keeping it may need. Only an end of this process loses it then.
         if let Err(trouble) = self.registry.keep_absent(consignment, &look) {
             tracing::error!(code = %trouble.code(), "Which parcels were there could not be kept: {trouble}.");
             self.state.lock().await.unseen.insert(consignment, look.clone());
         }
-        Ok(look.absent)
+        Ok(look)
     }
 
     /// Which shelf this is; one that had no id has one from now on.

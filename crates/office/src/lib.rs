@@ -213,8 +213,13 @@ impl Office {
 
     /// As [`Self::note`] for what must be known after a restart, and where a journal that takes nothing is no obstacle.
     fn mark(&self, text: String, marking: &Marking<'_>) -> Result<Receipt> {
+        self.mark_at(self.clock.now(), text, marking)
+    }
+
+    /// As [`Self::mark`], of a moment from which something is counted.
+    fn mark_at(&self, at: Timestamp, text: String, marking: &Marking<'_>) -> Result<Receipt> {
         tracing::error!("{text}.");
-        self.registry.mark(&self.note_leaf(text)?, marking)
+        self.registry.mark(&Leaf::Note { nonce: self.nonce()?, at, text }, marking)
     }
 
     /// Marks a migration.

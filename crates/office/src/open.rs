@@ -34,7 +34,7 @@ impl Office {
             snapshot_days,
             erasure_wait,
         } = furniture;
-        let latest = state.ledgers.values().map(|ledger| ledger.migration().last_at).max().unwrap_or_default();
+        let latest = state.latest();
         let (found, state) = (state.found_at_start.clone(), Mutex::new(state));
         let destroying = Mutex::default();
         let office = Self {
@@ -104,6 +104,11 @@ impl Office {
 }
 
 impl State {
+    /// When the latest fact of all migrations was recorded.
+    pub(crate) fn latest(&self) -> Timestamp {
+        self.ledgers.values().map(|ledger| ledger.migration().last_at).max().unwrap_or_default()
+    }
+
     fn read(furniture: &Furniture) -> Result<Self> {
         let registry = &furniture.registry;
         let mut state = Self::default();

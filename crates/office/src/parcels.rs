@@ -69,9 +69,9 @@ impl Office {
                 return Ok(line);
             }
         }
-        // It ended while the parcel was on its way: what came too late goes too, whole or cut, with all the others. Its key goes
-        // first; while the ring does not let it go, or another empties this shelf, the sweep will.
-        if self.destroy_key(migration, address.consignment).await.is_ok()
+        // It ended while the parcel was on its way: what came too late goes too, whole or cut, with all the others. Keys go
+        // first; while the ring does not let them go, or another empties this shelf, the sweep will.
+        if self.destroy_keys(migration).await.is_ok()
             && let Ok(_alone) = self.destroying.try_lock()
         {
             let stored = self.registry.parcels(address.consignment)?;

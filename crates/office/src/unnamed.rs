@@ -71,8 +71,10 @@ impl Office {
         let state = self.state.lock().await;
         let mut known = state.named(&self.registry)?;
         known.append(&mut marked(&self.registry, Mark::Unnamed)?);
+        // A clock that is behind the facts will be set right, and must not have shortened the wait then.
+        let from = now.max(state.latest());
         for consignment in held.into_iter().filter(|id| !known.contains(id)) {
-            let end = hours_after(now, self.deadline_days_max.saturating_mul(24));
+            let end = hours_after(from, self.deadline_days_max.saturating_mul(24));
             let alarm = Alarm::new(
                 Code(824),
                 format!(
@@ -80,7 +82,7 @@ impl Office {
                 ),
             );
             let marking = Marking { mark: Mark::Unnamed, subject: &consignment.to_string(), forget: None };
-            self.mark(alarm.to_string(), &marking)?;
+            self.mark_at(from, alarm.to_string(), &marking)?;
         }
         Ok(())
     }

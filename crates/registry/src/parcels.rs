@@ -102,8 +102,8 @@ impl Registry {
     pub fn absent(&self, consignment: ConsignmentId) -> Result<Option<Look>> {
         let (inner, id) = (self.lock()?, consignment.to_string());
         let query = "SELECT shelf FROM strongroom WHERE consignment = ?1";
-        let shelf = inner.connection.query_row(query, [&id], |row| row.get::<_, Option<String>>(0));
-        let Some(shelf) = shelf.optional().map_err(broken)?.flatten() else { return Ok(None) };
+        let looked_at = inner.connection.query_row(query, [&id], |row| row.get::<_, Option<String>>(0));
+        let Some(looked_at) = looked_at.optional().map_err(broken)?.flatten() else { return Ok(None) };
         let query = "SELECT attempt, parcel FROM parcel WHERE consignment = ?1 AND absent = 1 ORDER BY attempt, parcel";
         let mut statement = inner.connection.prepare(query).map_err(broken)?;
         let rows =
@@ -112,7 +112,7 @@ impl Registry {
             let (attempt, parcel) = row.map_err(broken)?;
             Ok((attempt, parcel.parse::<ParcelId>()?))
         });
-        Ok(Some(Look { shelf: shelf.parse()?, absent: named.collect::<Result<_>>()? }))
+        Ok(Some(Look { shelf: looked_at.parse()?, absent: named.collect::<Result<_>>()? }))
     }
 }
 

@@ -112,19 +112,20 @@ fn halves(text: &str) -> Option<(&str, &str)> {
     };
     let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     let led_by_zero = whole.len() > 1 && whole.starts_with('0');
-    let is_number = !whole.is_empty() && !led_by_zero && plain(whole) && plain(fraction);
+    let has_digits = !whole.is_empty() || !fraction.is_empty();
+    let is_number = has_digits && !led_by_zero && plain(whole) && plain(fraction);
     is_number.then_some((whole, fraction))
 }
 
-/// Whether a text is a decimal as it prints, whatever number of zeros closes it: `007.5`, `+7.5` and `-0.0` are texts, not
-/// numbers, because they would not come back.
+/// Whether a text is a decimal as databases print it, whatever number of zeros closes it, and as `.5` too, which is Oracle's
+/// way: `007.5` and `+7.5` are texts, not numbers, because they would not come back.
 pub fn is_decimal(text: &str) -> bool {
-    halves(text).is_some() && !(text.starts_with('-') && significant(text).next().is_none())
+    halves(text).is_some()
 }
 
-/// Whether a text is an integer as it prints: `007` and `+7` are texts, not numbers, because they would not come back.
+/// Whether a text is an integer as it prints: `007`, `+7` and `-0` are texts, not numbers, because they would not come back.
 pub fn is_integer(text: &str) -> bool {
-    is_decimal(text) && !text.contains('.')
+    is_decimal(text) && !text.contains('.') && text != "-0"
 }
 
 /// A number without an exponent: its digits, and how many of them follow the point (38 at most).
@@ -140,7 +141,7 @@ pub(crate) fn parse_decimal_free(text: &str) -> Option<(i128, u8)> {
 
 /// A decimal of `precision` digits at `scale`; no digit is lost, but zeros at the end may be.
 pub(crate) fn parse_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
-    let (unscaled, own) = parse_decimal_free(text).filter(|_| is_decimal(text))?;
+    let (unscaled, own) = parse_decimal_free(text)?;
     rescale(unscaled, own, precision, scale)
 }
 
@@ -273,28 +274,33 @@ fn parse_integer(text: &str) -> Option<i128> {
     if is_integer(text) { text.parse().ok() } else { None }
 }
 
-/// The float that a text is: written as short as can be, or with as many digits as the text has, it is that text again.
+/// The float that a text is: written as short as can be, or with as many digits as the text has, it is that text again, but
+/// for zeros that close it.
 /// `9007199254740993`, `1e-400`, `007.5` and `+7` would not come back, so they are texts. The point and the exponent may
 /// stand elsewhere.
 pub fn parse_float(text: &str) -> Option<f64> {
     let shaped = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
     let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let led_by_zero = unsigned.starts_with('0') && unsigned.bytes().nth(1).is_some_and(|next| next.is_ascii_digit());
+    let led_by_zero = unsigned.starts_with('0') && unsigned.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
     if !shaped || text.len() > FLOAT_TEXT_MAX || led_by_zero || unsigned.starts_with('+') {
         return None;
     }
     let value = text.parse().ok().filter(|value: &f64| value.is_finite())?;
-    let after_first = significant(text).count().saturating_sub(1);
+    let after_first = significant(text).len().saturating_sub(1);
     // The exponents need no look: no two numbers with the same digits are so close that one is read as the other.
-    let same = |written: &str| significant(written).eq(significant(text));
+    let same = |written: &str| significant(written) == significant(text);
     // As short as can be is not always what rounding to that many digits gives: 2^-44 is 5.684341886080802e-14.
     (same(&format!("{value:e}")) || same(&format!("{value:.after_first$e}"))).then_some(value)
 }
 
-/// The digits of a number from the first that is not zero, without its exponent's.
-fn significant(number: &str) -> impl Iterator<Item = u8> {
+/// The digits of a number from the first that is not zero to the last, without its exponent's.
+fn significant(number: &str) -> Vec<u8> {
     let mantissa = number.bytes().take_while(|byte| !b"eE".contains(byte));
-    mantissa.filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0')
+    let mut digits: Vec<u8> = mantissa.filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0').collect();
+    while digits.last() == Some(&b'0') {
+        digits.pop();
+    }
+    digits
 }
 
 #[cfg(test)]
@@ -308,7 +314,8 @@ mod tests {
         assert_eq!(parse_decimal("12.5", 10, 2), Some(1250));
         assert_eq!(parse_decimal("12.500", 10, 2), Some(1250));
         assert_eq!(parse_decimal("-0.05", 10, 2), Some(-5));
-        for text in ["12.505", "12,5", ".5", "5.", "1e3", "007", "-0.0", "--1", "123456789.00", ""] {
+        assert_eq!((parse_decimal("-.5", 10, 2), parse_decimal("-0.00", 10, 2)), (Some(-50), Some(0)));
+        for text in ["12.505", "12,5", ".", "-.", "5.", "1e3", "007", "007.5", "+.5", "--1", "123456789.00", ""] {
             assert_eq!(parse_decimal(text, 10, 2), None, "{text}");
         }
     }
@@ -326,6 +333,7 @@ mod tests {
             ("0.1", 0.1),
             ("0.10", 0.1),
             ("0.10000000000000001", 0.1),
+            ("0.10000000000000000000", 0.1),
             (".5", 0.5),
             ("-1.50e3", -1500.0),
             ("1E+05", 100_000.0),
@@ -343,7 +351,7 @@ mod tests {
         for text in [
             "9007199254740993",
             "1234567890123456789012345",
-            "0.1000000000000000000",
+            "0.1000000000000000001",
             "1e-400",
             "3e-324",
             "1e400",

@@ -160,7 +160,15 @@ pub struct RingEvidence {
     pub said: Vec<Said>,
 }
 
+/// What the ring itself says first of a key that it had destroyed and that was there again.
+const WAS_BACK: &str = "it was there again";
+
 impl RingEvidence {
+    /// Whether the key had been destroyed before, and was there again.
+    pub fn was_back(&self) -> bool {
+        self.said.first().is_some_and(|said| said.answered == WAS_BACK)
+    }
+
     /// All of it that people read where there is no certificate, in one line.
     pub fn words(&self) -> String {
         let said: Vec<String> = self.said.iter().map(Said::to_string).collect();

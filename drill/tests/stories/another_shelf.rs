@@ -1,11 +1,12 @@
 //! A shelf that is exchanged while it waits to be emptied, as behind a mount that is not there after a restart: what nobody
 //! deleted is not certified as deleted.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use drill::{Name, World, lies_on};
 use futures::future::BoxFuture;
-use lexicon::{Code, ConsignmentId, Fault, Result, Retry};
+use lexicon::{Code, ConsignmentId, Fault, MigrationId, Result, Retry};
 use procedure::{Absent, Act, Destroyed};
 use vault::{Erased, Receipt, Shelf};
 
@@ -47,12 +48,38 @@ async fn emptied_after_a_restart(exchanged: bool) -> (World, usize, usize, Destr
     world.restart();
     world.office().sweep().await.unwrap();
 
-    let ledger = world.desk(Name::Controller).follow(round.plan.migration).await.unwrap();
+    let evidence = destroyed(&world, round.plan.migration).await;
+    let left = lies_on(if exchanged { &elsewhere } else { &shelf }).len();
+    (world, stored, left, evidence)
+}
+
+async fn destroyed(world: &World, migration: MigrationId) -> Destroyed {
+    let ledger = world.desk(Name::Controller).follow(migration).await.unwrap();
     let evidence = ledger.recorded().iter().find_map(|recorded| {
         if let Act::Destroyed { evidence, .. } = &recorded.fact.act { Some(evidence.clone()) } else { None }
     });
-    let left = lies_on(if exchanged { &elsewhere } else { &shelf }).len();
-    (world, stored, left, evidence.unwrap())
+    evidence.unwrap()
+}
+
+/// A folder that goes away when something is to be deleted from it, and leaves an empty one in its place.
+struct GoesAway {
+    inner: Arc<dyn Shelf>,
+    folder: PathBuf,
+    elsewhere: PathBuf,
+}
+
+impl Shelf for GoesAway {
+    passes_on!(keeps id put read list unfinished);
+
+    fn erase<'a>(&'a self, consignment: ConsignmentId, seen: &'a Receipt) -> BoxFuture<'a, Result<Erased>> {
+        Box::pin(async move {
+            if !self.elsewhere.exists() {
+                std::fs::rename(&self.folder, &self.elsewhere).unwrap();
+                std::fs::create_dir(&self.folder).unwrap();
+            }
+            self.inner.erase(consignment, seen).await
+        })
+    }
 }
 
 fn alarms(world: &World) -> usize {
@@ -77,4 +104,25 @@ async fn parcels_on_the_same_shelf_that_are_deleted_at_a_later_try_are_certified
     assert!(stored > 2 && left == 0, "this story says too little: {left} of {stored}");
     assert_eq!((evidence.absent, evidence.parcels), (None, u64::try_from(stored).unwrap()));
     assert_eq!(alarms(&world), 0, "{:?}", world.notes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parcels_on_a_shelf_that_goes_away_while_they_are_deleted_are_certified_as_absent() {
+    let mut world = World::start().await;
+    let (_, round) = handed_over(&world).await;
+    let stored = parcels_on(&world.server_folder(), &round);
+    world.stop().await;
+    let (folder, elsewhere) = (world.server_folder().join("shelf"), world.path("elsewhere"));
+    world.restart_with(|furniture| {
+        let inner = Arc::clone(&furniture.shelf);
+        furniture.shelf = Arc::new(GoesAway { inner, folder: folder.clone(), elsewhere: elsewhere.clone() });
+    });
+    let cancel = Act::Cancel { reason: "no longer wanted".to_owned() };
+    world.act(Name::Controller, round.plan.migration, cancel).await.unwrap();
+    world.office().sweep().await.unwrap();
+
+    let evidence = destroyed(&world, round.plan.migration).await;
+    assert!(stored > 2 && lies_on(&elsewhere).len() == stored, "this story says too little: {stored}");
+    assert_eq!(evidence.absent.map(|absent| absent.parcels), Some(u64::try_from(stored).unwrap()));
+    assert_eq!((evidence.parcels, alarms(&world)), (0, 1), "{:?}", world.notes());
 }

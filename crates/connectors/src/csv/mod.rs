@@ -46,6 +46,8 @@ pub(crate) struct Folder {
 struct Held {
     path: PathBuf,
     digest: Digest,
+    /// Whether no other file has the table's name; of two, which is the table nobody can say.
+    is_alone: bool,
 }
 
 /// By table.
@@ -71,9 +73,8 @@ impl Folder {
                 return Err(trouble::file("?", "its name is not UTF-8"));
             };
             let digest = digest(&name, &path)?;
-            if files.insert(name.clone(), Held { path, digest }).is_some() {
-                return Err(trouble::file(&name, "a second one stands beside it, with `.csv` in other letters"));
-            }
+            let again = |first: &mut Held| first.is_alone = false;
+            files.entry(name).and_modify(again).or_insert(Held { path, digest, is_alone: true });
         }
         Ok(files)
     }
@@ -161,9 +162,11 @@ impl Moment {
     /// Everything in one file that the scope takes or looks at, before admission.
     async fn raw(&self, taken: &TableScope, at_fault: &AtFault) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let name = taken.name.clone();
-        let path = self.files.get(&name).map(|held| held.path.clone());
-        let path = path.ok_or_else(|| trouble::no_table("the folder", &name))?;
-        let mut records = Records::new(&name, open(&name, &path)?);
+        let held = self.files.get(&name).ok_or_else(|| trouble::no_table("the folder", &name))?;
+        if !held.is_alone {
+            return Err(trouble::file(&name, "a second one stands beside it, with `.csv` in other letters"));
+        }
+        let mut records = Records::new(&name, open(&name, &held.path)?);
         let (header, records) = on_thread(move || Ok((records.header()?, records))).await?;
         let (schema, places) = placed(taken, &header)?;
         let batcher = Batcher::new(&name, schema, at_fault)?;
@@ -238,14 +241,25 @@ fn send_rows<R: BufRead>(
     Ok(())
 }
 
+/// Of two columns with one name only one would be read.
+fn twice(name: &str, (first, second): (usize, usize)) -> lexicon::Trouble {
+    let [first, second] = [first, second].map(|place| place.saturating_add(1));
+    trouble::file(name, &format!("its columns {first} and {second} have the same name"))
+}
+
 /// Where each wanted column stands in a file.
 fn placed(taken: &TableScope, header: &[String]) -> Result<(SchemaRef, Vec<usize>)> {
     taken.check_columns(header)?;
     let schema = wanted(taken);
-    let place = |name: &String| header.iter().position(|found| found == name);
-    let places = schema.fields().iter().map(|field| place(field.name()));
-    let places = places.map(|place| place.ok_or_else(|| trouble::no_column(&taken.name, "named in the scope")));
-    let places = places.collect::<Result<Vec<_>>>()?;
+    let place = |name: &String| {
+        let mut places = (0..).zip(header).filter(|(_, found)| *found == name).map(|(place, _)| place);
+        match (places.next(), places.next()) {
+            (Some(place), None) => Ok(place),
+            (Some(first), Some(second)) => Err(twice(&taken.name, (first, second))),
+            (None, _) => Err(trouble::no_column(&taken.name, "named in the scope")),
+        }
+    };
+    let places = schema.fields().iter().map(|field| place(field.name())).collect::<Result<Vec<_>>>()?;
     Ok((schema, places))
 }
 

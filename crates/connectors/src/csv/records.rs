@@ -1,7 +1,6 @@
 //! Records of a separated file: RFC 4180, strictly. A reader of our own, because whether an empty field stood in
 //! quotes is the only thing that tells an empty text from NULL.
 
-use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use lexicon::Result;
@@ -70,21 +69,7 @@ impl<R: BufRead> Records<R> {
             let name = std::str::from_utf8(self.field(place).bytes);
             name.map(str::to_owned).map_err(|_| trouble::file(&self.name, "a column's name is not UTF-8"))
         });
-        let names = names.collect::<Result<Vec<_>>>()?;
-        self.distinct(&names)?;
-        Ok(names)
-    }
-
-    /// Of two columns with one name only one would be read. Told by place: the first line may be a row of values.
-    fn distinct(&self, names: &[String]) -> Result<()> {
-        let mut places = BTreeMap::new();
-        for (place, name) in (1_u64..).zip(names) {
-            if let Some(before) = places.insert(name, place) {
-                let why = format!("its columns {before} and {place} have the same name");
-                return Err(trouble::file(&self.name, &why));
-            }
-        }
-        Ok(())
+        names.collect()
     }
 
     /// Goes to the next record; false at the end.

@@ -73,7 +73,10 @@ pub(super) async fn of_rows(session: &mut MySqlConnection, table: &Wanted<'_>, f
     // A null points nowhere.
     let stays_null = |name: &String| !fills(table, name) && left_to_server(found, name).as_deref() == Some("NULL");
     for key in keys.into_iter().filter(|key| !key.reference.columns.iter().any(stays_null)) {
+        // Elsewhere the server looks at what the row has in the end, which a trigger may have put there.
+        let left = key.reference.columns.iter().any(|name| !fills(table, name));
         match foreign_key(table, found, &key)? {
+            _ if left && !counted_alone => {}
             None if counted_alone => {
                 let what = format!("the foreign key {} with a column that only the server fills", key.name);
                 return Err(trouble::untestable(&table.target, &what));

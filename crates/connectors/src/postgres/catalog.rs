@@ -106,7 +106,7 @@ const KEPT_ELSEWHERE: &str = "WITH RECURSIVE below (id) AS (SELECT $1::oid UNION
          SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid \
          UNION ALL \
          SELECT d.refobjid FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_depend d ON d.objid = r.oid \
-           WHERE r.ev_class = c.oid AND c.relkind = 'v' \
+           WHERE r.ev_class = c.oid AND c.relkind = 'v' AND r.ev_type = '1' \
            AND d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass \
        ) AS reached (id)) \
      SELECT c.relname::text FROM pg_catalog.pg_class c JOIN below ON below.id = c.oid WHERE c.relkind = 'f' \

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
 
 use journal::Receipt;
@@ -12,7 +12,7 @@ use lexicon::{Alarm, Code, ConsignmentId, Refusal, Result, Timestamp, canonical,
 use serde::{Deserialize, Serialize};
 
 use super::flaw::Flaw;
-use super::{RingEvidence, Said};
+use super::{RingEvidence, Said, WAS_BACK};
 use crate::disk::{self, Disk, bytes_left, fault};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ impl Tombstone {
         let before = self.back?;
         Some(Said {
             asked: format!("whether the key that was destroyed at {before} is gone"),
-            answered: "it was there again".to_owned(),
+            answered: WAS_BACK.to_owned(),
             request: None,
         })
     }
@@ -137,9 +137,16 @@ impl Tombs {
     }
 
     pub(super) fn mark(&self, id: ConsignmentId) -> Result<Mark> {
-        let bytes = match bytes_left(&self.path(id)) {
+        self.marked(id, bytes_left(&self.path(id)))
+    }
+
+    /// What was read at a tombstone's place says. Where the folder itself gives a name out no more, a living key, which has no
+    /// tombstone, must not pass for a dying one: the next destruction would leave it behind.
+    pub(super) fn marked(&self, id: ConsignmentId, left: io::Result<Option<Vec<u8>>>) -> Result<Mark> {
+        let bytes = match left {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(Mark::Illegible),
+            Ok(None) if self.ids()?.contains(&id) => return Ok(Mark::Illegible),
+            Ok(None) => return Err(fault("look for a tombstone", &ErrorKind::Other.into())),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Mark::Nothing),
             Err(error) => return Err(fault("read a tombstone", &error)),
         };

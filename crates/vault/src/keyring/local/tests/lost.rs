@@ -53,3 +53,13 @@ fn a_tombstone_whose_bytes_the_disk_lost_holds_back_no_start_and_no_destruction(
     assert_eq!(ring.attest(DYING).unwrap(), KeyState::Destroyed { at: evidence.destroyed_at, recorded: false });
     assert_eq!(ring.decrypt(LIVING[0], b"aad", &sealed[&LIVING[0]]).unwrap().as_slice(), LIVING[0].0);
 }
+
+#[test]
+fn a_folder_that_cannot_say_whether_there_is_a_tombstone_makes_no_living_key_a_dying_one() {
+    let place = Place::new();
+    let (ring, _) = place.peopled();
+    let lost = |id| ring.tombs.marked(id, Ok(None)).map(drop);
+    assert_eq!(code(&lost(LIVING[0]).unwrap_err()), 701);
+    fs::create_dir_all(ring.tombs.path(DYING)).unwrap();
+    lost(DYING).unwrap();
+}
