@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +14,7 @@ use people::{OpeningKey, Passphrase};
 use procedure::{Act, Consignment, EVERYTHING, Kind, Ledger, Migration, Plan, Step};
 use scope::{Report, ReportDocuments, ReportTable, Scope};
 use seal::{ConsignmentKey, ParcelName, Share};
+use tokio::time::timeout;
 
 use crate::locate::Names;
 use crate::{Progress, Seen};
@@ -280,22 +281,16 @@ impl Errand<'_> {
         let key = OpeningKey::draw();
         self.give_up_interrupted().await?;
         let now = self.desk.now()?;
-        let mut begun = Begun { step, attempt: 0, lease: now, for_at_most: Duration::ZERO };
+        let mut begun = Begun { step, attempt: 0, lease: now };
         let mut build = |migration: &procedure::Migration| {
-            let consignment = migration.consignment(self.consignment).ok_or_else(|| {
-                Refusal::new(
-                    Code(604),
-                    "there is no such consignment in this migration",
-                    "List them with `lazaret migration show`.",
-                )
-            })?;
+            let consignment = known(migration, self.consignment)?;
             // One minute less than the most allowed: the server's clock may be behind.
             let lease = hours_after(now, limits::LEASE_HOURS)
                 .checked_sub(jiff_minute())
                 .unwrap_or(now)
                 .min(consignment.deadline);
             let attempt = consignment.next_attempt();
-            begun = Begun { step, attempt, lease, for_at_most: lease.duration_since(now).unsigned_abs() };
+            begun = Begun { step, attempt, lease };
             let (consignment, key, clear_swap) = (self.consignment, key.recipient(), self.desk.clear_swap());
             Ok(Act::Begin { consignment, step, attempt, lease, key, clear_swap })
         };
@@ -334,12 +329,12 @@ impl Errand<'_> {
 
     /// Runs the body of a step, within its lease; when it fails, says so in the journal and gives the first trouble back.
     pub(crate) async fn within<T>(&self, begun: Begun, body: impl Future<Output = Result<T>>) -> Result<T> {
-        let Begun { step, attempt, lease, for_at_most } = begun;
+        let Begun { step, attempt, lease } = begun;
         let ended = tokio::select! {
             // What is through at the last moment is through.
             biased;
             ended = body => ended,
-            over = self.over(lease, for_at_most) => Err(over.into()),
+            over = self.over(lease) => Err(over.into()),
         };
         match ended {
             Ok(value) => Ok(value),
@@ -356,11 +351,15 @@ impl Errand<'_> {
     /// Comes back when the lease is over. What a certificate says of the time at which nobody holds a share any more rests on
     /// it: a step that asks the server nothing for hours ends then too, and forgets the key. The clock is looked at again and
     /// again, for a machine that slept is late all the same; and so is one whose clock was set back, by the time that went by.
-    async fn over(&self, lease: Timestamp, for_at_most: Duration) -> Refusal {
-        let began = Instant::now();
-        while self.desk.now_at_least() < lease && began.elapsed() < for_at_most {
-            tokio::time::sleep(LEASE_LOOKED_AT).await;
-        }
+    async fn over(&self, lease: Timestamp) -> Refusal {
+        let by_the_clock = async {
+            while self.desk.now_at_least() < lease {
+                tokio::time::sleep(LEASE_LOOKED_AT).await;
+            }
+        };
+        let left = lease.duration_since(self.desk.now_at_least()).try_into().unwrap_or_default();
+        // Whichever comes first.
+        timeout(left, by_the_clock).await.unwrap_or_default();
         Refusal::new(
             Code(652),
             "the attempt outlived its lease: six hours at most, and not beyond the consignment's deadline",
@@ -406,8 +405,6 @@ pub(crate) struct Begun {
     pub(crate) step: Step,
     pub(crate) attempt: u32,
     pub(crate) lease: Timestamp,
-    /// How long that is from its beginning on, whatever the clock says later.
-    pub(crate) for_at_most: Duration,
 }
 
 fn jiff_minute() -> std::time::Duration {

@@ -65,11 +65,12 @@ impl<R: BufRead> Records<R> {
             return Err(trouble::file(&self.name, "it is empty: not even column names"));
         }
         self.width = self.ends.len();
-        let names = (0..self.width).map(|place| {
-            let name = std::str::from_utf8(self.field(place).bytes);
-            name.map(str::to_owned).map_err(|_| trouble::file(&self.name, "a column's name is not UTF-8"))
-        });
-        names.collect()
+        (0..self.width)
+            .map(|place| {
+                let name = std::str::from_utf8(self.field(place).bytes);
+                name.map(str::to_owned).map_err(|_| trouble::file(&self.name, "a column's name is not UTF-8"))
+            })
+            .collect()
     }
 
     /// Goes to the next record; false at the end.

@@ -15,8 +15,8 @@ use super::{Ended, REFUSED, Scene};
 /// Less than what clocks may differ by, so that the server's can be past it while a device's is not.
 const MINUTES: u64 = 4;
 
-/// A consignment whose deadline, and with it every lease, is over in a few minutes.
-async fn short_lived(scene: &mut Scene) {
+/// A consignment whose deadline, and with it every lease, is over after so long.
+async fn short_lived(scene: &mut Scene, lives: Duration) {
     scene.now();
     let abandon = Act::Abandon { consignment: scene.consignment, reason: "too long".to_owned() };
     scene.world.act(Name::Controller, scene.plan.migration, abandon).await.unwrap();
@@ -28,7 +28,7 @@ async fn short_lived(scene: &mut Scene) {
         seed: 1,
         basis_points: EVERYTHING,
         target: scene.plan.target(Kind::Full).unwrap().identity.clone(),
-        deadline: SystemClock.now().checked_add(Duration::from_mins(MINUTES)).unwrap(),
+        deadline: SystemClock.now().checked_add(lives).unwrap(),
     };
     scene.world.act(Name::Operator, scene.plan.migration, act).await.unwrap();
 }
@@ -44,7 +44,7 @@ fn all_is_there(scene: &Scene, tables: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_outlives_its_lease_stores_no_more_and_closes_nothing() {
     let mut scene = Scene::set().await;
-    short_lived(&mut scene).await;
+    short_lived(&mut scene, Duration::from_mins(MINUTES)).await;
     let (world, source) = (&scene.world, scene.systems.source.identity());
     let shelf = world.server_folder().join("shelf");
     let (line, looked_at) = (Line::to_the_server(world).await, shelf.clone());
@@ -155,4 +155,21 @@ async fn a_load_that_outlives_its_lease_forgets_the_key_and_the_next_one_comes_t
     let report = world.load(&scene.plan, consignment, scene.systems.sink.as_ref()).await.unwrap();
     assert!(report.reconciliation.equal());
     all_is_there(&scene, &["prescriber", "patient", "request", "result"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_ends_when_its_lease_went_by_also_where_the_clock_stands_still() {
+    let mut scene = Scene::set().await;
+    short_lived(&mut scene, Duration::from_secs(6)).await;
+    let (world, shelf) = (&scene.world, scene.world.server_folder().join("shelf"));
+    let line = Line::to_the_server(world).await;
+    line.hold_when(move || !lies_on(&shelf).is_empty());
+    line.leads(world, Name::Operator);
+    let extracting = world.extract(&scene.plan, scene.consignment, scene.systems.source.as_ref());
+    let mending = async {
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        line.mend();
+    };
+    let (refused, ()) = tokio::join!(extracting, mending);
+    assert_eq!(refused.map(drop).unwrap_err().code(), Code(652));
 }
