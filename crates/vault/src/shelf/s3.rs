@@ -113,6 +113,9 @@ impl S3Shelf {
             // The upload is gone: it was completed and the answer did not come, or somebody gave it up.
             Err(Error::NotFound { .. }) if self.digest_at(address).await? == Some(digest) => Ok(()),
             Err(error) if Said::of(&error).is_missing() => Err(Said::Cut.trouble("put a parcel")),
+            // A request that was cut can come to the store later than the one that sent its part again, and takes that
+            // part's place. No other part would mend it: the upload is left, to be given up by the next that begins.
+            Err(error) if Said::of(&error).is("InvalidPart") => Err(Said::Cut.trouble("put a parcel")),
             Err(error) => {
                 let mut cuts = self.cuts();
                 if cuts.len() >= CUTS_MAX {
