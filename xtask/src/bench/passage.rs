@@ -45,7 +45,7 @@ pub(super) const WORDS: Words = Words {
   tells how quiet the machine was. Ratios are of CPU, so they bear some of it; wall times do not.
 * From run to run on one quiet machine with AVX-512 the `COPY` pipe takes 17.6 to 20.6 CPU-s, so that ratios near their target fall on
   either side: *move* came to 1.20 to 1.25, *move + fingerprint* to 1.25 to 1.38, *seal + load* to 1.86, *migrate* to 2.39 to 2.55 (ADR 16).
-  Parts may be of different days and machines, as their dates and seconds tell: one without it takes twice as long for everything.
+  Parts may be of different days and machines, as their dates and seconds tell: on one without it the pipe took 40.7 CPU-s.
 * `move` and `T` are no commands of the program: connectors and scope alone, from `drill/examples/measure.rs`. `extract`,
   `load`, `reconcile` and `migrate` are the program, with a lazaret on loopback. `migrate` includes the release.
 * A load reads the target again and fingerprints it (T). *seal + load* is extraction and load without that: T is taken off

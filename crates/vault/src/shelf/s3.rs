@@ -108,14 +108,18 @@ impl S3Shelf {
 
     async fn put_parts(&self, address: ParcelAddress, bytes: &Bytes, digest: Digest) -> Result<()> {
         let mut cut = self.begin(address, digest).await?;
-        match self.send(address, &mut cut, bytes).await {
+        let mut sent = self.send(address, &mut cut, bytes).await;
+        // A request that was cut can come to the store later than the one that sent its part again, and takes that part's
+        // place. No other part would mend it: the upload is given up for another.
+        if sent.as_ref().is_err_and(|error| Said::of(error).is_other_part()) {
+            cut = self.begin(address, digest).await?;
+            sent = self.send(address, &mut cut, bytes).await;
+        }
+        match sent {
             Ok(()) => Ok(()),
             // The upload is gone: it was completed and the answer did not come, or somebody gave it up.
             Err(Error::NotFound { .. }) if self.digest_at(address).await? == Some(digest) => Ok(()),
             Err(error) if Said::of(&error).is_missing() => Err(Said::Cut.trouble("put a parcel")),
-            // A request that was cut can come to the store later than the one that sent its part again, and takes that
-            // part's place. No other part would mend it: the upload is left, to be given up by the next that begins.
-            Err(error) if Said::of(&error).is("InvalidPart") => Err(Said::Cut.trouble("put a parcel")),
             Err(error) => {
                 let mut cuts = self.cuts();
                 if cuts.len() >= CUTS_MAX {

@@ -160,14 +160,14 @@ async fn a_load_that_outlives_its_lease_forgets_the_key_and_the_next_one_comes_t
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_ends_when_its_lease_went_by_also_where_the_clock_stands_still() {
     let mut scene = Scene::set().await;
-    short_lived(&mut scene, Duration::from_secs(6)).await;
+    short_lived(&mut scene, Duration::from_secs(20)).await;
     let (world, shelf) = (&scene.world, scene.world.server_folder().join("shelf"));
     let line = Line::to_the_server(world).await;
     line.hold_when(move || !lies_on(&shelf).is_empty());
     line.leads(world, Name::Operator);
     let extracting = world.extract(&scene.plan, scene.consignment, scene.systems.source.as_ref());
     let mending = async {
-        tokio::time::sleep(Duration::from_secs(12)).await;
+        tokio::time::sleep(Duration::from_secs(40)).await;
         line.mend();
     };
     let (refused, ()) = tokio::join!(extracting, mending);

@@ -72,7 +72,7 @@ impl Said {
     /// Whether the same can be answered otherwise a moment later.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::No { status, .. } => matches!(status, 408 | 429 | 500 | 502..=599),
+            Self::No { status, .. } => matches!(status, 408 | 429 | 500 | 502..=599) || self.is_other_part(),
             Self::Unreachable | Self::Cut => true,
             Self::Uncertified | Self::Odd => false,
         }
@@ -90,6 +90,11 @@ impl Said {
     /// Whether what was asked for is not there, in a bucket that is.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self, Self::No { status: 404, .. }) && !self.is("NoSuchBucket")
+    }
+
+    /// Whether a part of an upload is another than the one that was sent.
+    pub(super) fn is_other_part(&self) -> bool {
+        self.is("InvalidPart")
     }
 
     /// Whether it was denied.

@@ -98,7 +98,11 @@ async fn trickle(
 
 /// What a store answers that fails.
 fn failure(status: u16) -> String {
-    let code = if status == 503 { "SlowDown" } else { "InternalError" };
+    let code = match status {
+        400 => "InvalidPart",
+        503 => "SlowDown",
+        _ => "InternalError",
+    };
     let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
     format!("HTTP/1.1 {status} No\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
